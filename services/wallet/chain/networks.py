@@ -45,6 +45,11 @@ class Network:
         return hashlib.sha256(self.passphrase.encode()).digest()
 
     @cached_property
+    def asset_xdr(self) -> bytes:
+        """Return the KALE asset as an Asset in XDR."""
+        return self.asset.to_xdr_object().to_xdr_bytes()
+
+    @cached_property
     def token(self) -> str:
         """Return the contract id (strkey C...) of the token, derived from asset and network."""
         return self.asset.contract_id(self.passphrase)

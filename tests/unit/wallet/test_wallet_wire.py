@@ -23,12 +23,15 @@ from stellar_sdk.address import Address
 
 from services.wallet.chain.build import ledger_keys, wire
 from services.wallet.chain.build.calls import Farm, FarmCall
-from services.wallet.chain.build.envelopes import sign_bumped, sign_direct, unsigned
+from services.wallet.chain.build.envelopes import sign, sign_bumped, sign_direct, unsigned
 from services.wallet.chain.build.loads import Load, alone, authorize, together
+from services.wallet.chain.build.onboarding import format_stroops
+from services.wallet.chain.build.payments import Payment, sign_payments
 from services.wallet.chain.build.resource_templates import CarriedCall
 from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.networks import network_for
 from services.wallet.domain.bids import Bid
+from services.wallet.domain.withdrawals import Asset as Money
 from services.wallet.keys.signer import SeedSigner
 
 PASSPHRASE = "Standalone Network ; February 2017"
@@ -133,6 +136,68 @@ def test_arguments(seed: bytes, index: int, stake: int, nonce: int, work_hash: b
     assert scvals(work) == [address, scval.to_bytes(work_hash), scval.to_uint64(nonce)]
     assert scvals(harvest) == [address, number]
     assert (len(plant.inside), len(work.inside), len(harvest.inside)) == (int(stake > 0), 0, 0)
+
+
+amounts = st.integers(1, 2**63 - 1)
+
+
+@settings(max_examples=50)
+@given(
+    seed=seeds,
+    paid=st.lists(st.tuples(seeds, seeds, st.sampled_from(Money), amounts), min_size=1, max_size=5),
+    sequence=sequences,
+    bump_to=sequences,
+    max_time=times,
+)
+def test_payments(
+    *,
+    seed: bytes,
+    paid: list[tuple[bytes, bytes, Money, int]],
+    sequence: int,
+    bump_to: int,
+    max_time: int,
+) -> None:
+    payer, treasury = SeedSigner(seed), SeedSigner(bytes(32))
+    payments = [
+        Payment(
+            signer=SeedSigner(own), destination=SeedSigner(other).address, asset=asset, amount=much
+        )
+        for own, other, asset, much in paid
+    ]
+    signed = sign_payments(
+        payments,
+        payer=payer,
+        treasury=treasury,
+        sequence=sequence,
+        bump_to=bump_to,
+        network=NETWORK,
+        bid=a_bid(max_time, 300),
+    )
+    builder = TransactionBuilder(Account(payer.address, sequence - 1), PASSPHRASE, base_fee=100)
+    builder.add_time_bounds(0, max_time)
+    for one in payments:
+        builder.append_payment_op(
+            one.destination,
+            NETWORK.asset if one.asset is Money.KALE else Asset.native(),
+            format_stroops(one.amount),
+            source=one.signer.address,
+        )
+    builder.append_bump_sequence_op(bump_to)
+    inner = builder.build()
+    keys = {one.signer.address: one.signer for one in payments}
+    for signer in (payer, *keys.values()):
+        sign(inner, signer)
+    bump = FeeBumpTransaction(
+        fee_source=treasury.address,
+        fee=300 * (len(payments) + 2),
+        inner_transaction_envelope=inner,
+    )
+    outer = FeeBumpTransactionEnvelope(bump, PASSPHRASE)
+    sign(outer, treasury)
+    assert signed.xdr == outer.to_xdr()
+    assert signed.hash == outer.hash_hex()
+    assert signed.inner_hash == inner.hash_hex()
+    assert signed.fee_bid == bump.fee
 
 
 @settings(max_examples=50)

@@ -88,20 +88,25 @@ def sign_bumped(
     own_fee = MIN_INCLUSION_FEE + resources.fee
     own = _body(load, resources, source=source, sequence=sequence, fee=own_fee, bid=bid)
     inner, inner_name = _signed(own, source, network)
-    key = raw(treasury.address)
-    body = wire.fee_bump(payer=key, fee=fee, inner=inner)
-    name = wire.fee_bump_hash(network.id, body)
-    outer = wire.fee_bump_envelope(body, [(key, treasury.sign(name))])
+    outer, name = bump(inner, fee=fee, treasury=treasury, network=network)
     return SignedEnvelope(
         usage=_usage(resources, outer),
         xdr=base64.b64encode(outer).decode(),
-        hash=name.hex(),
+        hash=name,
         inner_hash=inner_name,
         source=source.address,
         sequence=sequence,
         max_time=bid.max_time,
         fee_bid=fee,
     )
+
+
+def bump(inner: bytes, *, fee: int, treasury: Signer, network: Network) -> tuple[bytes, str]:
+    """Sign the treasury's fee bump of a signed envelope; return its envelope and hash (hex)."""
+    key = raw(treasury.address)
+    body = wire.fee_bump(payer=key, fee=fee, inner=inner)
+    name = wire.fee_bump_hash(network.id, body)
+    return wire.fee_bump_envelope(body, [(key, treasury.sign(name))]), name.hex()
 
 
 def _body(

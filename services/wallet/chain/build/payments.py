@@ -3,21 +3,15 @@
 A payer account is the source, other accounts pay, the treasury bids. Protocol: domain/payments.py.
 """
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stellar_sdk import (
-    Account,
-    FeeBumpTransaction,
-    FeeBumpTransactionEnvelope,
-    StrKey,
-    TransactionBuilder,
-    xdr,
-)
-from stellar_sdk import Asset as ChainAsset
+from stellar_sdk import StrKey, xdr
 
-from services.wallet.chain.build.envelopes import sign
-from services.wallet.chain.build.onboarding import format_stroops
+from services.wallet.chain.build import wire
+from services.wallet.chain.build.calls import raw
+from services.wallet.chain.build.envelopes import bump
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.networks import Network
 from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid
@@ -68,19 +62,35 @@ def sign_payments(
             f"1 to {MAX_PAYMENTS} payments of up to {MAX_ACCOUNTS} accounts fit, not "
             f"{len(payments)} of {len(accounts)}"
         )
-    source = Account(payer.address, sequence - 1)
-    builder = TransactionBuilder(source, network.passphrase, base_fee=MIN_INCLUSION_FEE)
-    builder.add_time_bounds(0, bid.max_time)
-    for payment in payments:
-        builder.append_payment_op(
-            payment.destination,
-            network.asset if payment.asset is Asset.KALE else ChainAsset.native(),
-            format_stroops(payment.amount),
-            source=payment.signer.address,
-        )
-    builder.append_bump_sequence_op(bump_to)
-    inner = builder.build()
-    count = len(inner.transaction.operations)
+    operations = [_operation(payment, network) for payment in payments]
+    operations.append(wire.bump_sequence(bump_to))
+    fee = _fee(bid, len(operations))
+    body = wire.plain_transaction(
+        source=raw(payer.address),
+        sequence=sequence,
+        fee=MIN_INCLUSION_FEE * len(operations),
+        max_time=bid.max_time,
+        operations=operations,
+    )
+    inner_name = wire.transaction_hash(network.id, body)
+    signatures = [
+        (raw(signer.address), signer.sign(inner_name)) for signer in (payer, *accounts.values())
+    ]
+    outer, name = bump(wire.envelope(body, signatures), fee=fee, treasury=treasury, network=network)
+    return SignedEnvelope(
+        xdr=base64.b64encode(outer).decode(),
+        hash=name,
+        inner_hash=inner_name.hex(),
+        source=payer.address,
+        sequence=sequence,
+        max_time=bid.max_time,
+        fee_bid=fee,
+        bump_to=bump_to,
+    )
+
+
+def _fee(bid: Bid, count: int) -> int:
+    """Return the stroops to bid for so many operations. Raises FeeCapExceededError."""
     # A fee bump counts as one operation more.
     whole = bid.for_all(count)
     fee = whole.inclusion_within(operations=count + 1, others=0) * (count + 1)
@@ -88,22 +98,15 @@ def sign_payments(
         raise FeeCapExceededError(
             f"the bid of {fee} stroops exceeds the cap of {bid.max_fee} for each operation"
         )
-    for signer in (payer, *accounts.values()):
-        sign(inner, signer)
-    outer = FeeBumpTransactionEnvelope(
-        FeeBumpTransaction(fee_source=treasury.address, fee=fee, inner_transaction_envelope=inner),
-        network.passphrase,
-    )
-    sign(outer, treasury)
-    return SignedEnvelope(
-        xdr=outer.to_xdr(),
-        hash=outer.hash_hex(),
-        inner_hash=inner.hash_hex(),
-        source=payer.address,
-        sequence=sequence,
-        max_time=bid.max_time,
-        fee_bid=fee,
-        bump_to=bump_to,
+    return fee
+
+
+def _operation(payment: Payment, network: Network) -> bytes:
+    return wire.payment(
+        source=raw(payment.signer.address),
+        destination=raw(payment.destination),
+        asset=network.asset_xdr if payment.asset is Asset.KALE else wire.NATIVE,
+        amount=payment.amount,
     )
 
 

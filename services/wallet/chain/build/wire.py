@@ -1,4 +1,5 @@
-"""XDR of contract calls written byte by byte, equal to the SDK's at a fortieth of its cost.
+"""XDR of contract calls and payments written byte by byte, equal to the SDK's at a fortieth of its
+cost.
 
 A thousand envelopes per block are built here. Only the few types that these envelopes need are
 written, and none is read. A test compares every one of these types with the SDK's, byte for byte.
@@ -19,6 +20,8 @@ _ENVELOPE_FEE_BUMP = u32(5)
 _ENVELOPE_AUTHORIZATION = u32(9)
 _NOTHING = u32(0)
 _ED25519 = u32(0)
+#: The Asset of XLM.
+NATIVE = u32(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,11 +226,7 @@ def transaction(
     """Encode a Transaction that makes one call; without resources, for a simulation."""
     return b"".join(
         (
-            _ED25519 + source,
-            u32(fee),
-            i64(sequence),
-            u32(1) + u64(0) + u64(max_time),  # PRECOND_TIME
-            _NOTHING,  # no memo
+            _head(source=source, sequence=sequence, fee=fee, max_time=max_time),
             u32(1),
             _NOTHING + u32(24) + u32(0),  # one INVOKE_HOST_FUNCTION of INVOKE_CONTRACT
             invocation.encode(),
@@ -235,6 +234,34 @@ def transaction(
             _NOTHING if resources is None else u32(1) + resources.encode(),
         )
     )
+
+
+def plain_transaction(
+    *, source: bytes, sequence: int, fee: int, max_time: int, operations: Sequence[bytes]
+) -> bytes:
+    """Encode a Transaction of operations that call no contract."""
+    head = _head(source=source, sequence=sequence, fee=fee, max_time=max_time)
+    return head + array(operations) + _NOTHING
+
+
+def _head(*, source: bytes, sequence: int, fee: int, max_time: int) -> bytes:
+    """Encode what stands before a Transaction's operations: it has no memo."""
+    preconditions = u32(1) + u64(0) + u64(max_time)  # PRECOND_TIME
+    return _ED25519 + source + u32(fee) + i64(sequence) + preconditions + _NOTHING
+
+
+def payment(*, source: bytes, destination: bytes, asset: bytes, amount: int) -> bytes:
+    """Encode the Operation of a payment from another account than the transaction's source.
+
+    `asset` is the encoded Asset, `amount` is in stroops.
+    """
+    paying = u32(1) + _ED25519 + source
+    return paying + u32(1) + _ED25519 + destination + asset + i64(amount)
+
+
+def bump_sequence(to: int) -> bytes:
+    """Encode the Operation that raises the sequence number of the transaction's source."""
+    return _NOTHING + u32(11) + i64(to)
 
 
 def transaction_hash(network_id: bytes, body: bytes) -> bytes:
