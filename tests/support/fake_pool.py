@@ -365,13 +365,14 @@ class FakePool:
         return verdict
 
     def _block(self, index: int) -> wallet_pb2.Block | None:
-        block = self.chain.state.blocks.get(index)
-        if block is None:
+        block, running = self.chain.state.blocks.get(index), self.chain.state.running
+        if block is None or running is None:
             return None
+        since = running.opened_at if index == self.chain.current else block.opened_at
         return wallet_pb2.Block(
             index=index,
             opened_at=Timestamp(seconds=block.opened_at),
-            closes_at=Timestamp(seconds=block.opened_at + BLOCK_SECONDS),
+            closes_at=Timestamp(seconds=since + BLOCK_SECONDS),
             entropy=block.entropy,
             min_zeros=block.stats.min_zeros,
             max_zeros=block.stats.max_zeros,
