@@ -1,6 +1,7 @@
 """The start of a process: its settings, or one message that names all that is wrong with them."""
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
@@ -24,6 +25,23 @@ def read_settings(settings_class: type[AnySettings]) -> AnySettings:
             for item in error.errors()
         ]
         fail("wrong settings\n  " + "\n  ".join(problems))
+
+
+def only_serves(command: str, what: str, arguments: Sequence[str]) -> None:
+    """End a process that was asked for its help, or given arguments that it does not take.
+
+    `what` says in words what the command does.
+    """
+    if not arguments:
+        return
+    usage = (
+        f"usage: {command}\n\n{what} Its settings come from variables of the environment, and "
+        "from files: docs/configuration.md has all of them."
+    )
+    if set(arguments) <= {"-h", "--help"}:
+        print(usage)  # noqa: T201
+        sys.exit(0)
+    fail(f"{command} takes no arguments, not {' '.join(arguments)}\n{usage}")
 
 
 def fail(message: str) -> NoReturn:
