@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from client import quiet  # noqa: F401  (before gRPC is imported)
 from demo.run import run_demo
 from demo.standing import down, supervise, up
 from devstack.interrupt import INTERRUPTED, run_to_end

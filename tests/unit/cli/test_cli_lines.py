@@ -1,16 +1,11 @@
 """The protos' comments name command lines: each of them calls its RPC, with its arguments."""
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
@@ -30,8 +25,9 @@ from kalepool.wallet.v1 import (
 )
 from kalepool.work.v1 import work_pb2
 
-from cli import progress, webhook
-from cli.main import REFUSED, TASKS, app, main
+from cli import progress
+from cli.main import REFUSED, TASKS, app
+from tests.support.recorder import Recorder, run
 
 PROTOS = Path(__file__).parents[3] / "protos" / "kalepool"
 MODULES = (
@@ -111,61 +107,6 @@ def tokens(line: str, directory: Path) -> list[str]:
     for name, value in {**VALUES, "FILE": str(place), "SECRET": str(directory / "secret")}.items():
         line = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", value, line)
     return line.split()[1:]
-
-
-class Recorder(grpc.GenericRpcHandler):
-    """A server of every method: notes what is asked and answers with an empty message."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Message]] = []
-        #: Seconds that a method takes.
-        self.slow: dict[str, float] = {}
-        #: What a request is answered with: an empty message.
-        self.answer: Callable[[Any], bytes] = lambda _: b""
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """grpc's hook."""
-        method = handler_call_details.method
-
-        async def unary(request: bytes, context: Any) -> bytes:
-            await asyncio.sleep(self.slow.get(method, 0.0))
-            asked = request_of(method, request)
-            self.calls.append((method, asked))
-            return self.answer(asked)
-
-        async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
-            yield await unary(request, context)
-
-        if method.endswith("/WatchBlocks"):
-            return grpc.unary_stream_rpc_method_handler(stream)
-        return grpc.unary_unary_rpc_method_handler(unary)
-
-
-def request_of(method: str, data: bytes) -> Message:
-    """The request that was sent."""
-    service, _, name = method.strip("/").partition("/")
-    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    return message_factory.GetMessageClass(found.input_type).FromString(data)
-
-
-@pytest.fixture
-async def recorder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorder]:
-    """A recorder that all five targets point at."""
-    recorder = Recorder()
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([recorder])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    for name in ("REGISTRY", "WALLET", "PLANT", "WORK", "HARVEST"):
-        monkeypatch.setenv("TRANSPORT", "plaintext")
-        monkeypatch.setenv(f"{name}_TARGET", f"127.0.0.1:{port}")
-    yield recorder
-    await server.stop(None)
-
-
-async def run(*arguments: str) -> int:
-    """The command in a thread, where it has an event loop of its own."""
-    return await asyncio.to_thread(main, arguments)
 
 
 def test_every_rpc_has_a_line() -> None:
@@ -330,96 +271,6 @@ async def test_wallet_gets_its_orders_before_registry_notes_them(recorder: Recor
     assert (note.stake_percentage, note.payout_wallet_address) == ("0.25", address)
 
 
-async def test_a_payout_address_that_does_not_count_yet_is_told_with_the_one_that_does(
-    recorder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second = "G" + "A" * 55, "G" + "B" * 55
-    known = withdrawal_pb2.GetPayoutAddressResponse(address=first)
-
-    def answer(request: Message) -> bytes:
-        is_look = isinstance(request, withdrawal_pb2.GetPayoutAddressRequest)
-        return known.SerializeToString() if is_look else b""
-
-    recorder.answer = answer
-    line = ("farmer", "update", SOMEBODY, "--payout-wallet-address", second)
-    assert await run(*line) == 0
-    assert "withdrawals go to" not in capsys.readouterr().err
-    known.pending_address = second
-    known.pending_effective_at.FromSeconds(1_767_225_600)
-    assert await run(*line) == 0
-    assert (
-        f"withdrawals go to {first} until 2026-01-01 00:00:00 UTC, and to {second} from then on"
-        in capsys.readouterr().err
-    )
-
-
-class Deliveries:
-    """Registry's answers about a test: its delivery ends at a later look."""
-
-    def __init__(self, *states: notification_pb2.DeliveryState.ValueType) -> None:
-        self.states = list(states)
-
-    def __call__(self, request: Message) -> bytes:
-        """Answer a request."""
-        if isinstance(request, notification_pb2.TestWebhookRequest):
-            return notification_pb2.TestWebhookResponse(notification_id=OTHER).SerializeToString()
-        state = self.states.pop(0)
-        ours = notification_pb2.Delivery(state=state, attempts=1, last_error="it answered 500")
-        ours.notification.notification_id = OTHER
-        if not self.states:
-            ours.ended_at.FromSeconds(1_767_225_600)
-        other = notification_pb2.Delivery(state=notification_pb2.DELIVERY_STATE_FAILED)
-        reply = notification_pb2.ListDeliveriesResponse(deliveries=[other, ours])
-        return reply.SerializeToString()
-
-
-async def test_a_test_of_a_webhook_waits_for_what_comes_of_it(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(webhook, "_LOOK", 0.01)
-    waits = [notification_pb2.DELIVERY_STATE_QUEUED, notification_pb2.DELIVERY_STATE_SENDING]
-    recorder.answer = Deliveries(*waits, notification_pb2.DELIVERY_STATE_DELIVERED)
-    assert await run("webhook", "test", SOMEBODY) == 0
-    assert "delivered" in capsys.readouterr().out
-    recorder.answer = Deliveries(*waits, notification_pb2.DELIVERY_STATE_FAILED)
-    assert await run("webhook", "test", SOMEBODY, "--json") == REFUSED
-    output, errors = capsys.readouterr()
-    assert json.loads(output)["state"] == "DELIVERY_STATE_FAILED"
-    assert "TEST_NOT_DELIVERED: the test did not arrive: it answered 500" in errors
-
-
-async def test_a_test_of_a_webhook_that_takes_too_long_is_left_to_its_list(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(webhook, "_PATIENCE", -1.0)
-    queued = notification_pb2.DELIVERY_STATE_QUEUED
-    recorder.answer = Deliveries(queued, queued)
-    assert await run("webhook", "test", SOMEBODY) == 0
-    output, errors = capsys.readouterr()
-    assert "queued" in output
-    assert "kalepool webhook deliveries tells what came of it" in errors
-
-
-async def test_what_answers_nothing_or_lists_nothing_says_so(
-    recorder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for line, said in (
-        (f"webhook delete {SOMEBODY}", "kalepool: deleted\n"),
-        (f"pooler heartbeat {SOMEBODY}", "kalepool: done\n"),
-        ("pooler list", "kalepool: there are none\n"),
-    ):
-        assert await run(*line.split()) == 0
-        output, errors = capsys.readouterr()
-        assert ("\n\n" in output, output == "\n", errors) == (False, False, said), line
-
-
-async def test_a_revoked_token_is_told_to_be_taken_for_a_while(
-    recorder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert await run("token", "revoke", SOMEBODY) == 0
-    assert "a minute more" in capsys.readouterr().err
-
-
 async def test_open_operations_are_those_in_three_states(recorder: Recorder) -> None:
     assert await run("operation", "list", "--state", "open") == 0
     states = [request.state for _, request in recorder.calls if hasattr(request, "state")]
@@ -450,25 +301,6 @@ async def test_submissions_come_from_a_file(recorder: Recorder, tmp_path: Path) 
     for _, request in recorder.calls:
         assert isinstance(request, work_pb2.SubmitWorkRequest)
         assert list(request.submissions) == [expected]
-
-
-async def test_a_withdrawal_that_failed_is_no_success(
-    recorder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = wallet_pb2.Operation(
-        state=wallet_pb2.OPERATION_STATE_FAILED,
-        reason=common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE,
-    )
-    reply = withdrawal_pb2.WithdrawResponse(withdrawal=withdrawal_pb2.Withdrawal(operation=failed))
-    recorder.answer = lambda _: reply.SerializeToString()
-    assert await run("withdrawal", "send", SOMEBODY, "--amount", "5", "--json") == REFUSED
-    output, errors = capsys.readouterr()
-    assert json.loads(output)["operation"]["reason"] == "FAILURE_REASON_INSUFFICIENT_BALANCE"
-    assert "INSUFFICIENT_BALANCE: " in errors
-    assert await run("withdrawal", "send", SOMEBODY, "--amount", "5") == REFUSED
-    output, errors = capsys.readouterr()
-    assert (output, errors.count("\n")) == ("", 1)
-    assert "nothing has left (kalepool withdrawal show " in errors
 
 
 @pytest.mark.parametrize(("is_open", "status"), [(True, 1), (False, 0)])
