@@ -274,7 +274,7 @@ def picture(shown: Shown) -> RenderableType:
 def _head_line(shown: Shown) -> str:
     block, head = shown.block, shown.head
     if block is None:
-        return f"none yet, ledger {head.ledger}"
+        return f"no block yet: the first plant opens one, ledger {head.ledger}"
     minutes, seconds = divmod(shown.seconds_left, 60)
     opens = f"its time is over: the next plant opens block {block.index + 1}"
     left = f"{minutes}:{seconds:02} left" if shown.seconds_left else opens

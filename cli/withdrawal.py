@@ -66,9 +66,9 @@ async def send(
         session.output.message(made)
     if failed:
         reason = common_pb2.FailureReason.Name(made.operation.reason)
-        why = made.operation.error_message or "the withdrawal failed"
+        why = made.operation.error_message or "nothing has left"
         raise FailedPreconditionError(
-            f"{why}: nothing has left (kalepool withdrawal show {made.withdrawal_id})",
+            f"{why} (kalepool withdrawal show {made.withdrawal_id})",
             reason=reason.removeprefix("FAILURE_REASON_"),
         )
 

@@ -122,4 +122,4 @@ async def test_a_withdrawal_that_failed_is_no_success(
     assert await run("withdrawal", "send", SOMEBODY, "--amount", "5") == REFUSED
     output, errors = capsys.readouterr()
     assert (output, errors.count("\n")) == ("", 1)
-    assert "nothing has left (kalepool withdrawal show " in errors
+    assert "nothing has left (kalepool withdrawal show )" in errors

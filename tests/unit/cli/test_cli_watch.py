@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console
@@ -166,6 +166,11 @@ def test_a_line_says_everything() -> None:
 
 def test_a_block_whose_time_is_over_waits_for_a_plant() -> None:
     assert "block 7, its time is over: the next plant opens block 8, " in line(shown(now=5000))
+
+
+def test_before_the_first_block_the_way_to_it_is_told() -> None:
+    text = line(replace(shown(), block=None))
+    assert text == "no block yet: the first plant opens one, ledger 77"
 
 
 def test_one_farmer_is_one() -> None:
