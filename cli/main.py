@@ -34,6 +34,7 @@ from cli.session import Options, open_session
 from cli.settings import Given, choose
 from cli.show import Output, note
 from libs.common.errors import PoolError, UnavailableError
+from libs.common.grpc.errors import is_answered
 from libs.common.version import VERSION
 
 #: Exit status: the pool refused, is away, or is not healthy.
@@ -178,13 +179,14 @@ async def _run(run: Callable[..., Any], bound: BoundArguments, options: Options)
         async with open_session(options, Output(json=options.json)) as session:
             status = await run(*bound.args, **bound.kwargs, session=session)
     except UnavailableError as error:
-        raise UnavailableError(f"{error.message}{_hint(error, options)}") from error
+        hint = _hint(error, options)
+        raise UnavailableError(f"{error.message}{hint}", reason=error.reason) from error
     return int(status or 0)
 
 
 def _hint(error: UnavailableError, options: Options) -> str:
-    """Return what to look at when nobody listens at an address."""
-    if "failed to connect" not in error.message:
+    """Return what to look at when nobody answers at an address."""
+    if is_answered(error):
         return ""
     profile = options.connection.profile
     addresses = f" (profile {profile}: kalepool profile show {profile})" if profile else ""
