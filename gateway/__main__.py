@@ -10,7 +10,7 @@ from libs.common.descriptors import raise_limit
 from libs.common.grpc.server import serve
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
-from libs.common.start import only_serves, read_settings
+from libs.common.start import listening, only_serves, read_settings
 
 log = get_logger(__name__)
 
@@ -23,7 +23,8 @@ def main() -> None:
     for sentence in settings.old_names():
         log.warning(sentence)
     raise_limit()
-    with serving_metrics("gateway", host=settings.metrics_host, port=settings.metrics_port):
+    metrics = serving_metrics("gateway", host=settings.metrics_host, port=settings.metrics_port)
+    with listening(), metrics:
         uvloop.run(serve(lambda: open_app(settings)))
 
 

@@ -61,11 +61,17 @@ async def farm_next(pool: PoolClient, watch: ChainWatch, pooler: PoolerId, last:
     return block.index
 
 
+def tell(method: str, error: client.PoolError, delay: float) -> None:
+    """Say that a call is repeated: a service starts again, or is not where the variables say."""
+    print(f"{method}: {error}; again in {delay:.0f} s", file=sys.stderr)
+
+
 async def main(pooler: PoolerId, blocks: int) -> None:
     """Farm until the blocks are paid; the next block has to be open for that."""
     last = -1
+    targets, caller = client.Targets.of_environment(), client.caller_of_environment()
     async with (
-        client.open_client(client.Targets.of_environment(), client.caller_of_environment()) as pool,
+        client.open_client(targets, caller, notice=tell) as pool,
         client.open_watch(pool) as watch,
     ):
         for _ in range(blocks + 1):

@@ -1,7 +1,9 @@
 """The start of a process: its settings, or one message that names all that is wrong with them."""
 
+import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
@@ -42,6 +44,23 @@ def only_serves(command: str, what: str, arguments: Sequence[str]) -> None:
         print(usage)  # noqa: T201
         sys.exit(0)
     fail(f"{command} takes no arguments, not {' '.join(arguments)}\n{usage}")
+
+
+class ListenError(Exception):
+    """A server cannot listen at its address; the message names the address."""
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Run a process's servers; an address that one cannot listen at ends it with status 2."""
+    try:
+        yield
+    except ListenError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL}:
+            raise
+        fail(f"cannot listen at HOST and PORT, or at METRICS_HOST and METRICS_PORT: {error}")
 
 
 def fail(message: str) -> NoReturn:

@@ -183,6 +183,20 @@ async def test_the_one_in_python_names_what_is_wrong(pool: Pool) -> None:
     await names_what_is_wrong(pool, *IN_PYTHON)
 
 
+async def test_the_one_in_python_says_that_nobody_answers(pool: Pool) -> None:
+    command, folder, paths = IN_PYTHON
+    files = pool.stack.certificates(CallerKind.OPERATOR, OPERATOR).environment
+    pooler = {"POOLER_ID": "0190a5f0-0000-7000-8000-000000000001", "WALLET_TARGET": "127.0.0.1:1"}
+    process = await start(command, folder, {**files, **paths, **pooler})
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        line = await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert line.startswith(b"GetBlock: failed to connect")
+    assert process.returncode == 130
+
+
 async def test_the_one_in_python_heeds_ctrl_c_while_it_mines(pool: Pool) -> None:
     command, folder, paths = IN_PYTHON
     variables = {**await pool.new_pooler(), **paths}
