@@ -83,16 +83,22 @@ async def test_a_block_was_opened_at_its_first_sight_unless_that_was_a_lie(
     assert await store.block(5) == replace(BLOCK, opened_ledger=opened)
 
 
-@pytest.mark.parametrize(("updated", "told"), [(0, 200), (-1, 300)])
+@pytest.mark.parametrize(
+    ("first", "updated", "then", "told"),
+    [(200, 0, 300, 200), (300, 0, 200, 200), (200, -1, 300, 300)],
+)
 async def test_a_block_closes_at_the_earliest_moment_told_unless_that_was_a_lie(
-    rows: WalletRows, updated: int, told: int
+    rows: WalletRows, first: int, updated: int, then: int, told: int
 ) -> None:
     """Once it is over, its opening alone can be read: block 0 would seem to have closed later."""
     store = BlockStore(rows.pool)
-    soon = replace(BLOCK, closes_at=MOMENT + timedelta(seconds=200))
-    await store.save_block(soon, updated_ledger=updated)
-    await store.save_block(BLOCK, updated_ledger=50)
-    assert await store.block(5) == replace(BLOCK, closes_at=MOMENT + timedelta(seconds=told))
+    at = {
+        seconds: replace(BLOCK, closes_at=MOMENT + timedelta(seconds=seconds))
+        for seconds in (first, then)
+    }
+    await store.save_block(at[first], updated_ledger=updated)
+    await store.save_block(at[then], updated_ledger=50)
+    assert await store.block(5) == at[told]
 
 
 async def save_blocks(pool: Database, indexes: list[int], **updated: int) -> None:

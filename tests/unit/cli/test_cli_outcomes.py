@@ -5,6 +5,7 @@ import json
 import pytest
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
+from kalepool.harvest.v1 import harvest_pb2
 from kalepool.registry.v1 import notification_pb2
 from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 
@@ -97,6 +98,23 @@ async def test_what_answers_nothing_or_lists_nothing_says_so(
         assert await run(*line.split()) == 0
         output, errors = capsys.readouterr()
         assert ("\n\n" in output, output == "\n", errors) == (False, False, said), line
+
+
+@pytest.mark.parametrize(
+    "line", [f"harvest --pooler {SOMEBODY} --block 7 --json", "harvest-pending --json"]
+)
+async def test_a_harvest_that_finds_nothing_says_why(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert await run(*line.split()) == 0
+    assert "the pool's own sweep, once a minute, was faster" in capsys.readouterr().err
+    reply = harvest_pb2.HarvestResponse(block_index=7, total_eligible=1)
+    swept = harvest_pb2.HarvestPendingResponse(blocks=[reply])
+    recorder.answer = lambda asked: (
+        reply if isinstance(asked, harvest_pb2.HarvestRequest) else swept
+    ).SerializeToString()
+    assert await run(*line.split()) == 0
+    assert capsys.readouterr().err == ""
 
 
 async def test_a_revoked_token_is_told_to_be_taken_for_a_while(
