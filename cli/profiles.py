@@ -29,8 +29,9 @@ TARGETS = (
 TEXTS = (*TARGETS, "transport")
 _FILE = "profiles.toml"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-#: A name or an address of version 4, or one of version 6 in brackets; then the port.
-_TARGET = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%a-z]+\]):(?P<port>[0-9]{1,5})")
+#: A name or an address of version 4, or one of version 6 in brackets; then the port. In front may
+#: stand what has gRPC look at all addresses of a name.
+_TARGET = re.compile(r"(?:dns:///)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%a-z]+\]):(?P<port>[0-9]{1,5})")
 #: What a value may not hold: no path and no address has it, keys in PEM have line ends.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -137,7 +137,9 @@ def _start(console: Console) -> dict[str, Any] | None:
             SUPERVISOR, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     # From now on `down` finds the pool, also when this process is killed.
-    _write({"supervisor": child.pid, "ready": False, "pids": {}, "ports": FIXED_PORTS})
+    state = _last_state()
+    if state is None or state["supervisor"] != child.pid:
+        _write({"supervisor": child.pid, "ready": False, "pids": {}, "ports": FIXED_PORTS})
     return _wait(child, console)
 
 

@@ -181,13 +181,14 @@ def test_files_that_are_of_no_use_are_told_before_they_are_kept(
 
 def test_a_profile_is_shown_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
     saved(wallet_target="north:1", **CERTIFICATE)
-    profiles.save(profiles.load().put("south", {"wallet_target": "[::1]:1"}))
+    others = {"wallet_target": "[::1]:1", "work_target": "dns:///south.example.com:50054"}
+    profiles.save(profiles.load().put("south", others))
     assert run("profile", "show") == 0
     output = capsys.readouterr().out
     assert all(text in output for text in ("north:1", "/pool/me.key", "wallet target"))
     assert run("profile", "show", "south", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown == {"profile": "south", "settings": {"wallet_target": "[::1]:1"}}
+    assert shown == {"profile": "south", "settings": others}
     assert run("profile", "remove", "north") == 0
     assert "no profile is selected now" in capsys.readouterr().err
     assert listed(capsys) == {"selected": "", "profiles": {"south": shown["settings"]}}
