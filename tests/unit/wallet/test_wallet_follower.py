@@ -94,10 +94,11 @@ class Kept:
         """As the store's."""
         return max(self.blocks, default=None)
 
-    async def save_block(self, block: Block, *, updated_ledger: int) -> None:
+    async def save_block(self, block: Block, *, updated_ledger: int) -> int:
         """As the store's, for blocks that are seen for the first time."""
         assert updated_ledger
         self.blocks[block.index] = block
+        return block.opened_ledger
 
 
 class Turnings:
