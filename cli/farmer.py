@@ -7,7 +7,8 @@ from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 
 from cli.arguments import Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
-from cli.session import fresh
+from cli.session import Session, fresh
+from cli.show import cell, note
 
 app = cyclopts.App(name="farmer", help="Register and manage farmers.")
 COLUMNS = (
@@ -58,7 +59,7 @@ async def register(
 
 @app.command
 async def show(farmer_id: str, /, *, session: Run) -> None:
-    """Show one farmer."""
+    """Show one farmer; which payout address counts by now, `kalepool withdrawal address` tells."""
     request = registry_pb2.GetFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.GetFarmer, request)).farmer)
 
@@ -104,7 +105,8 @@ async def update(
     metadata
         Replaces all of it: a JSON object, @FILE, or - for standard input.
     payout_wallet_address
-        The farmer's own outside address (G...), or the empty text for none.
+        The farmer's own outside address (G...), or the empty text for none. An address that
+        replaces another one counts after a while (WITHDRAW_COOLING_MS).
     request_id
         Makes a repeat give the first answer.
     """
@@ -119,6 +121,7 @@ async def update(
             farmer_id=farmer_id, address=payout_wallet_address
         )
         await session.ask(session.withdrawals.SetPayoutAddress, order)
+        await _tell_pending(farmer_id, session)
     request = registry_pb2.UpdateFarmerRequest(
         request_id=fresh(request_id),
         farmer_id=farmer_id,
@@ -141,6 +144,18 @@ async def resume(farmer_id: str, /, *, session: Run) -> None:
     """Take a farmer's suspension back."""
     request = registry_pb2.ResumeFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.ResumeFarmer, request)).farmer)
+
+
+async def _tell_pending(farmer_id: str, session: Session) -> None:
+    """Say where withdrawals go until the new payout address counts, if it does not count yet."""
+    request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)
+    known = await session.ask(session.withdrawals.GetPayoutAddress, request)
+    if known.pending_address:
+        moment = cell(known, "pending_effective_at")
+        note(
+            f"withdrawals go to {known.address or 'no address'} until {moment}, "
+            f"and to {known.pending_address} from then on"
+        )
 
 
 def _metadata(text: str) -> struct_pb2.Struct:

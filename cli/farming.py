@@ -11,6 +11,7 @@ from cli.arguments import BlockIndex, Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
 from cli.progress import Look
 from cli.session import BATCH_TIMEOUT, PAGE
+from cli.show import note
 
 PLANTING_COLUMNS = (
     "farmer_id",
@@ -31,6 +32,11 @@ HARVEST_COLUMNS = (
     "stake_returned",
     "ledger",
     "reason",
+)
+#: Why a harvest may have found nothing: it pays what is not paid yet.
+_NOTHING_LEFT = (
+    "nothing was left to harvest: nobody worked, or the pool's own sweep, once a minute, was "
+    "faster (kalepool harvests has all)"
 )
 #: Seconds for a look at what is recorded while a batch runs.
 PATIENCE = 5.0
@@ -117,6 +123,8 @@ async def harvest(*, pooler: str, block: BlockIndex, request_id: str = "", sessi
     look = _recorded(session, session.harvest.ListHarvests, recorded, "harvests")
     reply = await session.ask(session.harvest.Harvest, request, timeout=BATCH_TIMEOUT, look=look)
     session.output.summary(reply, "harvests", HARVEST_COLUMNS)
+    if not reply.total_eligible:
+        note(_NOTHING_LEFT)
 
 
 async def harvest_pending(*, pooler: str = "", max_blocks: Count = 0, session: Run) -> None:
@@ -132,6 +140,8 @@ async def harvest_pending(*, pooler: str = "", max_blocks: Count = 0, session: R
     request = harvest_pb2.HarvestPendingRequest(pooler_id=pooler, max_blocks=max_blocks)
     reply = await session.ask(session.harvest.HarvestPending, request, timeout=BATCH_TIMEOUT)
     session.output.summary(reply, "blocks", BLOCK_COLUMNS)
+    if not reply.blocks:
+        note(_NOTHING_LEFT)
 
 
 async def plantings(

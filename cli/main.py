@@ -33,7 +33,8 @@ from cli.errors import CommandLineError
 from cli.session import Options, open_session
 from cli.settings import Given, choose
 from cli.show import Output, note
-from libs.common.errors import PoolError
+from libs.common.errors import PoolError, UnavailableError
+from libs.common.grpc.errors import is_answered
 from libs.common.version import VERSION
 
 #: Exit status: the pool refused, is away, or is not healthy.
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _launch(sys.argv[1:] if arguments is None else arguments)
     except cyclopts.CycloptsError as error:
-        note(f"{' '.join(str(error).split())} (kalepool --help)")
+        note(_usage(error))
     except CommandLineError as error:
         note(str(error))
     except UnicodeError:
@@ -157,6 +158,15 @@ def _launch(tokens: Sequence[str]) -> int:
     return int(status or 0)
 
 
+def _usage(error: cyclopts.CycloptsError) -> str:
+    """Describe what is wrong with a command line, and name the help of the command in it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
+        text = f"more than the command takes: {' '.join(error.unused_tokens)}"
+    command = " ".join(("kalepool", *(error.command_chain or ())))
+    return f"{text} ({command} --help)"
+
+
 def describe(error: PoolError) -> str:
     """Describe an error in one line: the reason, and every field that is wrong, or the message."""
     violations = [f"{item.field} {item.description}" for item in error.violations]
@@ -165,6 +175,21 @@ def describe(error: PoolError) -> str:
 
 async def _run(run: Callable[..., Any], bound: BoundArguments, options: Options) -> int:
     """Run a command that calls the pool; a command without a result has succeeded."""
-    async with open_session(options, Output(json=options.json)) as session:
-        status = await run(*bound.args, **bound.kwargs, session=session)
+    try:
+        async with open_session(options, Output(json=options.json)) as session:
+            status = await run(*bound.args, **bound.kwargs, session=session)
+    except UnavailableError as error:
+        hint = _hint(error, options)
+        raise UnavailableError(f"{error.message}{hint}", reason=error.reason) from error
     return int(status or 0)
+
+
+def _hint(error: UnavailableError, options: Options) -> str:
+    """Return what to look at when nobody answers at an address."""
+    if is_answered(error):
+        return ""
+    profile = options.connection.profile
+    addresses = f" (profile {profile}: kalepool profile show {profile})" if profile else ""
+    is_here = all(name.startswith("127.0.0.1:") for name in options.connection.targets.values())
+    start = "; make up starts one on this machine" if is_here else ""
+    return f"; is the pool running at these addresses?{addresses}{start}"

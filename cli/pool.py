@@ -62,7 +62,7 @@ async def info(*, session: Run) -> int:
 
 
 async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
-    reason = ""
+    last: PoolError | None = None
     for channel in session.channels.values():
         stub: common_pb2_grpc.InfoServiceAsyncStub = common_pb2_grpc.InfoServiceStub(channel)
         try:
@@ -70,8 +70,8 @@ async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
                 stub.GetStatus, common_pb2.GetStatusRequest(), timeout=PATIENCE
             )
         except PoolError as error:
-            reason = error.message
-    raise UnavailableError(f"no service answers; the last one: {reason}")
+            last = error
+    raise UnavailableError(f"no service answers; the last one: {last}") from last
 
 
 async def _engine(session: Session) -> engine_pb2.GetEngineStatusResponse | None:

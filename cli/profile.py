@@ -1,5 +1,6 @@
 """kalepool profile: pools by name, so that no option or variable has to be given."""
 
+from pathlib import Path
 from typing import Annotated
 
 import cyclopts
@@ -9,6 +10,7 @@ from cli import profiles
 from cli.errors import CommandLineError
 from cli.settings import NO_PROFILE, Given
 from cli.show import Output, note
+from client import CertificateError, TlsFiles, TokenFiles, transport_of
 
 app = cyclopts.App(
     name="profile",
@@ -27,6 +29,9 @@ def list_profiles(*, output: Shown) -> None:
     if output.json:
         output.json_value({"selected": found.selected, "profiles": found.by_name})
         return
+    if not found.by_name:
+        note("there are none; kalepool profile add makes one, and so does make up")
+        return
     output.table(
         COLUMNS,
         [
@@ -39,6 +44,27 @@ def list_profiles(*, output: Shown) -> None:
             for name, settings in sorted(found.by_name.items())
         ],
     )
+
+
+@app.command
+def show(name: str = "", /, *, output: Shown) -> None:
+    """Show one profile, all of its settings.
+
+    Parameters
+    ----------
+    name
+        The profile; the selected one when it is not given.
+    """
+    found = profiles.load()
+    name = name or found.selected
+    if not name:
+        raise CommandLineError("no profile is selected: give one, or kalepool profile use")
+    settings = found.get(name)
+    if output.json:
+        output.json_value({"profile": name, "settings": settings})
+        return
+    rows = [(key.replace("_", " "), value) for key, value in sorted(settings.items())]
+    output.table(("setting", "value"), [("profile", name), *rows])
 
 
 @app.command
@@ -83,5 +109,32 @@ def add(
     if name in found.by_name and not replace:
         raise CommandLineError(f"there is a profile {name!r} already: --replace replaces it")
     found = found.put(name, settings)
+    _check_files(settings)
     path = profiles.save(found.select(name) if select else found)
     note(f"{name} is in {path}" + ("" if select else f"; kalepool profile use {name} selects it"))
+
+
+@app.command
+def remove(name: str, /) -> None:
+    """Remove a profile; the files that it names stay."""
+    found = profiles.load()
+    path = profiles.save(found.without(name))
+    others = "; no profile is selected now" if name == found.selected else ""
+    note(f"{name} is no longer in {path}{others}")
+
+
+def _check_files(settings: profiles.Profile) -> None:
+    """Raise CommandLineError when a file of a new profile is not there or of no use."""
+    files = {key: Path(settings[key]) for key in profiles.PATHS if key in settings}
+    for name, path in files.items():
+        if not path.is_file():
+            raise CommandLineError(f"--{name.replace('_', '-')}: there is no file {path}")
+    certificate, key = files.get("tls_cert_file"), files.get("tls_key_file")
+    authority, token = files.get("tls_ca_file"), files.get("token_file")
+    try:
+        if certificate and key and authority:
+            transport_of(TlsFiles(certificate=certificate, key=key, authority=authority))
+        if token and authority:
+            TokenFiles(token=token, authority=authority).read()
+    except CertificateError as error:
+        raise CommandLineError(str(error)) from error

@@ -19,16 +19,19 @@ from cli.errors import CommandLineError
 HOME_VARIABLE = "KALEPOOL_CONFIG_HOME"
 #: The settings of a profile that are paths, and those that are not.
 PATHS = ("tls_cert_file", "tls_key_file", "tls_ca_file", "token_file")
-TEXTS = (
+TARGETS = (
     "registry_target",
     "wallet_target",
     "plant_target",
     "work_target",
     "harvest_target",
-    "transport",
 )
+TEXTS = (*TARGETS, "transport")
 _FILE = "profiles.toml"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+#: A name or an address of version 4, or one of version 6 in brackets; then the port. In front may
+#: stand what has gRPC look at all addresses of a name.
+_TARGET = re.compile(r"(?:dns:///)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%a-z]+\]):(?P<port>[0-9]{1,5})")
 #: What a value may not hold: no path and no address has it, keys in PEM have line ends.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -57,6 +60,12 @@ class Profiles:
         for key, value in settings.items():
             _check(name, key, value)
         return replace(self, by_name={**self.by_name, name: dict(settings)})
+
+    def without(self, name: str) -> "Profiles":
+        """Return the profiles without one of them; when that one was selected, none is."""
+        self.get(name)
+        others = {other: found for other, found in self.by_name.items() if other != name}
+        return Profiles(by_name=others, selected="" if name == self.selected else self.selected)
 
     def select(self, name: str) -> "Profiles":
         """Return the profiles with another one selected; the empty name selects none."""
@@ -111,6 +120,14 @@ def check_name(name: str) -> None:
         )
 
 
+def wrong_with_target(text: str) -> str:
+    """Return in words why nothing listens at such an address; empty when something may."""
+    found = _TARGET.fullmatch(text)
+    if found is None or not 1 <= int(found["port"]) <= 65_535:
+        return f"must be host:port, such as north.example.com:50052, not {text!r}"
+    return ""
+
+
 def _profiles(found: Mapping[str, object]) -> Profiles:
     unknown = set(found) - {"selected", "profiles"}
     if unknown:
@@ -137,6 +154,8 @@ def _check(name: str, key: str, value: object) -> None:
         raise CommandLineError(f"{where}: must be a text in one line")
     if key in PATHS and not Path(value).is_absolute():
         raise CommandLineError(f"{where}: must be a path from the root, not the contents of a file")
+    if key in TARGETS and (problem := wrong_with_target(value)):
+        raise CommandLineError(f"{where}: {problem}")
     if key == "transport" and value not in {"mtls", "plaintext"}:
         raise CommandLineError(f"{where}: must be mtls or plaintext")
 

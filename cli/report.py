@@ -63,6 +63,8 @@ async def summary(*, pooler: str = "", farmer: str = "", address: str = "", sess
 async def blocks(*, pooler: str = "", limit: Count = 20, session: Run) -> None:
     """List the blocks that the pool took part in, newest first.
 
+    Own figures are those of the pool's farmers (or the pooler's), the chain's those of all farmers.
+
     Parameters
     ----------
     pooler

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from cli import profiles
-from cli.profiles import PATHS, Profile
+from cli.errors import CommandLineError
+from cli.profiles import PATHS, TARGETS, Profile, wrong_with_target
 from client import Targets
 
 #: The profile's name that stands for no profile.
@@ -95,6 +96,9 @@ def choose(given: Given) -> Chosen:
     name, profile = _profile(given.profile)
     merged = {**profile, **given.profile_settings()}
     merged.update(_one_way(given, merged))
+    for key in TARGETS:
+        if key in merged and (problem := wrong_with_target(merged[key])):
+            raise CommandLineError(f"{key.upper()}: {problem}")
     paths = {key: Path(merged[key]) if merged.get(key) else None for key in PATHS}
     defaults = Targets().by_name()
     return Chosen(

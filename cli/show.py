@@ -73,8 +73,12 @@ class Output:
         """Show one message: its fields below each other."""
         if self.json:
             self.json_of(message)
+            return
+        table = _fields_table(message)
+        if table.row_count:
+            _print(table)
         else:
-            _print(_fields_table(message))
+            note("done")
 
     def rows(self, message: Message, field_name: str, columns: Sequence[str]) -> None:
         """Show the items of a repeated field, a line each; as JSON, the whole message."""
@@ -83,6 +87,8 @@ class Output:
             return
         items = getattr(message, field_name)
         _print(_rows_table(items, columns))
+        if not items:
+            note("there are none")
         if getattr(message, "next_page_token", ""):
             note(f"the first {len(items)} only; --limit 0 shows all")
 
@@ -227,6 +233,24 @@ def _title(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("_stroops").replace("_", " ")
 
 
+def titles(columns: Sequence[str]) -> list[str]:
+    """Return the columns' names for people, no two of them alike.
+
+    Fields of a message inside are named with the message where one of these fields has a name that
+    is there twice: "own max zeros" beside "chain max zeros".
+    """
+    short = [_title(name) for name in columns]
+    alike = {
+        name.rpartition(".")[0]
+        for name, title in zip(columns, short, strict=True)
+        if short.count(title) > 1
+    }
+    return [
+        _title(name.replace(".", "_")) if name.rpartition(".")[0] in alike else title
+        for name, title in zip(columns, short, strict=True)
+    ]
+
+
 def _rows_table(items: Sequence[Message], columns: Sequence[str]) -> Table:
     table = _table(columns)
     for item in items:
@@ -236,10 +260,10 @@ def _rows_table(items: Sequence[Message], columns: Sequence[str]) -> Table:
 
 def _table(columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for name in columns:
+    for name, title in zip(columns, titles(columns), strict=True):
         numeric = name in _KALE or name in _XLM
         # An id that does not fit goes on in the next line: it must stay whole to be copied.
-        table.add_column(_title(name), overflow="fold", justify="right" if numeric else "left")
+        table.add_column(title, overflow="fold", justify="right" if numeric else "left")
     return table
 
 

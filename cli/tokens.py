@@ -92,6 +92,7 @@ async def revoke(token_id: str, /, *, session: Run) -> None:
     """Revoke a token for good; within a minute nobody gets in with it."""
     request = token_pb2.RevokeTokenRequest(token_id=token_id)
     reply = await session.ask(session.tokens.RevokeToken, request)
+    note("it may be taken for a minute more: each service knows of it by then")
     session.output.message(reply.info)
 
 

@@ -274,9 +274,10 @@ def picture(shown: Shown) -> RenderableType:
 def _head_line(shown: Shown) -> str:
     block, head = shown.block, shown.head
     if block is None:
-        return f"none yet, ledger {head.ledger}"
+        return f"no block yet: the first plant opens one, ledger {head.ledger}"
     minutes, seconds = divmod(shown.seconds_left, 60)
-    left = f"{minutes}:{seconds:02} left" if shown.seconds_left else "over: a plant opens the next"
+    opens = f"its time is over: the next plant opens block {block.index + 1}"
+    left = f"{minutes}:{seconds:02} left" if shown.seconds_left else opens
     return f"block {block.index}, {left}, ledger {head.ledger}"
 
 
@@ -284,19 +285,31 @@ def _facts(shown: Shown) -> dict[str, str]:
     facts: dict[str, str] = {}
     block, counts = shown.block, shown.counts
     if counts is not None:
-        facts["planted"] = f"{counts.planted} planted"
-        facts["worked"] = f"{counts.worked} of them worked"
-        facts["zeros"] = "zeros " + (_histogram(counts.zeros) or "none yet")
+        facts["planted"] = _farmers(counts.planted, "have planted")
+        facts["worked"] = _farmers(counts.worked, "have worked")
+        if counts.zeros:
+            facts["zeros"] = f"best work of each: {_histogram(counts.zeros)}"
     if block is not None:
         facts["staked"] = f"{format_kale(block.staked_total)} KALE staked and not yet worked"
-        facts["extremes"] = f"{block.min_zeros} to {block.max_zeros} zeros count in this block"
+        facts["measured"] = (
+            f"zeros are measured from {block.min_zeros} to {block.max_zeros}: "
+            f"more than {block.max_zeros} earn no more"
+        )
     if shown.head.paused:
         facts["paused"] = "planting is paused by the farm"
     return facts
 
 
 def _histogram(zeros: Mapping[int, int]) -> str:
-    return ", ".join(f"{number} with {count}" for count, number in sorted(zeros.items()))
+    return ", ".join(
+        f"{count} zeros by {number}" for count, number in sorted(zeros.items(), reverse=True)
+    )
+
+
+def _farmers(number: int, what: str) -> str:
+    if number == 1:
+        return f"1 farmer {what.replace('have', 'has')}"
+    return f"{number} farmers {what}"
 
 
 class _Away:

@@ -1,5 +1,7 @@
 """kalepool webhook and kalepool notifications: what happened, and who is told of it."""
 
+import asyncio
+from time import monotonic
 from typing import Annotated
 
 import cyclopts
@@ -8,14 +10,23 @@ from kalepool.registry.v1 import notification_pb2
 
 from cli.arguments import Count, Run
 from cli.errors import CommandLineError
-from cli.session import fresh
+from cli.session import Session, fresh
 from cli.show import cell, note
+from libs.common.errors import FailedPreconditionError
 
 app = cyclopts.App(name="webhook", help="Be told what happens, by HTTP.")
 _COLUMNS = ("webhook_id", "pooler_id", "farmer_id", "url", "failing_since", "disabled_at")
 _NOTIFICATIONS = ("happened_at", "kind", "pooler_name", "farmer_address", "facts")
 _KINDS = notification_pb2.NotificationKind.DESCRIPTOR
 _PREFIX = "NOTIFICATION_KIND_"
+#: States in which nothing has arrived, and nothing will.
+_NOT_ARRIVED = (
+    notification_pb2.DELIVERY_STATE_FAILED,
+    notification_pb2.DELIVERY_STATE_CANCELLED,
+)
+#: Seconds to wait for what comes of a test (a receiver has WEBHOOK_TIMEOUT_MS, 10 s by default),
+#: and between two looks.
+_PATIENCE, _LOOK = 60.0, 1.0
 
 
 @app.command
@@ -82,7 +93,10 @@ async def delete(webhook_id: str, /, *, session: Run) -> None:
     """Delete a webhook for good; what was not sent yet is not sent."""
     request = notification_pb2.DeleteWebhookRequest(webhook_id=webhook_id)
     reply = await session.ask(session.notifications.DeleteWebhook, request)
-    session.output.message(reply)
+    if session.output.json:
+        session.output.json_of(reply)
+    else:
+        note("deleted")
 
 
 @app.command
@@ -95,10 +109,44 @@ async def enable(webhook_id: str, /, *, session: Run) -> None:
 
 @app.command
 async def test(webhook_id: str, /, *, session: Run) -> None:
-    """Send a test; `kalepool webhook deliveries` tells what came of it."""
+    """Send a test and wait for what comes of it. Exit status 1 when it does not arrive.
+
+    Parameters
+    ----------
+    webhook_id
+        The webhook.
+    """
     request = notification_pb2.TestWebhookRequest(webhook_id=webhook_id)
     reply = await session.ask(session.notifications.TestWebhook, request)
-    session.output.message(reply)
+    async with session.progress.during("waiting for the receiver"):
+        found = await _outcome(webhook_id, reply.notification_id, session)
+    if found is None or not found.HasField("ended_at"):
+        note("the test is queued; kalepool webhook deliveries tells what came of it")
+    session.output.message(reply if found is None else found)
+    if found is not None and found.state in _NOT_ARRIVED:
+        raise FailedPreconditionError(
+            f"the test did not arrive: {found.last_error or 'the webhook is out of use'}",
+            reason="TEST_NOT_DELIVERED",
+        )
+
+
+async def _outcome(
+    webhook_id: str, notification_id: str, session: Session
+) -> notification_pb2.Delivery | None:
+    """Return the delivery of a test once it has ended, or as it is after _PATIENCE.
+
+    None: it is not among the newest ones.
+    """
+    request = notification_pb2.ListDeliveriesRequest(webhook_id=webhook_id)
+    ends_at = monotonic() + _PATIENCE
+    while True:
+        page = await session.ask(session.notifications.ListDeliveries, request)
+        ours = [
+            one for one in page.deliveries if one.notification.notification_id == notification_id
+        ]
+        if not ours or ours[0].HasField("ended_at") or monotonic() > ends_at:
+            return ours[0] if ours else None
+        await asyncio.sleep(_LOOK)
 
 
 @app.command

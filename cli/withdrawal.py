@@ -60,11 +60,17 @@ async def send(
         destination=to,
     )
     reply = await session.ask(session.withdrawals.Withdraw, request, timeout=BATCH_TIMEOUT)
-    session.output.message(reply.withdrawal)
-    operation = reply.withdrawal.operation
-    if operation.state == wallet_pb2.OPERATION_STATE_FAILED:
-        reason = common_pb2.FailureReason.Name(operation.reason).removeprefix("FAILURE_REASON_")
-        raise FailedPreconditionError("the withdrawal failed: nothing has left", reason=reason)
+    made = reply.withdrawal
+    failed = made.operation.state == wallet_pb2.OPERATION_STATE_FAILED
+    if session.options.json or not failed:
+        session.output.message(made)
+    if failed:
+        reason = common_pb2.FailureReason.Name(made.operation.reason)
+        why = made.operation.error_message or "nothing has left"
+        raise FailedPreconditionError(
+            f"{why} (kalepool withdrawal show {made.withdrawal_id})",
+            reason=reason.removeprefix("FAILURE_REASON_"),
+        )
 
 
 @app.command

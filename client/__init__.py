@@ -5,6 +5,7 @@ pass; streams go on where they broke; errors are the classes that the services r
 named by a certificate, or by an API token. examples/python/pooler.py is a whole pooler.
 """
 
+from client import quiet  # noqa: F401  (first of all: it has to be imported before gRPC is)
 from client.chain import ChainWatch, open_watch
 from client.connection import (
     Connections,

@@ -127,6 +127,17 @@ def work_summary(message: work_pb2.SubmitWorkResponse) -> BatchSummary:
     )
 
 
+def harvest(message: harvest_pb2.HarvestRecord) -> FarmerOutcome:
+    """Convert one farmer's harvest."""
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address=message.custodial_wallet,
+        succeeded=message.status == harvest_pb2.HARVEST_STATUS_SUCCESS,
+        reason=_reason(message.reason),
+        amount=message.reward_amount,
+    )
+
+
 def harvest_summary(message: harvest_pb2.HarvestResponse) -> BatchSummary:
     """Convert the answer of a Harvest call."""
     return BatchSummary(
@@ -135,7 +146,7 @@ def harvest_summary(message: harvest_pb2.HarvestResponse) -> BatchSummary:
         succeeded=message.successful_harvests,
         amount=message.total_rewards,
         milliseconds=message.processing_time_ms,
-        outcomes=tuple(map(_harvest, message.harvests)),
+        outcomes=tuple(map(harvest, message.harvests)),
     )
 
 
@@ -170,16 +181,6 @@ def _verdict(message: work_pb2.Verdict) -> FarmerOutcome:
         amount=message.estimated_reward,
         zeros=message.zeros,
         gap=message.gap,
-    )
-
-
-def _harvest(message: harvest_pb2.HarvestRecord) -> FarmerOutcome:
-    return FarmerOutcome(
-        farmer_id=FarmerId(UUID(message.farmer_id)),
-        address=message.custodial_wallet,
-        succeeded=message.status == harvest_pb2.HARVEST_STATUS_SUCCESS,
-        reason=_reason(message.reason),
-        amount=message.reward_amount,
     )
 
 

@@ -276,6 +276,21 @@ class PoolClient:
         )
         return messages.sweep_summary(answer)
 
+    async def harvested(
+        self, pooler_id: PoolerId, block_index: int
+    ) -> AsyncIterator[FarmerOutcome]:
+        """List the harvests of a block that were paid, by the pool's records.
+
+        The records also have what the pool has harvested by itself, as it does once a minute.
+        """
+        request = harvest_pb2.ListHarvestsRequest(
+            pooler_id=str(pooler_id), block_index=block_index, page_size=_PAGE
+        )
+        async for page in self._pages(self._harvest.ListHarvests, request):
+            for harvest in map(messages.harvest, page.harvests):
+                if harvest.succeeded:
+                    yield harvest
+
     # How calls are made ---------------------------------------------------------------------------
 
     async def _ask(

@@ -7,13 +7,21 @@ down                            stops it
 
 import argparse
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 from rich.console import Console
 
+from client import quiet  # noqa: F401  (before gRPC is imported)
 from demo.run import run_demo
 from demo.standing import down, supervise, up
-from devstack.interrupt import run_to_end
+from devstack.interrupt import INTERRUPTED, run_to_end
+from devstack.postgres import PostgresStartError
+from devstack.processes import ProcessDiedError
+from devstack.stack import PortTakenError
+
+#: Exit status: something did not start, or ended by itself.
+FAILED = 1
 
 
 def main(arguments: list[str]) -> int:
@@ -22,13 +30,22 @@ def main(arguments: list[str]) -> int:
     console = Console()
     match options.command:
         case "run":
-            return run_to_end(run_demo(options.farmers, options.blocks, console))
+            return run_to_end(_told(run_demo(options.farmers, options.blocks, console)))
         case "up":
             return up(console)
         case "down":
             return down(console)
         case _:
-            return run_to_end(supervise())
+            return run_to_end(_told(supervise()))
+
+
+async def _told(work: Coroutine[Any, Any, int]) -> int:
+    """Do the work; what does not start is told in words."""
+    try:
+        return await work
+    except (PortTakenError, ProcessDiedError, PostgresStartError) as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,4 +73,7 @@ def _count(low: int, high: int) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -13,6 +13,8 @@ from pooler.events import Event, Harvested, Mining, Planted, Swept, Worked
 from pooler.report import TextReport
 
 _COLUMNS = ("block", "planted", "staked KALE", "mining", "worked", "harvested", "reward KALE")
+#: Why there is one row more than blocks are farmed.
+_CAPTION = "A block is paid once somebody plants in the next one: at the end, one farmer does."
 
 
 class Screen:
@@ -79,7 +81,7 @@ class Screen:
         )
 
     def _render(self) -> Group:
-        table = Table(*_COLUMNS, title="The pool farms")
+        table = Table(*_COLUMNS, title="The pool farms", caption=_CAPTION)
         for index, row in sorted(self._blocks.items()):
             table.add_row(str(index), *(row.get(column, "") for column in _COLUMNS[1:]))
         return Group(table, self._status)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,8 +18,19 @@ from rich.table import Table
 
 from cli import profiles
 from cli.errors import CommandLineError
+from devstack.folder import BusyError, held
+from devstack.interrupt import INTERRUPTED
 from devstack.processes import is_alive
-from devstack.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
+from devstack.stack import (
+    CERTIFICATES,
+    FIXED_PORTS,
+    OPERATOR,
+    START_TIMEOUT,
+    PortTakenError,
+    StackConfig,
+    check_fixed_ports,
+    open_stack,
+)
 from libs.common.authority import CERTIFICATE_FILE
 from libs.common.grpc.identity import CallerKind
 from libs.common.names import GATEWAY, SERVICES
@@ -35,6 +46,15 @@ DATABASE = DIRECTORY / "database.env"
 PROFILE = "local"
 #: Seconds until everything has stopped at the latest.
 STOP_TIMEOUT = 60.0
+#: Folder whose lock an `up` holds while it starts the pool; there is no such folder.
+STARTING = Path("var") / "starting"
+#: What runs the pool in the background.
+SUPERVISOR = (sys.executable, "-m", "demo", "supervise")
+#: Seconds until a farmer's changed payout address counts: a day would be long for who tries it.
+COOLING_SECONDS = 120
+#: What to know before the pool is stopped.
+ANEW = "the next make up begins anew, with an empty pool on a new chain"
+AFTERWARDS = f"make down ends it, with all that it holds: {ANEW}"
 
 
 async def supervise() -> int:
@@ -45,11 +65,14 @@ async def supervise() -> int:
         block_seconds=300,
         fixed_ports=True,
         gateway=True,
+        environment={"wallet": {"WITHDRAW_COOLING_MS": str(COOLING_SECONDS * 1000)}},
     )
     try:
         async with open_stack(config, partial(print, flush=True)) as stack:
             # The certificate by which the services know the gateway.
             stack.certificates(CallerKind.SERVICE, GATEWAY)
+            with new_private_file(DATABASE) as file:
+                file.write(f"export DATABASE_ADMIN_URL='{stack.admin_dsn}'\n".encode())
             state = {
                 "supervisor": os.getpid(),
                 "ready": True,
@@ -57,35 +80,73 @@ async def supervise() -> int:
                 "ports": stack.ports,
                 "gateway_url": stack.gateway_url,
             }
-            with new_private_file(DATABASE) as file:
-                file.write(f"export DATABASE_ADMIN_URL='{stack.admin_dsn}'\n".encode())
-            STATE.write_text(json.dumps(state), encoding="utf-8")
+            _write(state)
             while True:
                 stack.check()
                 await asyncio.sleep(1)
     finally:
-        STATE.unlink(missing_ok=True)
+        _forget(os.getpid())
 
 
 def up(console: Console) -> int:
-    """Start the pool in the background and print where it is."""
+    """Start the pool in the background and print where it is.
+
+    Another `up` that is starting the pool is waited for.
+    """
+    is_told = False
+    while True:
+        try:
+            with held(STARTING):
+                return _up(console)
+        except BusyError:
+            if not is_told:
+                console.print("another make up is starting the pool; this one waits for it")
+                is_told = True
+            time.sleep(0.2)
+
+
+def _up(console: Console) -> int:
     _clear_orphans(console)
     state = _state()
+    was_ready = state is not None and state["ready"]
+    if not was_ready:
+        try:
+            # Without its `up`, which was killed, a supervisor goes on.
+            state = _start(console) if state is None else _wait(_Supervisor(state), console)
+        except PortTakenError as error:
+            console.print(str(error), style="red", highlight=False, soft_wrap=True)
+            return 1
+        except KeyboardInterrupt:
+            return INTERRUPTED
     if state is None:
-        STATE.parent.mkdir(exist_ok=True)
-        with LOG.open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "demo", "supervise"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        state = _wait_ready(child, console)
-    if state is None:
-        console.print("the pool did not start", style="red")
+        console.print(f"the pool did not start; {LOG} has all that was said", style="red")
         return 1
-    table = Table("service", "address", title="The pool is running; stop it with make down")
+    _show(state, console, was_ready=was_ready)
+    return 0
+
+
+def _start(console: Console) -> dict[str, Any] | None:
+    """Start the supervisor; return the state of the pool once it serves.
+
+    Raise PortTakenError before anything is started.
+    """
+    check_fixed_ports()
+    STATE.parent.mkdir(exist_ok=True)
+    with LOG.open("wb") as log:
+        child = subprocess.Popen(
+            SUPERVISOR, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    # From now on `down` finds the pool, also when this process is killed.
+    state = _last_state()
+    if state is None or state["supervisor"] != child.pid:
+        _write({"supervisor": child.pid, "ready": False, "pids": {}, "ports": FIXED_PORTS})
+    return _wait(child, console)
+
+
+def _show(state: Mapping[str, Any], console: Console, *, was_ready: bool) -> None:
+    """Print where the pool is, and select the profile that calls it."""
+    console.print("The pool is running already." if was_ready else "The pool is running.")
+    table = Table("service", "address")
     for name, port in state["ports"].items():
         scheme = "http://" if name in {"localnet", "gateway"} else ""
         table.add_row(name, f"{scheme}127.0.0.1:{port}")
@@ -98,7 +159,7 @@ def up(console: Console) -> int:
     console.print(f"certificates: {DIRECTORY / CERTIFICATES}", highlight=False)
     select_profile(console, state["ports"])
     console.print(f"for backups and migrations:\n  . {DATABASE}", highlight=False)
-    return 0
+    console.print(AFTERWARDS, highlight=False, soft_wrap=True)
 
 
 def select_profile(console: Console, ports: Mapping[str, int]) -> None:
@@ -132,38 +193,70 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
 
 
 def down(console: Console) -> int:
-    """Stop the pool and wait until it is gone."""
+    """Stop the pool, also one that is being started, and wait until it is gone."""
     state = _state()
     if state is None:
         if not _clear_orphans(console):
             console.print("no pool is running")
         return 0
-    pid = int(state["supervisor"])
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
     with console.status("stopping the pool"):
-        while is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.1)
-    if is_alive(pid):
-        console.print(f"process {pid} does not stop", style="red")
+        is_gone = _end(int(state["supervisor"]), lambda pid: not is_alive(pid))
+    if not is_gone:
+        console.print(f"process {state['supervisor']} does not stop", style="red")
         return 1
-    console.print("stopped")
+    console.print(f"stopped; {ANEW}", highlight=False)
     return 0
 
 
-def _wait_ready(child: "subprocess.Popen[bytes]", console: Console) -> dict[str, Any] | None:
-    """Wait until the pool serves, and say meanwhile what is being started."""
+class _Supervisor:
+    """The supervisor that another process has started; looked at as Popen is."""
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self.pid = int(state["supervisor"])
+
+    def poll(self) -> int | None:
+        """Return None while it runs; its exit status is not known."""
+        return None if is_alive(self.pid) else 1
+
+
+def _wait(
+    child: "subprocess.Popen[bytes] | _Supervisor", console: Console
+) -> dict[str, Any] | None:
+    """Wait until the pool serves, and say meanwhile what is being started.
+
+    What does not serve in time, or is interrupted, is stopped.
+    """
     deadline = time.monotonic() + 2 * START_TIMEOUT
-    with LOG.open(encoding="utf-8", errors="replace") as log:
-        while child.poll() is None and time.monotonic() < deadline:
+    try:
+        with LOG.open(encoding="utf-8", errors="replace") as log:
+            while child.poll() is None and time.monotonic() < deadline:
+                _tell(log, console)
+                state = _last_state()
+                if state is not None and state["ready"]:
+                    return state
+                time.sleep(0.2)
             _tell(log, console)
-            state = _state()
-            if state is not None:
-                return state
-            time.sleep(0.2)
-        _tell(log, console)
+    except KeyboardInterrupt:
+        console.print("stopping what was started")
+        _end(child.pid, lambda _pid: child.poll() is not None)
+        raise
+    _end(child.pid, lambda _pid: child.poll() is not None)
     return None
+
+
+def _end(pid: int, is_gone: Callable[[int], bool]) -> bool:
+    """Have a supervisor stop the pool; tell whether it is gone within STOP_TIMEOUT."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    if not is_gone(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    while not is_gone(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    # Before it has read its code a signal ends it at once, and its state stays.
+    _forget(pid)
+    return True
 
 
 def _tell(log: TextIO, console: Console) -> None:
@@ -173,12 +266,30 @@ def _tell(log: TextIO, console: Console) -> None:
 
 
 def _state() -> dict[str, Any] | None:
-    """Return the running pool's state, or None.
+    """Return the state of the pool that runs or is being started, or None.
 
-    The state that a killed pool has left does not count.
+    The state that a killed pool has left does not count, whoever has its process id now.
     """
     state = _last_state()
-    return state if state is not None and is_alive(int(state["supervisor"])) else None
+    return state if state is not None and _is_supervisor(int(state["supervisor"])) else None
+
+
+def _is_supervisor(pid: int) -> bool:
+    return is_alive(pid) and "demo supervise" in _command_of(pid)
+
+
+def _write(state: Mapping[str, Any]) -> None:
+    """Write the state, whole at every moment."""
+    passing = STATE.with_name(f".{STATE.name}.{os.getpid()}")
+    passing.write_text(json.dumps(state), encoding="utf-8")
+    passing.replace(STATE)
+
+
+def _forget(supervisor: int) -> None:
+    """Remove the state, unless it is another supervisor's."""
+    state = _last_state()
+    if state is not None and state["supervisor"] == supervisor:
+        STATE.unlink(missing_ok=True)
 
 
 def _last_state() -> dict[str, Any] | None:
@@ -192,7 +303,7 @@ def _last_state() -> dict[str, Any] | None:
 def _clear_orphans(console: Console) -> bool:
     """End the processes of a pool whose supervisor was killed; return whether there were any."""
     state = _last_state()
-    if state is None or is_alive(int(state["supervisor"])):
+    if state is None or _is_supervisor(int(state["supervisor"])):
         return False
     orphans = {name: pid for name, pid in state["pids"].items() if _is_ours(name, int(pid))}
     for pid in orphans.values():
@@ -208,7 +319,12 @@ def _clear_orphans(console: Console) -> bool:
 
 def _is_ours(name: str, pid: int) -> bool:
     """Tell whether the process with this id is still the one that was started, not another's."""
+    command = _command_of(pid)
+    return f"-m services.{name}" in command or f"-m {name}" in command
+
+
+def _command_of(pid: int) -> str:
     shown = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return f"-m services.{name}" in shown.stdout or f"-m {name}" in shown.stdout
+    return shown.stdout

@@ -54,6 +54,10 @@ START_TIMEOUT = 90.0
 Progress = Callable[[str], None]
 
 
+class PortTakenError(Exception):
+    """Another program listens on a port of FIXED_PORTS; the message says on which."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
     """The settings of the pool on this machine."""
@@ -375,8 +379,31 @@ async def open_stack(
         yield stack
 
 
+def check_fixed_ports() -> None:
+    """Raise PortTakenError when another program listens on one of FIXED_PORTS."""
+    taken = [f"{port} ({name})" for name, port in FIXED_PORTS.items() if not _is_free(port)]
+    if taken:
+        raise PortTakenError(
+            f"taken by another program: port {', '.join(taken)} of 127.0.0.1; "
+            "end that program (another pool, perhaps), then try again"
+        )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        # As the servers do: a connection that has just ended is not in their way.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def _choose_ports(*, fixed: bool) -> tuple[dict[str, int], dict[str, int]]:
     """Return the ports, and those for callers with tokens."""
+    if fixed:
+        check_fixed_ports()
     free = iter(_free_ports(len(FIXED_PORTS) + len(SERVICES)))
     ports = dict(FIXED_PORTS) if fixed else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a virtual environment and installs exactly what requirements/dev.txt pins, with its hashes,
-# and then this project itself. Usage: make_venv.sh FOLDER; PYTHON names the interpreter to use.
+# and then this project itself. Usage: make_venv.sh FOLDER; PYTHON names the interpreter to use,
+# SETUP_EVERY the seconds between two lines that say how far it is (10).
 set -eu
 
 venv=$1
@@ -42,6 +43,30 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"
 }
 
-echo "setup: installing requirements/dev.txt"
-pip install --quiet --require-hashes -r requirements/dev.txt
-pip install --quiet --no-deps --no-build-isolation --editable .
+# Says how far pip is, every so many seconds, until this script ends in whatever way.
+tell() {
+    seconds=0
+    # Without our output: a sleep that is left over keeps no pipe open.
+    while sleep "$every" >/dev/null 2>&1 && kill -0 "$$" 2>/dev/null; do
+        seconds=$((seconds + every))
+        echo "setup: $(grep -c '^Collecting ' "$said" || true) of $packages packages found, $seconds s"
+    done
+}
+
+every=${SETUP_EVERY:-10}
+requirements=requirements/dev.txt
+packages=$(grep -c '^[a-zA-Z0-9][^ ]*==' "$requirements")
+said=$venv/setup.log
+echo "setup: installing the $packages packages of $requirements (some minutes, the first time)"
+: >"$said"
+tell &
+teller=$!
+trap 'kill "$teller" 2>/dev/null || true' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+if ! pip install --require-hashes -r "$requirements" >"$said" 2>&1 \
+    || ! pip install --no-deps --no-build-isolation --editable . >>"$said" 2>&1; then
+    tail -n 20 "$said" >&2
+    echo "setup: pip has failed; $said has all that it said" >&2
+    exit 1
+fi

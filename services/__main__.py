@@ -15,6 +15,7 @@ from libs.common.errors import PoolError
 from libs.common.start import read_settings
 from services.migrations import MigrationSettings, migrate_all, restrict_all
 
+_USAGE = "usage: python -m services migrate [restrict] | restrict"
 _STEPS = (["migrate"], ["restrict"], ["migrate", "restrict"])
 #: Something that is to be restricted is not.
 LEFT = 3
@@ -22,8 +23,11 @@ LEFT = 3
 
 def main(arguments: list[str]) -> int:
     """Run the steps that are named; print what each did as one JSON line."""
+    if arguments and set(arguments) <= {"-h", "--help"}:
+        print(f"{_USAGE}\n\n{__doc__}")  # noqa: T201
+        return 0
     if arguments not in _STEPS:
-        print("usage: python -m services migrate [restrict] | restrict", file=sys.stderr)  # noqa: T201
+        print(_USAGE, file=sys.stderr)  # noqa: T201
         return 2
     settings = read_settings(MigrationSettings)
     status = 0

@@ -13,6 +13,12 @@ from libs.common.grpc.server import RunningServer, run_service
 from libs.common.start import fail, read_settings
 from services.migrations import MigrationSettings, migrate_one
 
+_HELP = """serve     answers calls until SIGTERM; the default
+migrate   brings the service's schema up to date, by DATABASE_ADMIN_URL, and ends
+
+Its settings come from variables of the environment, and from files: docs/configuration.md has all
+of them."""
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -23,7 +29,10 @@ def main(
 ) -> None:
     """Run the command in sys.argv; exit with status 2 for a wrong command or wrong settings."""
     command = sys.argv[1:] or ["serve"]
-    if command == ["serve"]:
+    usage = f"usage: python -m services.{name} [serve|migrate]"
+    if set(command) <= {"-h", "--help"}:
+        print(f"{usage}\n\n{_HELP}")  # noqa: T201
+    elif command == ["serve"]:
         settings = read_settings(settings_class)
         run_service(name, settings, lambda: open_app(settings))
     elif command == ["migrate"]:
@@ -33,4 +42,4 @@ def main(
             sys.exit(f"migrate: {error}")
         print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     else:
-        fail(f"usage: python -m services.{name} [serve|migrate]")
+        fail(usage)

@@ -71,9 +71,12 @@ func main() {
 		work:    workv1.NewWorkServiceClient(connect("work", "WORK_TARGET", "127.0.0.1:50054")),
 		harvest: harvestv1.NewHarvestServiceClient(connect("harvest", "HARVEST_TARGET", "127.0.0.1:50055")),
 	}
+	if len(p.id) != 36 {
+		log.Fatal("POOLER_ID must be the id (UUID) of a pooler")
+	}
 	blocks, err := strconv.Atoi(setting("BLOCKS", "1"))
-	if err != nil {
-		log.Fatal(err)
+	if err != nil || blocks < 1 {
+		log.Fatal("BLOCKS must be a number from 1")
 	}
 	last := int64(-1)
 	// One more than is asked for: a block is paid when the next one is open.
@@ -84,7 +87,7 @@ func main() {
 	}
 }
 
-// farmNext farms the block after last and harvests the blocks before; it returns the block's index.
+// farmNext farms the block after last, which is paid meanwhile; it returns the block's index.
 func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 	index, err := p.plantable(ctx, last)
 	if err != nil {
@@ -99,8 +102,7 @@ func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 	if err != nil {
 		return last, err
 	}
-	swept, err := p.harvest.HarvestPending(ctx, &harvestv1.HarvestPendingRequest{PoolerId: p.id})
-	if err != nil {
+	if _, err = p.harvest.HarvestPending(ctx, &harvestv1.HarvestPendingRequest{PoolerId: p.id}); err != nil {
 		return last, fmt.Errorf("harvest: %w", err)
 	}
 	found, err := mine(block, planted.Plantings, budget(block, head))
@@ -112,8 +114,34 @@ func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 	if err != nil {
 		return last, fmt.Errorf("work: %w", err)
 	}
+	rewards, err := p.rewardsOf(ctx, last)
+	if err != nil {
+		return last, fmt.Errorf("rewards: %w", err)
+	}
 	return int64(index), json.NewEncoder(os.Stdout).Encode(map[string]any{"block": index,
-		"planted": planted.SuccessfulPlants, "worked": worked.SubmittedWork, "rewards": swept.TotalRewards})
+		"planted": planted.SuccessfulPlants, "worked": worked.SubmittedWork, "rewards": rewards})
+}
+
+// rewardsOf returns what a block has paid by the pool's records: the pool harvests by itself, too, and
+// may have been faster.
+func (p *pooler) rewardsOf(ctx context.Context, last int64) (sum int64, err error) {
+	if last < 0 {
+		return 0, nil
+	}
+	index := uint32(last)
+	request := &harvestv1.ListHarvestsRequest{PoolerId: p.id, BlockIndex: &index, PageSize: 1000}
+	for {
+		page, err := p.harvest.ListHarvests(ctx, request)
+		if err != nil {
+			return 0, err
+		}
+		for _, one := range page.Harvests {
+			sum += one.RewardAmount
+		}
+		if request.PageToken = page.NextPageToken; request.PageToken == "" {
+			return sum, nil
+		}
+	}
 }
 
 // plantable waits for a block after last that can be planted. No message announces the end of a block's
@@ -201,11 +229,11 @@ func rawKey(address string) ([]byte, error) {
 func loadCredentials() (func(name string) credentials.TransportCredentials, error) {
 	own, err := tls.LoadX509KeyPair(os.Getenv("TLS_CERT_FILE"), os.Getenv("TLS_KEY_FILE"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("TLS_CERT_FILE and TLS_KEY_FILE must name a certificate and its key: %w", err)
 	}
 	authorities, err := os.ReadFile(os.Getenv("TLS_CA_FILE"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("TLS_CA_FILE must name a file: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(authorities) {

@@ -42,7 +42,22 @@ const SERVICE_CONFIG = JSON.stringify({
 });
 
 const env = (name: string, otherwise = ""): string => process.env[name] || otherwise;
-const file = (name: string): Buffer => readFileSync(env(name));
+
+/** End with what is wrong with the variables. */
+function fail(text: string): never {
+  console.error(text);
+  process.exit(1);
+}
+
+/** The file that a variable names. */
+function file(name: string): Buffer {
+  try {
+    return readFileSync(env(name));
+  } catch (error) {
+    return fail(`${name} must name a file: ${(error as Error).message}`);
+  }
+}
+
 const tls = credentials.createSsl(file("TLS_CA_FILE"), file("TLS_KEY_FILE"), file("TLS_CERT_FILE"));
 
 /** The options of a channel to a service, whose certificate has to have its name. */
@@ -55,6 +70,10 @@ const plant = new PlantServiceClient(env("PLANT_TARGET", "127.0.0.1:50053"), tls
 const work = new WorkServiceClient(env("WORK_TARGET", "127.0.0.1:50054"), tls, options("work"));
 const harvest = new HarvestServiceClient(env("HARVEST_TARGET", "127.0.0.1:50055"), tls, options("harvest"));
 const poolerId = env("POOLER_ID");
+if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(poolerId))
+  fail("POOLER_ID must be the id (UUID) of a pooler");
+const blocks = Number(env("BLOCKS", "1"));
+if (!Number.isInteger(blocks) || blocks < 1) fail("BLOCKS must be a number from 1");
 
 type Done<Reply> = (error: ServiceError | null, reply: Reply) => void;
 type Method<Request, Reply> = (
@@ -138,13 +157,25 @@ async function mineAll(block: Block, plantings: Planting[], milliseconds: number
   return found;
 }
 
-/** Farm the block after `last`; harvest the blocks before. Return its index. */
+/** What a block has paid by the pool's records: the pool harvests by itself, too, and may have been faster. */
+async function rewardsOf(blockIndex: number): Promise<bigint> {
+  let [sum, pageToken] = [0n, ""];
+  do {
+    const request = { poolerId, blockIndex, farmerId: "", pageSize: 1000, pageToken };
+    const page = await ask(harvest, harvest.listHarvests, request);
+    for (const one of page.harvests) sum += one.rewardAmount;
+    pageToken = page.nextPageToken;
+  } while (pageToken);
+  return sum;
+}
+
+/** Farm the block after `last`, which is paid meanwhile. Return its index. */
 async function farmNext(last: number): Promise<number> {
   const blockIndex = await plantable(last);
   const request = { poolerId, blockIndex, requestId: randomUUID(), maxFarmersCapacity: 0 };
   const planted = await ask(plant, plant.plant, request);
   const { block, head } = await opened(blockIndex);
-  const swept = await ask(harvest, harvest.harvestPending, { poolerId, maxBlocks: 0 });
+  await ask(harvest, harvest.harvestPending, { poolerId, maxBlocks: 0 });
   const submissions = await mineAll(block, planted.plantings, budget(block, head));
   const worked = await ask(work, work.submitWork, {
     poolerId,
@@ -157,12 +188,16 @@ async function farmNext(last: number): Promise<number> {
       block: blockIndex,
       planted: planted.successfulPlants,
       worked: worked.submittedWork,
-      rewards: Number(swept.totalRewards),
+      rewards: last < 0 ? 0 : Number(await rewardsOf(last)),
     }),
   );
   return blockIndex;
 }
 
 // One block more than is asked for: a block is paid when the next one is open.
-for (let last = -1, left = Number(env("BLOCKS", "1")) + 1; left > 0; left--) last = await farmNext(last);
+try {
+  for (let last = -1, left = blocks + 1; left > 0; left--) last = await farmNext(last);
+} catch (error) {
+  fail((error as Error).message);
+}
 for (const client of [wallet, plant, work, harvest]) client.close();

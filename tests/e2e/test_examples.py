@@ -5,19 +5,24 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+import client
 from devstack.chain_view import read_chain
 from devstack.check import settled_verdict
 from devstack.farmers import pooler_config, settle
-from devstack.stack import Stack, StackConfig, open_stack
+from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
+from devstack.wallet_calls import wait_until
+from libs.common.grpc.identity import CallerKind
 from libs.common.names import SERVICES
 
 pytestmark = pytest.mark.e2e
@@ -60,8 +65,8 @@ class Pool:
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     """One pool for all examples."""
     folder = tmp_path_factory.mktemp("examples") / "stack"
-    # harvest's own sweep would now and then be faster than the example, which then earns nothing.
-    environment = {"harvest": {"HARVEST_SWEEP_SECONDS": "0"}}
+    # harvest's own sweep is faster than the example now and then: what it has paid counts, too.
+    environment = {"harvest": {"HARVEST_SWEEP_SECONDS": "1"}}
     config = StackConfig(
         directory=folder, ledger_seconds=1.0, block_seconds=25, environment=environment
     )
@@ -70,12 +75,12 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
         stack.check()
 
 
-async def output_of(
-    command: Sequence[str], folder: Path, seconds: float, variables: Mapping[str, str] = {}
-) -> str:
-    """What a command prints; fails with all that it said when it fails."""
+async def start(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}
+) -> asyncio.subprocess.Process:
+    """Start a command."""
     scripts = sysconfig.get_path("scripts")
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
         env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", **variables},
@@ -83,14 +88,29 @@ async def output_of(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(
+    command: Sequence[str], folder: Path, seconds: float, variables: Mapping[str, str] = {}
+) -> tuple[int | None, str, str]:
+    """The exit status of a command, and what it has said."""
+    process = await start(command, folder, variables)
     try:
         async with asyncio.timeout(seconds):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
-    assert process.returncode == 0, (out + err).decode()
-    return out.decode()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def output_of(
+    command: Sequence[str], folder: Path, seconds: float, variables: Mapping[str, str] = {}
+) -> str:
+    """What a command prints; fails with all that it said when it fails."""
+    status, output, errors = await ended(command, folder, seconds, variables)
+    assert status == 0, output + errors
+    return output
 
 
 def copy(name: str, folder: Path) -> Path:
@@ -125,10 +145,76 @@ async def farms_a_block(
     assert verdict.equal, verdict.differences
 
 
+#: The example in Python: command, folder, variables.
+IN_PYTHON = (
+    (sys.executable, str(EXAMPLES / "python" / "pooler.py")),
+    ROOT,
+    {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "gen")))},
+)
+
+
 async def test_the_one_in_python_farms_a_block(pool: Pool) -> None:
-    paths = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "gen")))}
-    command = (sys.executable, str(EXAMPLES / "python" / "pooler.py"))
-    await farms_a_block(pool, command, ROOT, paths)
+    await farms_a_block(pool, *IN_PYTHON)
+
+
+#: What is wrong with the variables, and the variable that has to be named.
+WRONG = {
+    "no pooler": ({"POOLER_ID": ""}, "POOLER_ID"),
+    "another id": ({"POOLER_ID": "mine"}, "POOLER_ID"),
+    "no number": ({"BLOCKS": "many"}, "BLOCKS"),
+    "no file": ({"TLS_CA_FILE": "/nowhere"}, "/nowhere"),
+}
+
+
+async def names_what_is_wrong(
+    pool: Pool, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}
+) -> None:
+    """An example ends at once and names the variable, or the file, that is wrong."""
+    files = pool.stack.certificates(CallerKind.OPERATOR, OPERATOR).environment
+    sound = {"POOLER_ID": "0190a5f0-0000-7000-8000-000000000001", "BLOCKS": "1", **files}
+    for name, (wrong, said) in WRONG.items():
+        status, _, errors = await ended(command, folder, 60, {**sound, **variables, **wrong})
+        assert (status, said in errors) == (1, True), (name, errors)
+        assert "Traceback" not in errors, name
+        assert errors.count("\n") <= 2, errors
+
+
+async def test_the_one_in_python_names_what_is_wrong(pool: Pool) -> None:
+    await names_what_is_wrong(pool, *IN_PYTHON)
+
+
+async def test_the_one_in_python_says_that_nobody_answers(pool: Pool) -> None:
+    command, folder, paths = IN_PYTHON
+    files = pool.stack.certificates(CallerKind.OPERATOR, OPERATOR).environment
+    pooler = {"POOLER_ID": "0190a5f0-0000-7000-8000-000000000001", "WALLET_TARGET": "127.0.0.1:1"}
+    process = await start(command, folder, {**files, **paths, **pooler})
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        line = await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert line.startswith(b"GetBlock: failed to connect")
+    assert process.returncode == 130
+
+
+async def test_the_one_in_python_heeds_ctrl_c_while_it_mines(pool: Pool) -> None:
+    command, folder, paths = IN_PYTHON
+    variables = {**await pool.new_pooler(), **paths}
+    process = await start(command, folder, variables)
+    targets, operator = client.Targets.of_environment(variables), pool.stack.operator()
+    async with client.open_client(targets, operator) as asked:
+        pooler = client.PoolerId(UUID(variables["POOLER_ID"]))
+
+        async def is_planted() -> bool:
+            block = (await asked.block()).head.current_block
+            return bool([one async for one in asked.planted(pooler, block)])
+
+        await wait_until(is_planted, "nothing is planted", seconds=FARM_SECONDS)
+    # After a plant the nonces are searched for most of a block.
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (130, b"")
 
 
 async def test_the_one_in_go_farms_a_block(pool: Pool, tmp_path: Path) -> None:
@@ -143,6 +229,7 @@ async def test_the_one_in_go_farms_a_block(pool: Pool, tmp_path: Path) -> None:
     await output_of(GENERATE, folder, BUILD_SECONDS)
     await output_of(("go", "build", "-o", "pooler", "."), folder, BUILD_SECONDS)
     await farms_a_block(pool, (str(folder / "pooler"),), folder)
+    await names_what_is_wrong(pool, (str(folder / "pooler"),), folder)
 
 
 async def test_the_one_in_typescript_farms_a_block(pool: Pool, tmp_path: Path) -> None:
@@ -155,3 +242,4 @@ async def test_the_one_in_typescript_farms_a_block(pool: Pool, tmp_path: Path) -
     await output_of(GENERATE, folder, BUILD_SECONDS)
     await output_of(("npm", "run", "build"), folder, BUILD_SECONDS)
     await farms_a_block(pool, ("npm", "start", "--silent"), folder)
+    await names_what_is_wrong(pool, ("npm", "start", "--silent"), folder)

@@ -16,6 +16,7 @@ from stellar_sdk import Keypair
 
 from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
+from tests.support.documents import run_lines
 
 pytestmark = pytest.mark.e2e
 
@@ -115,6 +116,23 @@ class Curl:
             while not reached(found := await self(path)):  # noqa: ASYNC110
                 await asyncio.sleep(0.3)
         return found
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+async def test_what_the_document_tells_farms_a_block(stack: Stack) -> None:
+    """Nothing is there but a token: pooler, farmer and nonces come from the document's lines."""
+    variables = {"GATEWAY": stack.gateway_url, "TOKEN": await token_of(stack, "operator", "doc")}
+    output = await run_lines("docs/http.md", variables, seconds=PATIENCE)
+    operator = Curl(stack.gateway_url, variables["TOKEN"])
+    (pooler,) = [one for one in (await operator("/v1/poolers"))["poolers"] if one["name"] == "mine"]
+    lists = f"/v1/poolers/{pooler['poolerId']}"
+    works = (await operator(f"{lists}/works"))["works"]
+    assert [one["status"] for one in works] == ["WORK_STATUS_SUCCESS"] * 2, output
+    paid = await operator.until(f"{lists}/harvests", lambda found: found["harvests"])
+    (harvest,) = paid["harvests"]
+    assert harvest["status"] == "HARVEST_STATUS_SUCCESS"
+    assert int(harvest["rewardAmount"]) > 0
+    assert harvest["blockIndex"] == min(one["blockIndex"] for one in works)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")

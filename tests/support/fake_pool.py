@@ -117,6 +117,7 @@ class FakePool:
         self.farmers: dict[str, str] = {}
         self.plantings: list[plant_pb2.Planting] = []
         self.works: list[work_pb2.Work] = []
+        self.harvests: list[harvest_pb2.HarvestRecord] = []
         self.heartbeats = 0
         #: Calls that were answered, by method.
         self.calls: Counter[str] = Counter()
@@ -254,6 +255,7 @@ class FakePool:
             with suppress(FarmError):
                 reward = self.chain.harvest(address, request.block_index)
                 records.append(_harvest(farmer_id, request.block_index, reward))
+        self.harvests += records
         return harvest_pb2.HarvestResponse(
             block_index=request.block_index,
             total_eligible=len(records),
@@ -261,6 +263,12 @@ class FakePool:
             total_rewards=sum(one.reward_amount for one in records),
             harvests=records,
         )
+
+    def list_harvests(
+        self, request: harvest_pb2.ListHarvestsRequest
+    ) -> harvest_pb2.ListHarvestsResponse:
+        found = [one for one in self.harvests if one.block_index == request.block_index]
+        return harvest_pb2.ListHarvestsResponse(harvests=found)
 
     def harvest_pending(
         self, request: harvest_pb2.HarvestPendingRequest
@@ -307,6 +315,7 @@ class FakePool:
             "harvest": {
                 "Harvest": harvest("Harvest", self.harvest),
                 "HarvestPending": harvest("HarvestPending", self.harvest_pending),
+                "ListHarvests": harvest("ListHarvests", self.list_harvests),
             },
             "report": {"GetBlockReport": report("GetBlockReport", self.block_report)},
         }
@@ -365,13 +374,14 @@ class FakePool:
         return verdict
 
     def _block(self, index: int) -> wallet_pb2.Block | None:
-        block = self.chain.state.blocks.get(index)
-        if block is None:
+        block, running = self.chain.state.blocks.get(index), self.chain.state.running
+        if block is None or running is None:
             return None
+        since = running.opened_at if index == self.chain.current else block.opened_at
         return wallet_pb2.Block(
             index=index,
             opened_at=Timestamp(seconds=block.opened_at),
-            closes_at=Timestamp(seconds=block.opened_at + BLOCK_SECONDS),
+            closes_at=Timestamp(seconds=since + BLOCK_SECONDS),
             entropy=block.entropy,
             min_zeros=block.stats.min_zeros,
             max_zeros=block.stats.max_zeros,

@@ -178,10 +178,12 @@ class PoolWorld:
             current if plantable is None else plantable,
         )
         await self.connection.execute(
-            "INSERT INTO chain.blocks (index, opened_ledger, opened_at, entropy, min_gap, max_gap, "
-            "min_zeros, max_zeros, min_stake, max_stake, staked_total, normalized_total, "
-            "expires_ledger, updated_ledger) "
-            "VALUES ($1, $2, $3, $4, 1, 40, 0, 8, 0, 1000, 0, 0, $5, $2) ON CONFLICT DO NOTHING",
+            "INSERT INTO chain.blocks (index, opened_ledger, opened_at, closes_at, entropy, "
+            "min_gap, max_gap, min_zeros, max_zeros, min_stake, max_stake, staked_total, "
+            "normalized_total, expires_ledger, updated_ledger) "
+            "VALUES ($1, $2, $3, $3::timestamptz + interval '300 s', $4, 1, 40, 0, 8, 0, 1000, "
+            "0, 0, $5, $2) "
+            "ON CONFLICT DO NOTHING",
             current,
             ledger,
             datetime.now(UTC) - timedelta(seconds=5),

@@ -51,7 +51,8 @@ FROM numbers, pooler;
 
 -- name: blocks :exec
 INSERT INTO chain.blocks
-SELECT b, b * 60, now() - make_interval(secs => 300 * ($2 - b)), decode(repeat('ab', 32), 'hex'),
+SELECT b, b * 60, now() - make_interval(secs => 300 * ($2 - b)),
+    now() - make_interval(secs => 300 * ($2 - b - 1)), decode(repeat('ab', 32), 'hex'),
     0, 60, 0, 9, 0, 1000000000, 0, 0, b * 60 + 17280, b * 60
 FROM generate_series($1::int, $2::int - 1) AS g (b);
 

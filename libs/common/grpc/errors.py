@@ -70,6 +70,14 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> PoolError:
     )
 
 
+def is_answered(error: BaseException) -> bool:
+    """Tell whether a call's error is the words of a service; false: nobody has answered."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, grpc.aio.AioRpcError):
+        cause = cause.__cause__
+    return cause is None or any(True for _ in _unpack(cause))
+
+
 def _is_known(code: grpc.StatusCode) -> bool:
     return any(code.value[0] == known.value for known in ErrorCode)
 

@@ -33,6 +33,7 @@ from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
 from libs.common.rules.values import Parse
+from libs.common.start import ListenError, listening
 from libs.common.turns import TurnWatch
 
 log = get_logger(__name__)
@@ -180,7 +181,8 @@ def run_service(
     for sentence in settings.old_names():
         log.warning(sentence)
     raise_limit()
-    with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
+    metrics = serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port)
+    with listening(), metrics:
         uvloop.run(serve(open_app))
 
 
@@ -196,18 +198,32 @@ def _listening(
     if certificates is None:
         log.warning("plaintext: nobody shows who it is, and everybody may call everything")
         server = grpc.aio.server(interceptors=[CallInterceptor(policy)], options=_options(settings))
-        return [server], (server.add_insecure_port(f"{host}:{settings.port}"), 0)
+        return [server], (_port(host, settings.port, server.add_insecure_port), 0)
     options = _options(settings, servers=2 if settings.token_port else 1)
     server = grpc.aio.server(interceptors=[CallInterceptor(policy)], options=options)
-    port = server.add_secure_port(f"{host}:{settings.port}", certificates.server_credentials())
+    own = certificates.server_credentials()
+    port = _port(host, settings.port, lambda at: server.add_secure_port(at, own))
     if not settings.token_port:
         return [server], (port, 0)
     for_tokens = grpc.aio.server(
         interceptors=[CallInterceptor(policy, is_for_tokens=True)], options=options
     )
     credentials = certificates.server_credentials(asks_clients=False)
-    token_port = for_tokens.add_secure_port(f"{host}:{settings.token_port}", credentials)
+    token_port = _port(
+        host, settings.token_port, lambda at: for_tokens.add_secure_port(at, credentials)
+    )
     return [server, for_tokens], (port, token_port)
+
+
+def _port(host: str, port: int, add: Callable[[str], int]) -> int:
+    """Have a server listen; raise ListenError when it cannot."""
+    try:
+        return add(f"{host}:{port}")
+    except RuntimeError as error:
+        raise ListenError(
+            f"cannot listen at {host}:{port} (HOST, and PORT or TOKEN_PORT): another program does, "
+            "or it is no address of this machine"
+        ) from error
 
 
 def _policy(

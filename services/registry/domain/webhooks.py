@@ -157,9 +157,10 @@ def wrong_with(url: str, *, allow_private: bool) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "is no URL"
-    is_allowed = is_secure(url) or (allow_private and parts.scheme == "http")
+    schemes = ("https", "http") if allow_private else ("https",)
+    begins = " or ".join(f"{scheme}://" for scheme in schemes)
     wrong = {
-        "must begin with https://": not is_allowed,
+        f"must begin with {begins}": parts.scheme not in schemes,
         "must have no user and no password": "@" in parts.netloc,
         "must have no fragment": "#" in url,
         "must name a host": not host or port == 0,

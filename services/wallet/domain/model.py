@@ -417,6 +417,8 @@ class Block:
     opened_ledger: int
     #: Close time of the ledger that opened it.
     opened_at: datetime
+    #: Close time from which on a plant opens the next block.
+    closes_at: datetime
     #: 32 bytes.
     entropy: bytes
     #: Bounds by which its pails are measured.

@@ -92,7 +92,7 @@ class Follower:
             ledger=ledger,
             farm=farm,
             head=_head(ledger, farm, self._block_seconds),
-            block=None if farm.block is None else _block(farm.block),
+            block=None if farm.block is None else _block(farm.block, farm, self._block_seconds),
             inclusion_fee=await self._chain.inclusion_fee(),
             limits=await self._limits_at(ledger),
             pace=self._pace.seconds(ledger),
@@ -171,28 +171,29 @@ class Follower:
 
     async def _keep(self, chain_state: ChainState) -> None:
         if self._seen_index != chain_state.farm.index:
-            await self._keep_closed(chain_state.farm.index)
+            await self._keep_closed(chain_state.farm)
         if chain_state.farm.block is not None:
-            await self._keep_block(chain_state.farm.block)
+            await self._keep_block(chain_state.farm.block, chain_state.farm)
         if not await self._store.save_head(chain_state.head):
             # Another process has seen more, or kept a lie: the next look finds out.
             self._kept_head = await self._store.head()
         self._seen_index = chain_state.farm.index
 
-    async def _keep_closed(self, current: int) -> None:
+    async def _keep_closed(self, farm: FarmState) -> None:
         """Keep the final state of blocks that closed since the last look, also before a restart."""
         seen = await self._store.newest_index()
-        first = max(current - _CATCH_UP, 0 if seen is None else seen)
+        first = max(farm.index - _CATCH_UP, 0 if seen is None else seen)
         if seen is None:
-            first = current
-        for index in range(first, current):
+            first = farm.index
+        for index in range(first, farm.index):
             block = await self._chain.block(index)
             if block is not None:
-                await self._keep_block(block)
+                await self._keep_block(block, farm)
 
-    async def _keep_block(self, state: BlockState) -> None:
+    async def _keep_block(self, state: BlockState, farm: FarmState) -> None:
         if state != self._kept_block:
-            await self._store.save_block(_block(state), updated_ledger=state.modified)
+            block = _block(state, farm, self._block_seconds)
+            await self._store.save_block(block, updated_ledger=state.modified)
             self._kept_block = state
 
 
@@ -214,12 +215,16 @@ def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
     )
 
 
-def _block(state: BlockState) -> Block:
+def _block(state: BlockState, farm: FarmState, block_seconds: int) -> Block:
+    # The farm's timestamp decides. The timestamp may be older than the running block: the one of
+    # block 0 is that of the farm's deployment. Of a closed block only the opening can be read.
+    since = farm.timestamp if state.index == farm.index else state.timestamp
     return Block(
         index=state.index,
         # The ledger as first seen: the table keeps the value of the first time.
         opened_ledger=state.modified,
         opened_at=datetime.fromtimestamp(state.timestamp, UTC),
+        closes_at=datetime.fromtimestamp(since + block_seconds, UTC),
         entropy=state.entropy,
         min_gap=state.min_gap,
         max_gap=state.max_gap,

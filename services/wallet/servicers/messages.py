@@ -1,6 +1,6 @@
 """Pure mapping between the domain and kalepool.wallet.v1, both ways."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -122,7 +122,7 @@ def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:
         index=block.index,
         opened_ledger=block.opened_ledger,
         opened_at=timestamp(block.opened_at),
-        closes_at=timestamp(block.opened_at + timedelta(seconds=head.block_seconds)),
+        closes_at=timestamp(block.closes_at),
         is_current=block.index == head.current_block,
         entropy=block.entropy,
         min_gap=block.min_gap,

@@ -36,6 +36,7 @@ class BlockStore:
             block.index,
             block.opened_ledger,
             block.opened_at,
+            block.closes_at,
             block.entropy,
             block.min_gap,
             block.max_gap,

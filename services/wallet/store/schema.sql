@@ -832,6 +832,7 @@ CREATE TABLE chain.blocks (
     index int PRIMARY KEY CHECK (index >= 0),
     opened_ledger int NOT NULL,
     opened_at timestamptz NOT NULL,
+    closes_at timestamptz NOT NULL,
     entropy bytea NOT NULL CHECK (octet_length(entropy) = 32),
     min_gap int NOT NULL,
     max_gap int NOT NULL,

@@ -1,53 +1,62 @@
-"""The lines of docs/http.md work as they stand there."""
+"""The lines of docs/http.md call what they say, as they stand there."""
 
-import asyncio
-import os
-import re
 import shutil
-from pathlib import Path
 
 import pytest
+from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import wallet_pb2
+from stellar_sdk import Keypair
 
+from tests.support.documents import run_lines
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER
 from tests.support.fake_chain import Chain
 from tests.support.gateway_world import GatewayWorld
 
-ROOT = Path(__file__).resolve().parents[3]
-DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
+ADDRESS = Keypair.from_raw_ed25519_seed(bytes(32)).public_key
+
+
+class Blocks:
+    """Block 4 is the current one; the third look at the current one finds it over."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self, request: wallet_pb2.GetBlockRequest) -> wallet_pb2.GetBlockResponse:
+        """Answer a GetBlock."""
+        self.looks += not request.HasField("index")
+        head = wallet_pb2.ChainHead(current_block=4, plantable_block=4 if self.looks < 3 else 5)
+        block = wallet_pb2.Block(index=request.index, entropy=bytes(32))
+        return wallet_pb2.GetBlockResponse(head=head, block=block)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 async def test_every_line_for_a_shell_works(world: GatewayWorld) -> None:
-    world.pool.answers["WatchBlocks"] = Chain().watch
-    world.pool.answers["GetBlock"] = lambda _: wallet_pb2.GetBlockResponse()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GATEWAY": f"http://127.0.0.1:{world.port}",
-        "TOKEN": OPERATOR_TOKEN,
-        "POOLER": POOLER,
-        "FARMER": FARMER,
-        "BLOCK": "4",
-        "no_proxy": "127.0.0.1",
+    farmer = registry_pb2.Farmer(is_funded=True, custodial_wallet=ADDRESS)
+    pooler = registry_pb2.Pooler(pooler_id=POOLER)
+    world.pool.answers |= {
+        "WatchBlocks": Chain().watch,
+        "GetBlock": Blocks(),
+        "RegisterPooler": lambda _: registry_pb2.RegisterPoolerResponse(pooler=pooler),
+        "RegisterFarmer": lambda _: registry_pb2.RegisterFarmerResponse(farmer_id=FARMER),
+        "GetFarmer": lambda _: registry_pb2.GetFarmerResponse(farmer=farmer),
     }
-    script = "set -eu\n" + "".join(BLOCKS)
-    process = await asyncio.create_subprocess_exec(
-        "bash",
-        "-c",
-        script,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, output.decode() + errors.decode()
-    assert output.count(b"id: 5.100") == 2
+    variables = {"GATEWAY": f"http://127.0.0.1:{world.port}", "TOKEN": OPERATOR_TOKEN}
+    output = await run_lines("docs/http.md", variables, seconds=120)
+    assert output.count("id: 5.100") == 2
     called = {call.method.rpartition("/")[2] for call in world.pool.calls}
     assert called == {
         *("ExchangeToken", "GetInfo", "GetBlock", "WatchBlocks", "ListPoolers"),
-        *("RegisterFarmer", "Plant", "SubmitWork", "Harvest"),
+        *("RegisterPooler", "RegisterFarmer", "GetFarmer", "Plant", "SubmitWork", "Harvest"),
+        *("ListPlantings", "ListWorks", "ListHarvests", "GetBalance"),
     }
     register = world.pool.asked("RegisterFarmer")[0].request
     assert (register.request_id, register.stake_percentage) == ("first-farmer", "0.5")
-    assert world.pool.asked("Plant")[1].request.max_farmers_capacity == 100
+    plants = [call.request for call in world.pool.asked("Plant")]
+    assert [plant.block_index for plant in plants] == [4, 5, 5]
+    assert plants[2].max_farmers_capacity == 100
+    works = [call.request for call in world.pool.asked("SubmitWork")]
+    assert [(work.block_index, work.submissions[0].farmer_id) for work in works] == [
+        (4, FARMER),
+        (5, FARMER),
+    ]
+    assert [call.request.block_index for call in world.pool.asked("Harvest")] == [4, 4]

@@ -379,6 +379,7 @@ async def seen(tables: Tables, block: int) -> None:
         index=block,
         opened_ledger=1,
         opened_at=HOUR,
+        closes_at=HOUR + timedelta(seconds=300),
         entropy=bytes(32),
         min_gap=1,
         max_gap=2,

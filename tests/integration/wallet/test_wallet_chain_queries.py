@@ -29,6 +29,7 @@ BLOCK = Block(
     index=5,
     opened_ledger=40,
     opened_at=MOMENT,
+    closes_at=MOMENT + timedelta(seconds=300),
     entropy=bytes(32),
     min_gap=1,
     max_gap=2,
@@ -80,6 +81,24 @@ async def test_a_block_was_opened_at_its_first_sight_unless_that_was_a_lie(
     await store.save_block(BLOCK, updated_ledger=updated)
     await store.save_block(replace(BLOCK, opened_ledger=44), updated_ledger=50)
     assert await store.block(5) == replace(BLOCK, opened_ledger=opened)
+
+
+@pytest.mark.parametrize(
+    ("first", "updated", "then", "told"),
+    [(200, 0, 300, 200), (300, 0, 200, 200), (200, -1, 300, 300)],
+)
+async def test_a_block_closes_at_the_earliest_moment_told_unless_that_was_a_lie(
+    rows: WalletRows, first: int, updated: int, then: int, told: int
+) -> None:
+    """Once it is over, its opening alone can be read: block 0 would seem to have closed later."""
+    store = BlockStore(rows.pool)
+    at = {
+        seconds: replace(BLOCK, closes_at=MOMENT + timedelta(seconds=seconds))
+        for seconds in (first, then)
+    }
+    await store.save_block(at[first], updated_ledger=updated)
+    await store.save_block(at[then], updated_ledger=50)
+    assert await store.block(5) == at[told]
 
 
 async def save_blocks(pool: Database, indexes: list[int], **updated: int) -> None:

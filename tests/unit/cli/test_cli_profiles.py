@@ -36,7 +36,7 @@ def saved(**settings: str) -> None:
 
 
 def test_a_profile_is_kept_and_read_again(home: Path) -> None:
-    odd = {"wallet_target": 'a"b\\c', "tls_cert_file": "/pool/ü 7.pem"}
+    odd = {"wallet_target": "[::1]:7", "tls_cert_file": '/pool/ü "7\\8.pem'}
     kept = Profiles().put("north", CERTIFICATE).put("a.b", odd).select("a.b")
     assert profiles.save(kept) == home / "profiles.toml"
     assert profiles.load() == kept
@@ -104,13 +104,16 @@ def test_the_command_adds_lists_and_selects(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WALLET_TARGET", "north:50052")
+    for name in ("me.pem", "token"):
+        (tmp_path / name).touch()
+    token = str(tmp_path / "token")
     assert run("profile", "add", "north", "--tls-cert-file", "me.pem", "--select") == 0
-    assert run("profile", "add", "south", "--token-file", "/token") == 0
+    assert run("profile", "add", "south", "--token-file", token) == 0
     assert listed(capsys) == {
         "selected": "north",
         "profiles": {
             "north": {"wallet_target": "north:50052", "tls_cert_file": str(tmp_path / "me.pem")},
-            "south": {"wallet_target": "north:50052", "token_file": "/token"},
+            "south": {"wallet_target": "north:50052", "token_file": token},
         },
     }
     assert run("profile", "use", "south") == 0
@@ -126,6 +129,15 @@ WRONG = {
     "profile add north": "give at least one address or file",
     "profile add North --wallet-target a:1": "no profile can be called 'North'",
     "profile add none --wallet-target a:1": "no profile can be called 'none'",
+    "profile add north --wallet-target north": "wallet_target: must be host:port",
+    "profile add north --plant-target http://north:50053": "plant_target: must be host:port",
+    "profile add north --work-target north:70000": "work_target: must be host:port",
+    "profile add north --tls-key-file /nowhere": "--tls-key-file: there is no file /nowhere",
+    "profile add north --token-file /nowhere": "--token-file: there is no file /nowhere",
+    "profile show": "no profile is selected",
+    "profile show west": "no profile is called 'west'",
+    "profile remove west": "no profile is called 'west'",
+    "pooler list --registry-target north": "REGISTRY_TARGET: must be host:port",
     "--profile west pooler list": "no profile is called 'west'",
     "pooler list": "kalepool profile add",
     "pooler list --token-file /nowhere": "give --tls-ca-file (TLS_CA_FILE) with --token-file",
@@ -152,6 +164,41 @@ def test_a_profile_is_replaced_only_when_that_is_asked_for(
     assert profiles.load().by_name == {"north": {"wallet_target": "b:1"}}
 
 
+def test_files_that_are_of_no_use_are_told_before_they_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {name: tmp_path / name for name in ("cert", "key", "ca", "token")}
+    for path in paths.values():
+        path.write_text("nothing of use", encoding="utf-8")
+    own = ("--tls-cert-file", str(paths["cert"]), "--tls-key-file", str(paths["key"]))
+    authority = ("--tls-ca-file", str(paths["ca"]))
+    assert run("profile", "add", "north", *own, *authority) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+    assert run("profile", "add", "north", "--token-file", str(paths["token"]), *authority) == 2
+    assert "holds no API token" in capsys.readouterr().err
+    assert profiles.load() == Profiles()
+
+
+def test_a_profile_is_shown_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    saved(wallet_target="north:1", **CERTIFICATE)
+    others = {"wallet_target": "[::1]:1", "work_target": "dns:///south.example.com:50054"}
+    profiles.save(profiles.load().put("south", others))
+    assert run("profile", "show") == 0
+    output = capsys.readouterr().out
+    assert all(text in output for text in ("north:1", "/pool/me.key", "wallet target"))
+    assert run("profile", "show", "south", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == {"profile": "south", "settings": others}
+    assert run("profile", "remove", "north") == 0
+    assert "no profile is selected now" in capsys.readouterr().err
+    assert listed(capsys) == {"selected": "", "profiles": {"south": shown["settings"]}}
+    assert run("profile", "remove", "south") == 0
+    capsys.readouterr()
+    assert run("profile", "list") == 0
+    output, errors = capsys.readouterr()
+    assert (output, "there are none; kalepool profile add" in errors) == ("", True)
+
+
 def test_files_that_are_gone_are_told_with_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
     saved(**CERTIFICATE)
     assert run("pooler", "list") == 2
@@ -170,6 +217,7 @@ def test_files_that_are_gone_are_told_with_the_profile(capsys: pytest.CaptureFix
         ("[profiles]\nnorth = 7", "profiles.north: must be a table"),
         ("[profiles.north]\nkey = 'x'", "profiles.north.key: not known"),
         ("[profiles.north]\nwallet_target = 7", "wallet_target: must be a text in one line"),
+        ("[profiles.north]\nwallet_target = 'north'", "wallet_target: must be host:port"),
         ("[profiles.north]\ntransport = 'tls'", "transport: must be mtls or plaintext"),
         ("[profiles.north]\ntls_key_file = 'me.key'", "tls_key_file: must be a path"),
         (

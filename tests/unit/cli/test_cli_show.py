@@ -2,6 +2,8 @@
 
 import json
 from datetime import UTC, datetime
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -10,9 +12,10 @@ from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdrawal_pb2
 
+import cli
 from cli.engine import show_accounts
 from cli.main import describe
-from cli.show import Output, cell, enum_name
+from cli.show import Output, cell, enum_name, titles
 from libs.common.errors import FieldViolation, InvalidArgumentError, NotFoundError
 
 FARMER = "0190a5f0-0000-7000-8000-000000000001"
@@ -88,6 +91,31 @@ def test_what_stands_inside_again_is_shown_once(capsys: pytest.CaptureFixture[st
     output = capsys.readouterr().out
     assert output.count(FARMER) == 1
     assert "0.0000005 KALE" in output
+
+
+def columns_of_all_tables() -> dict[str, tuple[str, ...]]:
+    """The columns of tables, by module and name."""
+    modules = [import_module(f"cli.{found.name}") for found in iter_modules(cli.__path__)]
+    return {
+        f"{module.__name__}.{name}": value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, tuple) and (name.endswith("COLUMNS") or name == "_NOTIFICATIONS")
+    }
+
+
+def test_no_two_columns_of_a_table_are_called_alike() -> None:
+    found = columns_of_all_tables()
+    assert len(found) > 15
+    shown = {name: titles(columns) for name, columns in found.items()}
+    assert {name for name, titled in shown.items() if len(set(titled)) < len(titled)} == set()
+
+
+def test_fields_of_two_messages_inside_are_told_apart_as_columns() -> None:
+    columns = ("block_index", "own.min_zeros", "own.max_zeros", "chain.max_zeros", "state.at")
+    expected = ["block index", "own min zeros", "own max zeros", "chain max zeros", "at"]
+    assert titles(columns) == expected
+    assert titles(("amount", "operation.state")) == ["amount", "state"]
 
 
 def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

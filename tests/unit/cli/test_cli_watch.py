@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console
@@ -106,7 +106,9 @@ async def test_lines_are_for_people(
     status, _ = await asyncio.gather(run("watch", "--blocks", "1"), farm_when_watched(pool, server))
     assert status == 0
     rows = capsys.readouterr().out.splitlines()
-    assert any("3 planted; 2 of them worked; zeros " in row for row in rows)
+    assert any(
+        "3 farmers have planted; 2 farmers have worked; best work of each: " in row for row in rows
+    )
 
 
 async def test_a_wrong_pooler_is_told(
@@ -154,14 +156,27 @@ COUNTS = BlockCounts(planted=40, zeros={6: 30, 9: 2})
 
 def test_a_line_says_everything() -> None:
     assert line(shown(now=1062.2, counts=COUNTS, paused=True)) == (
-        "block 7, 2:18 left, ledger 77; 40 planted; 32 of them worked; zeros 30 with 6, 2 with 9; "
-        "12.3456789 KALE staked and not yet worked; 5 to 9 zeros count in this block; "
+        "block 7, 2:18 left, ledger 77; 40 farmers have planted; 32 farmers have worked; "
+        "best work of each: 9 zeros by 2, 6 zeros by 30; "
+        "12.3456789 KALE staked and not yet worked; "
+        "zeros are measured from 5 to 9: more than 9 earn no more; "
         "planting is paused by the farm"
     )
 
 
 def test_a_block_whose_time_is_over_waits_for_a_plant() -> None:
-    assert "over: a plant opens the next" in line(shown(now=5000))
+    assert "block 7, its time is over: the next plant opens block 8, " in line(shown(now=5000))
+
+
+def test_before_the_first_block_the_way_to_it_is_told() -> None:
+    text = line(replace(shown(), block=None))
+    assert text == "no block yet: the first plant opens one, ledger 77"
+
+
+def test_one_farmer_is_one() -> None:
+    text = line(shown(counts=BlockCounts(planted=1, zeros={})))
+    assert "; 1 farmer has planted; 0 farmers have worked; " in text
+    assert "best work" not in text
 
 
 def test_counts_that_are_not_known_are_left_out() -> None:
@@ -191,5 +206,5 @@ def test_the_picture_fits_a_phone_and_has_a_clock() -> None:
         console.print(picture(shown(counts=COUNTS)))
     text = printed.get()
     assert "block 7, 3:20 left, ledger 77" in text
-    assert "40 planted" in text
+    assert "40 farmers have planted" in text
     assert "━" in text

@@ -1,6 +1,7 @@
 """The standard server: errors with details, deadlines, limits, health, info, reflection."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -26,6 +27,7 @@ from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.standing import Standing
 from libs.common.grpc.tls import PLAINTEXT
+from libs.common.start import ListenError
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
 
@@ -386,3 +388,11 @@ async def test_bytes_that_are_no_message_are_refused_by_health_too(method: str) 
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
+
+
+async def test_an_address_where_another_program_listens_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ListenError, match=f"cannot listen at 127.0.0.1:{port} "):
+            async with serving(port=port):
+                pytest.fail("two programs listen at one address")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 
 from libs.common.errors import FailedPreconditionError
@@ -71,6 +72,24 @@ async def test_two_blocks_are_farmed_and_paid(pool: FakePool, server: FakeServer
     assert pool.heartbeats > 2
     assert not of_kind(events, Trouble)
     assert summary.hashes >= 2 * FARMERS
+
+
+async def test_what_the_pool_has_harvested_itself_is_counted(
+    pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool's own sweep is always faster here: the pooler's calls find nothing to harvest."""
+    slower = pool.harvest
+
+    def harvest(request: harvest_pb2.HarvestRequest) -> harvest_pb2.HarvestResponse:
+        slower(request)
+        return slower(request)
+
+    monkeypatch.setattr(pool, "harvest", harvest)
+    async with open_fake(pool) as server:
+        summary = await run(config(server, blocks=2))
+    assert summary.harvested == 2 * FARMERS
+    assert summary.rewards == pool.chain.rewards > 0
+    assert summary.still_pending == 0
 
 
 async def test_events_tell_the_story_in_order(pool: FakePool, server: FakeServer) -> None:

@@ -122,6 +122,11 @@ def test_operators_may_allow_private_hosts_and_no_more() -> None:
         assert wrong_with(url, allow_private=True)
 
 
+def test_only_what_is_taken_is_told_as_a_beginning() -> None:
+    assert wrong_with("localhost:9", allow_private=False) == "must begin with https://"
+    assert wrong_with("localhost:9", allow_private=True) == "must begin with https:// or http://"
+
+
 def test_a_host_is_told_without_what_may_be_secret() -> None:
     assert host_of("https://Hooks.example.com:1/secret?token=x") == "hooks.example.com"
     assert host_of("https://[::1") == ""

@@ -12,7 +12,10 @@ from libs.common.names import SERVICES
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = ("docs", "services", "libs", "localnet", "tests/model", "contracts")
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+    ),
     *sorted(path for part in PARTS for path in (ROOT / part).rglob("*.md")),
 ]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]+)")
@@ -87,6 +90,14 @@ def test_every_name_in_backticks_is_one_of_the_code(path: Path) -> None:
 def test_every_make_target_is_one(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), flags=re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", read(path), flags=re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_whoever_is_to_type_kalepool_is_told_where_it_is(path: Path) -> None:
+    """No shell finds it by itself: the environment is not on PATH."""
+    text = read(path)
+    if re.search(r"^ *kalepool ", text, flags=re.MULTILINE):
+        assert ".venv/bin" in text
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/backup.md"])

@@ -1,6 +1,7 @@
 """The scripts behind `make check`: each finds what it is there to find."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -236,3 +237,47 @@ def test_a_base_that_is_asked_for_must_exist(
     repository.commit("string name = 1;")
     monkeypatch.setenv("PROTO_BASE", "nowhere")
     assert check_breaking.main() == 1
+
+
+#: An interpreter that finds two packages and then does what the test's file says.
+INTERPRETER = """#!/bin/sh
+case "$*" in
+*" install "*) echo "Collecting a==1"; echo "Collecting b==2"; . ./pip ;;
+esac
+"""
+
+
+def make_venv(place: Path, pip: str) -> "subprocess.Popen[str]":
+    """Start the script on an environment that is there; `pip` is what installing does."""
+    interpreter = place / "venv" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.write_text(INTERPRETER, encoding="utf-8")
+    interpreter.chmod(0o755)
+    (place / "pip").write_text(pip, encoding="utf-8")
+    (place / "requirements").mkdir()
+    pinned = "a==1 \\\n    --hash=sha256:00\nb==2 \\\n    --hash=sha256:00\nc==3\n# via d==4\n"
+    (place / "requirements" / "dev.txt").write_text(pinned, encoding="utf-8")
+    return subprocess.Popen(
+        ["sh", str(ROOT / "scripts" / "make_venv.sh"), "venv"],  # noqa: S607
+        cwd=place,
+        env={"PATH": os.environ["PATH"], "SETUP_EVERY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_setting_up_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
+    with make_venv(tmp_path, "sleep 3") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "setup: installing the 3 packages of requirements/dev.txt" in output
+    assert "setup: 2 of 3 packages found, 1 s" in output
+
+
+def test_setting_up_that_fails_tells_the_end_of_what_pip_said(tmp_path: Path) -> None:
+    with make_venv(tmp_path, "echo hashes differ >&2; exit 1") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "hashes differ" in output
+    assert "venv/setup.log has all that it said" in output

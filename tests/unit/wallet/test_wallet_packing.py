@@ -175,6 +175,7 @@ def block(index: int = 7) -> Block:
         index=index,
         opened_ledger=1,
         opened_at=datetime.fromtimestamp(0, UTC),
+        closes_at=datetime.fromtimestamp(300, UTC),
         entropy=bytes(32),
         min_gap=0,
         max_gap=0,

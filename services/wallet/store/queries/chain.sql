@@ -16,15 +16,20 @@ WHERE h.ledger <= excluded.ledger;
 
 -- name: save_block :exec
 INSERT INTO chain.blocks AS b (
-    index, opened_ledger, opened_at, entropy, min_gap, max_gap, min_zeros, max_zeros, min_stake,
-    max_stake, staked_total, normalized_total, expires_ledger, updated_ledger
+    index, opened_ledger, opened_at, closes_at, entropy, min_gap, max_gap, min_zeros, max_zeros,
+    min_stake, max_stake, staked_total, normalized_total, expires_ledger, updated_ledger
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (index) DO UPDATE
 SET opened_at = excluded.opened_at,
     -- The first sight, unless that was a lie.
     opened_ledger = CASE
         WHEN b.updated_ledger < 0 THEN excluded.opened_ledger ELSE b.opened_ledger
+    END,
+    -- Once the block is over, only its opening can be read, and what that tells may be too late.
+    closes_at = CASE
+        WHEN b.updated_ledger < 0 THEN excluded.closes_at
+        ELSE least(b.closes_at, excluded.closes_at)
     END,
     entropy = excluded.entropy,
     min_gap = excluded.min_gap,

@@ -1,0 +1,177 @@
+"""The command `python -m pooler`: runs the reference pooler against any pool."""
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+import cyclopts
+from cyclopts import Parameter, validators
+
+from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
+from libs.common.grpc.tls import TLS_OPTIONS
+from pooler.config import PoolerConfig
+from pooler.report import TextReport, describe_run, write_json, write_line
+from pooler.run import RunSummary, run
+
+Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
+Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+Seconds = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+Zeros = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=64))]
+
+_DEFAULTS = PoolerConfig()
+_TARGETS = Targets()
+
+app = cyclopts.App(
+    name="pooler",
+    help="Mines KALE for a pool's farmers: plants, mines, works and harvests block after block. "
+    "Every option may also come from the environment: --blocks is POOLER_BLOCKS.",
+    config=cyclopts.config.Env("POOLER_", command=False),
+    version_flags=(),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the command line or of POOLER_* variables.
+
+    Parameters
+    ----------
+    public_key
+        The pooler's own Stellar account (G...): it is registered under it, or found by it.
+    pooler_id
+        Id of a pooler that is registered already, instead of its public key.
+    name
+        Name to register the pooler by.
+    farmers
+        Farmers that it shall have at least; missing ones are registered.
+    stake_percentage
+        Stake of farmers that are registered now, a decimal from 0 to 1.
+    blocks
+        Blocks to farm; 0 means until it is stopped.
+    processes
+        Processes that mine; 0 means one per processor. They give way to everything else.
+    submit_share
+        Part of a block after which the nonces are submitted.
+    enough_zeros
+        A farmer whose nonce has this many zeros is not mined for any more.
+    closing_seconds
+        Seconds that somebody else has to open the block after the last one.
+    registry_target
+        Where registry listens.
+    wallet_target
+        Where wallet listens.
+    plant_target
+        Where plant listens.
+    work_target
+        Where work listens.
+    harvest_target
+        Where harvest listens.
+    transport
+        plaintext for a pool of this machine that asks nobody who it is.
+    tls_cert_file
+        Your certificate (PEM), of the pooler, or of an operator.
+    tls_key_file
+        Its private key (PEM).
+    tls_ca_file
+        Certificates of the authorities that the pool trusts (PEM).
+    token_file
+        File with an API token of the pooler, in place of a certificate and its key: the targets are
+        then the services' TOKEN_PORTs.
+    json
+        Write one JSON object per event instead of text.
+    """
+
+    public_key: str = ""
+    pooler_id: Annotated[UUID | None, Parameter(name="--id")] = None
+    name: str = _DEFAULTS.name
+    farmers: Count = _DEFAULTS.farmers
+    stake_percentage: str = _DEFAULTS.stake_percentage
+    blocks: Count = _DEFAULTS.blocks
+    processes: Count = _DEFAULTS.processes
+    submit_share: Share = _DEFAULTS.submit_share
+    enough_zeros: Zeros = _DEFAULTS.enough_zeros
+    closing_seconds: Seconds = _DEFAULTS.closing_seconds
+    registry_target: str = _TARGETS.registry
+    wallet_target: str = _TARGETS.wallet
+    plant_target: str = _TARGETS.plant
+    work_target: str = _TARGETS.work
+    harvest_target: str = _TARGETS.harvest
+    transport: Literal["mtls", "plaintext"] = "mtls"
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
+    token_file: Path | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+
+    def config(self) -> PoolerConfig:
+        """Return the pooler's settings: options of the same name, and the targets together.
+
+        Raise CertificateError when there is no certificate to show.
+        """
+        names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
+        chosen = {name: getattr(self, name) for name in names}
+        targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
+        return PoolerConfig(
+            targets=Targets(**targets), tls=self._tls(), token=self._token(), **chosen
+        )
+
+    def _token(self) -> TokenFiles | None:
+        if self.token_file is None:
+            return None
+        files = TokenFiles.both_of(self.token_file, self.tls_ca_file)
+        files.read()
+        return files
+
+    def _tls(self) -> TlsFiles | None:
+        if self.transport == "plaintext" or self.token_file is not None:
+            return None
+        given = self.tls_cert_file, self.tls_key_file, self.tls_ca_file
+        return TlsFiles.all_of(*given, otherwise=TLS_OPTIONS)
+
+
+@app.default
+def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
+    """Farm until the pooler is stopped, or for a number of blocks."""
+    if not options.public_key and options.pooler_id is None:
+        sys.stderr.write("pooler: give --public-key or --id\n")
+        return 2
+    try:
+        return _serve(options.config(), as_json=options.json)
+    except CertificateError as error:
+        sys.stderr.write(f"pooler: {error}\n")
+        return 2
+
+
+def _serve(config: PoolerConfig, *, as_json: bool) -> int:
+    """Run the pooler to its end; return the exit status.
+
+    0: it reached the end. 130: it was stopped. 1: the pool refused it, or nobody knows what is
+    still to be harvested.
+    """
+    try:
+        summary = asyncio.run(_stoppable(config, as_json=as_json))
+    except PoolError as error:
+        sys.stderr.write(f"pooler: {error.reason}: {error}\n")
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    if as_json:
+        write_json(summary)
+    else:
+        write_line(describe_run(summary))
+    return 0 if summary.still_pending is not None else 1
+
+
+async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
+    """Run the pooler; SIGTERM ends it as Ctrl-C does.
+
+    What was accepted goes on in the pool; the workers end.
+    """
+    running = asyncio.current_task()
+    if running is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await run(config, write_json if as_json else TextReport())
