@@ -44,12 +44,16 @@ SETTINGS = {
     "max_connections": "320",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
-#: For tests: a crash of the machine may lose data that are thrown away a minute later anyway.
+#: For tests: a crash of the machine may lose data that are thrown away a minute later anyway, and a
+#: password lives no longer than they do, so that one round of hashing does. The log of changes is
+#: kept small, as the data may be in memory.
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
+    "scram_iterations": "1",
+    "max_wal_size": "128MB",
 }
 
 #: The guard's script, which outlives its parent by design. A line on stdin ends the guard. The end

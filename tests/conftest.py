@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
-from tests.support.database import DatabaseAccess, DatabaseFactory
+from tests.support.database import DatabaseAccess, DatabaseFactory, server_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,7 +21,10 @@ def own_profiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """Run this worker's PostgreSQL server, which starts when the first test asks for it."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+    with (
+        server_folder(tmp_path_factory.mktemp("postgres")) as folder,
+        EmbeddedPostgres(folder, durable=False) as server,
+    ):
         yield server
 
 

@@ -3,18 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import prometheus_client
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 #: Instruments of this meter do nothing until `serving_metrics` runs, so modules may make theirs
 #: when they are imported.
 METER = metrics.get_meter("kalepool")
-#: Seconds; OpenTelemetry's own bounds are made for milliseconds.
-_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
 @contextmanager
@@ -26,22 +19,8 @@ def serving_metrics(service: str, *, host: str, port: int) -> Iterator[None]:
     if not port:
         yield
         return
-    provider = MeterProvider(
-        metric_readers=[PrometheusMetricReader()],
-        resource=Resource({SERVICE_NAME: service}),
-        views=[
-            View(
-                instrument_name="*.duration",
-                aggregation=ExplicitBucketHistogramAggregation(_SECONDS),
-            )
-        ],
-    )
-    metrics.set_meter_provider(provider)
-    server, thread = prometheus_client.start_http_server(port, addr=host)
-    try:
+    # OpenTelemetry's SDK costs each start a tenth of a second, so only who measures pays.
+    from libs.common.metrics_server import answering_prometheus  # noqa: PLC0415
+
+    with answering_prometheus(service, host=host, port=port):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        provider.shutdown()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -165,8 +166,7 @@ class World:
     def balance(self, farmer: str) -> int | None:
         """Return the stroops of KALE; None without a trustline."""
         if farmer.startswith("C"):
-            key = data_key(TOKEN, vector(symbol("Balance"), address(farmer)), "persistent")
-            data = self._data(key)
+            data = self._data(_balance_key(farmer))
             if data is None or data.contract_data is None:
                 return 0
             return scval.from_int128(fields_of(data.contract_data.val)["amount"])
@@ -281,12 +281,10 @@ class World:
                     "clawback": scval.to_bool(False),
                 }
             )
-            key = vector(symbol("Balance"), address(farmer))
-            self._store(
-                data_key(TOKEN, key, "persistent"),
-                contract_data(TOKEN, key, value, "persistent"),
-                self._long_life(),
-            )
+            key = _balance_key(farmer)
+            assert key.subject is not None
+            data = contract_data(TOKEN, key.subject[1], value, "persistent")
+            self._store(key, data, self._long_life())
         elif limit is not None:
             raw = StrKey.decode_ed25519_public_key(farmer)
             line = xdr.TrustLineEntry(
@@ -322,15 +320,22 @@ class World:
         return self.ledger.sequence + self.ledger.settings.max_entry_ttl - 1
 
 
+@cache  # a key is looked up after each step, and packing it takes longer than the step
 def block_key(index: int) -> Key:
     """Return the key of Block(index)."""
     return data_key(FARM, vector(symbol("Block"), scval.to_uint32(index)), "temporary")
 
 
+@cache
 def pail_key(farmer: str, index: int) -> Key:
     """Return the key of Pail(farmer, index)."""
     key = vector(symbol("Pail"), address(farmer), scval.to_uint32(index))
     return data_key(FARM, key, "temporary")
+
+
+@cache
+def _balance_key(farmer: str) -> Key:
+    return data_key(TOKEN, vector(symbol("Balance"), address(farmer)), "persistent")
 
 
 def block_of(fields: Mapping[str, Any]) -> BlockRecord:
