@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from kalepool.wallet.v1 import wallet_pb2
 
+from libs.common.grpc.identity import CallerKind, parse_identity
+from services.access import ACCESS
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER
 from tests.support.fake_chain import Chain
 from tests.support.gateway_world import GatewayWorld
@@ -48,6 +50,11 @@ async def test_every_line_for_a_shell_works(world: GatewayWorld) -> None:
         *("ExchangeToken", "GetInfo", "GetBlock", "WatchBlocks", "ListPoolers"),
         *("RegisterFarmer", "Plant", "SubmitWork", "Harvest"),
     }
+    # Each line has a token that may do what the line shows, as the table of access says.
+    for call in world.pool.calls:
+        entry, caller = ACCESS[call.method], parse_identity(call.identity, trust_domain="kalepool")
+        assert entry.admits(caller), call.method
+        assert entry.by_token or caller.kind is CallerKind.SERVICE, call.method
     register = world.pool.asked("RegisterFarmer")[0].request
     assert (register.request_id, register.stake_percentage) == ("first-farmer", "0.5")
     assert world.pool.asked("Plant")[1].request.max_farmers_capacity == 100
