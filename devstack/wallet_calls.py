@@ -192,7 +192,10 @@ class WalletCaller:
 
         async def one(number: int, farmer: Farmer) -> wallet_pb2.Operation:
             request = withdrawal_pb2.WithdrawRequest(
-                request_id=name, farmer_id=farmer.id, amount=amount
+                request_id=name,
+                farmer_id=farmer.id,
+                asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+                amount=amount,
             )
             reply = await _until_answered(
                 self._withdrawals,

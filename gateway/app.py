@@ -16,7 +16,7 @@ from gateway.pages.docs import files_of
 from gateway.pages.sessions import Sessions
 from gateway.pages.site import Site
 from gateway.routes import route_of
-from gateway.seed import Seed
+from gateway.seed import PATHS, Seed
 from gateway.server import open_http
 from libs.common.grpc.tls import transport_of
 from libs.common.log import get_logger
@@ -60,8 +60,11 @@ def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
     )
     for binding in bindings:
         front.add(binding.verb, binding.template, route_of(gateway, binding))
-    for verb, template, route in (*Seed(gateway, methods, health).routes(), *site.routes()):
+    seed = Seed(gateway, methods, health)
+    for verb, template, route in (*seed.routes(), *site.routes()):
         front.add(verb, template, route)
+    for path in PATHS:
+        front.own(path, seed.refuse)
     return _Faces(front=front, site=site)
 
 

@@ -45,6 +45,12 @@ class Credentials:
     ends_at: float
 
 
+def token_in(authorization: str) -> str | None:
+    """Return what an Authorization header brings as a token; None when it brings none."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 class Tokens:
     """The access tokens of callers who were here within the last minute."""
 
@@ -67,15 +73,13 @@ class Tokens:
         self._failures: dict[str, Bucket] = {}
         self._flights: SingleFlight[Credentials] = SingleFlight()
 
-    async def credentials(self, authorization: str, address: str) -> Credentials:
-        """Return the credentials for an Authorization header.
+    async def credentials(self, token: str, address: str) -> Credentials:
+        """Return the credentials for an API token.
 
         Raise TokenUnknownError when there is no such token, ResourceExhaustedError when the address
         has tried too many of those, and UnavailableError while wallet is away.
         """
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
+        if not _TOKEN.fullmatch(token):
             raise self._failure(address)
         key = hashlib.sha256(token.encode()).digest()
         known = self._kept.get(key)

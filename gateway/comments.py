@@ -5,6 +5,8 @@ import re
 from functools import cache
 from importlib import resources
 
+from gateway.words import in_http
+
 #: Lines for those who call by gRPC or by the command line.
 _NOT_HTTP = re.compile(r"^Command line: .*(?:\n(?!\n).*)*", re.MULTILINE)
 
@@ -17,10 +19,10 @@ def _all() -> dict[str, str]:
 
 
 def comment_of(full_name: str) -> str:
-    """Return a comment as paragraphs, each in one line; empty when there is none."""
+    """Return a comment as paragraphs, each in one line, in the words of HTTP; empty for none."""
     text = _NOT_HTTP.sub("", _all().get(full_name, ""))
     paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
-    return "\n\n".join(filter(None, paragraphs))
+    return in_http("\n\n".join(filter(None, paragraphs)))
 
 
 def summary_of(full_name: str) -> str:

@@ -2,10 +2,10 @@
 
 import http
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from gateway.words import in_http
 from libs.common.errors import (
     DeadlineExceededError,
     ErrorCode,
@@ -127,8 +127,14 @@ def phrase_of(status: int) -> str:
     return http.HTTPStatus(status).phrase
 
 
-def problem_of(error: PoolError, *, instance: str, request_id: str) -> dict[str, Any]:
-    """Return an error as a problem (RFC 9457).
+def problem_of(
+    error: PoolError,
+    *,
+    instance: str,
+    request_id: str,
+    served: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return an error as a problem (RFC 9457), in the words of HTTP (`in_http`).
 
     Its type is about:blank, so its title is the status's; reason tells errors apart.
     """
@@ -137,7 +143,7 @@ def problem_of(error: PoolError, *, instance: str, request_id: str) -> dict[str,
         "type": "about:blank",
         "title": phrase_of(status),
         "status": status,
-        "detail": error.message,
+        "detail": in_http(error.message, served=served),
         "instance": instance,
         "reason": error.reason,
         "metadata": error.metadata,
@@ -145,7 +151,11 @@ def problem_of(error: PoolError, *, instance: str, request_id: str) -> dict[str,
     }
     if error.violations:
         problem["violations"] = [
-            {"field": camel(one.field), "description": one.description} for one in error.violations
+            {
+                "field": in_http(one.field),
+                "description": in_http(one.description, served=served),
+            }
+            for one in error.violations
         ]
     return problem
 
@@ -156,13 +166,9 @@ def headers_of(error: PoolError, *, had_token: bool) -> list[tuple[str, str]]:
     if error.retry_after is not None:
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after)))))
     if error.code is ErrorCode.UNAUTHENTICATED:
-        ending = ', error="invalid_token"' if had_token else ""
+        is_wrong = had_token and not isinstance(error, TokenMissingError)
+        ending = ', error="invalid_token"' if is_wrong else ""
         headers.append(("www-authenticate", f'Bearer realm="kalepool"{ending}'))
     if isinstance(error, MethodNotAllowedError):
         headers.append(("allow", error.allowed))
     return headers
-
-
-def camel(path: str) -> str:
-    """Return the path of a field as JSON names it: submissions[3].farmerId."""
-    return re.sub(r"(?<=[a-z0-9])_([a-z0-9])", lambda found: found[1].upper(), path)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from gateway.addresses import CallerAddress
 from gateway.errors import MethodNotAllowedError, NoSuchPathError
 from gateway.heads import with_common
-from gateway.request import ClientGoneError, Receive, Record, Reply, Request, Scope, Send
+from gateway.request import ClientGoneError, Receive, Record, Request, Scope, Send
 from gateway.routes import Refusal, Route, refuse
 from gateway.template import PathTree, Template
 from libs.common.errors import ErrorCode, InternalError, PoolError
@@ -45,10 +45,15 @@ class Front:
         self._files = files
         self._refusal = refusal
         self._routes: PathTree[Route] = PathTree()
+        self._owned: dict[str, Refusal] = {}
 
     def add(self, method: str, template: Template, route: Route) -> None:
         """Serve a path; raise ValueError when it is served already."""
         self._routes.add(method, template, route)
+
+    def own(self, path: str, refusal: Refusal) -> None:
+        """Have errors of a path, and of all below, told in a form of its own, served or not."""
+        self._owned[path] = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI's interface)."""
@@ -76,7 +81,7 @@ class Front:
             set_running(None)
 
     async def _serve(self, request: Request) -> None:
-        route: Route | None = None
+        refusal = self._refusal_of(request.path)
         try:
             request.check_head()
             found = self._routes.find(request.path)
@@ -84,7 +89,8 @@ class Front:
                 await self._file(request)
                 return
             route = _allowed(found.by_method, request)
-            request.record.route = route.name
+            refusal = route.refuse
+            request.record.route, request.served = route.name, route.served
             request.variables = dict(zip(route.variables, found.raw_values, strict=True))
             reply = await route.handle(request)
             if reply is not None:
@@ -92,11 +98,18 @@ class Front:
         except ClientGoneError:
             request.record.status = _GONE
         except PoolError as error:
-            await self._refuse(error, route, request)
+            await self._refuse(error, refusal, request)
         except Exception as error:  # a defect must not end the connection without a word
             log.exception("defect", route=request.record.route, exc_info=error)
             told = InternalError("internal error; the gateway's log has the details")
-            await self._refuse(told, route, request)
+            await self._refuse(told, refusal, request)
+
+    def _refusal_of(self, path: str) -> Refusal:
+        """Return what tells the errors of a path, also where no route serves the request."""
+        for owned, refusal in self._owned.items():
+            if path == owned or path.startswith(f"{owned}/"):
+                return refusal
+        return self._refusal
 
     async def _file(self, request: Request) -> None:
         """Serve a file; raise NoSuchPathError or MethodNotAllowedError."""
@@ -114,7 +127,7 @@ class Front:
             if route is not None:
                 request.record.route = f"{request.method} {route.path}"
 
-    async def _refuse(self, error: PoolError, route: Route | None, request: Request) -> None:
+    async def _refuse(self, error: PoolError, refusal: Refusal, request: Request) -> None:
         record = request.record
         record.reason = error.reason
         if error.code in _SUSPICIOUS:
@@ -129,8 +142,7 @@ class Front:
         if record.status:  # it has begun to answer: what is left is to end the connection
             request.abort()
             return
-        reply: Reply = (self._refusal if route is None else route.refuse)(error, request)
-        await reply.send(request)
+        await refusal(error, request).send(request)
 
     def _address(self, scope: Scope) -> str:
         client = scope.get("client")

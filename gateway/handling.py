@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from gateway.addresses import limited_by
-from gateway.auth import Credentials, Tokens
+from gateway.auth import Credentials, Tokens, token_in
 from gateway.backends import Backends, Caller, Gone
 from gateway.bindings import Method
 from gateway.config import GatewaySettings
@@ -64,15 +64,19 @@ class Gateway:
     async def credentials(self, request: Request, *, is_public: bool) -> Credentials | None:
         """Return the caller's credentials; None for a caller without a token.
 
-        Raise UnauthenticatedError for a wrong token, and for none where one is needed;
-        ResourceExhaustedError when an address asks too often without one.
+        Raise UnauthenticatedError for a wrong token, for none where one is needed, and for a header
+        that should bring one and does not; ResourceExhaustedError when an address asks too often
+        without one.
         """
         authorization = request.headers.get("authorization")
-        if authorization is not None:
-            found = await self.tokens.credentials(authorization, request.address)
+        token = None if authorization is None else token_in(authorization)
+        if token is not None:
+            found = await self.tokens.credentials(token, request.address)
             request.record.identity = found.identity
             return found
         self.public_rate.check(identity=limited_by(request.address), method=request.record.route)
+        if authorization is not None:
+            raise TokenMissingError("Authorization brings no token: it has to be Bearer kp_...")
         if not is_public:
             raise TokenMissingError("this needs a token: Authorization: Bearer kp_...")
         return None

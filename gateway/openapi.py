@@ -7,7 +7,7 @@ from gateway.bindings import Binding
 from gateway.comments import comment_of, summary_of
 from gateway.examples import example_of, value_of
 from gateway.schemas import Schema, Schemas, name_of
-from gateway.seed_openapi import SEED_PATHS, SEED_SCHEMAS
+from gateway.seed_openapi import SEED_PATHS, SEED_SCHEMAS, seed_requests
 from libs.common.version import VERSION
 
 Document = dict[str, Any]
@@ -85,6 +85,7 @@ def document_of(bindings: Sequence[Binding]) -> Document:
     for binding in bindings:
         item = paths.setdefault(_path(binding), {})
         item[binding.verb.lower()] = _operation(binding, schemas)
+    seed = {**seed_requests(schemas), **SEED_SCHEMAS}
     tags = {_tag(binding): binding.method.descriptor.containing_service for binding in bindings}
     return {
         "openapi": "3.1.0",
@@ -116,7 +117,7 @@ def document_of(bindings: Sequence[Binding]) -> Document:
             "schemas": {
                 "Problem": _PROBLEM_SCHEMA,
                 **dict(sorted(schemas.all.items())),
-                **SEED_SCHEMAS,
+                **seed,
             },
         },
     }

@@ -88,7 +88,7 @@ class Reader:
                 continue
             field, setter = known
             if field.number in seen:
-                findings.note(path + field.json_name, f"is given twice, as {field.name}, too")
+                findings.note(path + field.json_name, f"is given twice, as '{field.name}', too")
                 continue
             seen.add(field.number)
             if item is not None and may_be_set(field, message, path, findings):

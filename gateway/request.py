@@ -121,6 +121,8 @@ class Request:
     headers: Mapping[str, str]
     #: The values of the path's variables, by name.
     variables: Mapping[str, str] = field(default_factory=dict)
+    #: What errors call the RPC that the path leads to, by the RPC's short name.
+    served: Mapping[str, str] = field(default_factory=dict)
     #: Whether the connection ends with the answer: where a request ends is not sure.
     is_last: bool = False
     #: All of the body has been read, or there is none.

@@ -1,13 +1,13 @@
 """/v1: a handler for each google.api.http rule of the protos, made when the gateway starts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
 from gateway.addresses import limited_by
-from gateway.auth import Credentials
+from gateway.auth import Credentials, token_in
 from gateway.backends import Caller
 from gateway.bindings import Binding
 from gateway.errors import headers_of, problem_of, status_of
@@ -16,6 +16,7 @@ from gateway.request import Reply, Request
 from gateway.sse import send_events
 from gateway.strict_json import LARGE
 from gateway.transcode import message_of
+from gateway.words import short_name
 from gateway.writer import message_to_json, to_json
 from libs.common.errors import InvalidArgumentError, PoolError
 
@@ -37,22 +38,28 @@ class Route:
     handle: Handler
     #: Tells its errors.
     refuse: Refusal
+    #: The name as which its errors know the RPC that it calls, by the RPC's short name.
+    served: Mapping[str, str] = field(default_factory=dict)
 
 
 def route_of(gateway: Gateway, binding: Binding) -> Route:
     """Return the route of one way to one RPC."""
     serve = _streamed(gateway, binding) if binding.method.resume else _answered(gateway, binding)
+    name = f"{binding.verb} {binding.template.text}"
     return Route(
-        name=f"{binding.verb} {binding.template.text}",
+        name=name,
         variables=binding.template.variables,
         handle=serve,
         refuse=refuse,
+        served={short_name(binding.method.path): name},
     )
 
 
 def refuse(error: PoolError, request: Request) -> Reply:
     """Return the reply of an error: a problem (RFC 9457)."""
-    problem = problem_of(error, instance=request.path, request_id=request.request_id)
+    problem = problem_of(
+        error, instance=request.path, request_id=request.request_id, served=request.served
+    )
     return Reply(
         status=status_of(error),
         body=to_json(problem),
@@ -110,9 +117,10 @@ async def _again(
     gateway: Gateway, request: Request, credentials: Credentials | None
 ) -> Credentials | None:
     """Return fresh credentials of a request that lasts; raise when its token counts no more."""
-    if credentials is None:
+    token = token_in(request.headers.get("authorization", ""))
+    if credentials is None or token is None:
         return None
-    return await gateway.tokens.credentials(request.headers["authorization"], request.address)
+    return await gateway.tokens.credentials(token, request.address)
 
 
 async def read_message(gateway: Gateway, binding: Binding, request: Request) -> Message:

@@ -7,6 +7,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from kalepool.rules.v1 import rules_pb2
 
 from gateway.comments import comment_of
+from gateway.values import LIMITS, bounds_of, rules_of
 
 Schema = dict[str, Any]
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -20,10 +21,6 @@ _FORMATS: Mapping[int, Schema] = {
 _LONG = {
     FieldDescriptor.CPPTYPE_INT64: ("int64", "^-?[0-9]{1,19}$"),
     FieldDescriptor.CPPTYPE_UINT64: ("uint64", "^[0-9]{1,20}$"),
-}
-_SHORT = {
-    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
-    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
 }
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
@@ -73,7 +70,7 @@ class Schemas:
         if is_request:
             # A field of a request may be null: it is not set then.
             schema["additionalProperties"] = False
-            required = [field.json_name for field in fields if _rules(field).required]
+            required = [field.json_name for field in fields if rules_of(field).required]
         else:
             required = [field.json_name for field in fields if not field.has_presence]
         if required:
@@ -83,7 +80,7 @@ class Schemas:
     def field(self, field: FieldDescriptor, *, is_request: bool) -> Schema:
         """Return a field's schema, with its comment and the rules that hold for requests."""
         inner = field.message_type
-        rules = _rules(field) if is_request else rules_pb2.FieldRules()
+        rules = rules_of(field) if is_request else rules_pb2.FieldRules()
         schema = self._value(field, rules, is_request=is_request)
         if inner is not None and inner.GetOptions().map_entry:
             value = inner.fields_by_name["value"]
@@ -106,7 +103,8 @@ class Schemas:
         if field.message_type is not None:
             return self.reference(field.message_type, is_request=is_request)
         if field.enum_type is not None:
-            return self._enum(field.enum_type)
+            known = self._enum(field.enum_type)
+            return _without_first(known, field.enum_type) if rules.required else known
         return _scalar(field, rules, is_request=is_request)
 
     def _enum(self, descriptor: EnumDescriptor) -> Schema:
@@ -129,9 +127,9 @@ def _value_name(descriptor: EnumDescriptor, name: str) -> str:
     return f"{descriptor.full_name}.{name}"
 
 
-def _rules(field: FieldDescriptor) -> rules_pb2.FieldRules:
-    rules: rules_pb2.FieldRules = field.GetOptions().Extensions[rules_pb2.field]
-    return rules
+def _without_first(schema: Schema, descriptor: EnumDescriptor) -> Schema:
+    """Return an enum's schema without the value that stands for "not set"."""
+    return {**schema, "not": {"const": descriptor.values_by_number[0].name}}
 
 
 def _scalar(field: FieldDescriptor, rules: rules_pb2.FieldRules, *, is_request: bool) -> Schema:
@@ -140,42 +138,43 @@ def _scalar(field: FieldDescriptor, rules: rules_pb2.FieldRules, *, is_request: 
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return {"type": "boolean"}
     if field.cpp_type in _LONG:
-        return _long(field, rules, is_request=is_request)
-    if field.cpp_type in _SHORT:
-        return _short(field, rules)
-    return _text(rules) if is_request else {"type": "string"}
+        return _long(field, is_request=is_request)
+    if field.cpp_type in LIMITS:
+        return {"type": "integer", **_bounds(field, is_request=is_request)}
+    return _text(field, rules) if is_request else {"type": "string"}
 
 
-def _long(field: FieldDescriptor, rules: rules_pb2.FieldRules, *, is_request: bool) -> Schema:
+def _long(field: FieldDescriptor, *, is_request: bool) -> Schema:
     """Return the schema of a number of 64 bits: JSON has it as a string."""
     name, pattern = _LONG[field.cpp_type]
     text: Schema = {"type": "string", "format": name, "pattern": pattern}
     if not is_request:
         return text
-    number: Schema = {"type": "integer", **_bounds(rules, low=None, high=None)}
-    return {"anyOf": [text, number]}
+    return {"anyOf": [text, {"type": "integer", **_bounds(field, is_request=True)}]}
 
 
-def _short(field: FieldDescriptor, rules: rules_pb2.FieldRules) -> Schema:
-    low, high = _SHORT[field.cpp_type]
-    return {"type": "integer", **_bounds(rules, low=low, high=high)}
+def _bounds(field: FieldDescriptor, *, is_request: bool) -> Schema:
+    """Return the bounds of a number, which in requests are those that are enforced.
+
+    A 0 that means "not set" may always be given.
+    """
+    if not is_request:
+        low, high = LIMITS[field.cpp_type]
+        return {"minimum": low, "maximum": high}
+    low, high = bounds_of(field)
+    return {"minimum": min(0, low) if _may_be_unset(field) else low, "maximum": high}
 
 
-def _bounds(rules: rules_pb2.FieldRules, *, low: int | None, high: int | None) -> Schema:
-    """Return the bounds of a number. 0 means that it is not set, so it may always be given."""
-    if rules.HasField("min"):
-        low = rules.min if rules.required else min(0, rules.min)
-    if rules.HasField("max"):
-        high = rules.max
-    bounds = {"minimum": low, "maximum": high}
-    return {name: value for name, value in bounds.items() if value is not None}
+def _may_be_unset(field: FieldDescriptor) -> bool:
+    """Tell whether a field's 0 or empty text means that the field is not set, which is allowed."""
+    return not (rules_of(field).required or field.has_presence or field.is_repeated)
 
 
-def _text(rules: rules_pb2.FieldRules) -> Schema:
+def _text(field: FieldDescriptor, rules: rules_pb2.FieldRules) -> Schema:
     schema: Schema = {"type": "string"}
     shape = _FORMATS.get(rules.format, {})
-    # Without presence, an empty text means that the field is not set.
-    may_be_empty = not rules.required and not rules.min_len
+    # An empty text means that the field is not set. In a list, it is an item like any other.
+    may_be_empty = not rules.required and not rules.min_len and not field.is_repeated
     if may_be_empty and "pattern" in shape:
         pattern = shape["pattern"].removeprefix("^").removesuffix("$")
         shape = {"pattern": f"^({pattern})?$"}

@@ -23,9 +23,10 @@ from gateway.handling import Gateway
 from gateway.health import PoolHealth, word_for
 from gateway.request import Reply, Request
 from gateway.routes import Route
-from gateway.strict_json import Real
+from gateway.strict_json import Real, Refused, Unusable
 from gateway.template import Template, parse_template
 from gateway.transcode import message_of
+from gateway.words import short_name
 from gateway.writer import to_json
 from libs.common.errors import PoolError
 from libs.common.version import VERSION
@@ -38,6 +39,8 @@ _HORIZONS = {
     "mainnet": "https://horizon.stellar.org",
     "testnet": "https://horizon-testnet.stellar.org",
 }
+#: Nonces that were refused, and those that the chain did not take.
+_FAILED_VERDICTS = frozenset({work_pb2.VERDICT_STATUS_REJECTED, work_pb2.VERDICT_STATUS_FAILED})
 #: What the seed says for an error that its callers know by these words.
 _WORDS = {"POOLER_NOT_FOUND": "Pooler not found"}
 
@@ -86,6 +89,12 @@ def _registered(
     }
 
 
+def _failure(one: Any, **names: Any) -> dict[str, Any]:
+    """Return whom something failed for, what it was, and why."""
+    reason = common_pb2.FailureReason.Name(one.reason).removeprefix("FAILURE_REASON_")
+    return {"farmerId": one.farmer_id, **names, "reason": reason, "message": one.error_message}
+
+
 def _planted(_request: Message, response: plant_pb2.PlantResponse, at: datetime) -> dict[str, Any]:
     return {
         "blockIndex": response.block_index,
@@ -96,6 +105,11 @@ def _planted(_request: Message, response: plant_pb2.PlantResponse, at: datetime)
         "totalStaked": str(response.total_staked),
         "processingTimeMs": response.processing_time_ms,
         "timestamp": moment(at),
+        "failures": [
+            _failure(one)
+            for one in response.plantings
+            if one.status == plant_pb2.PLANTING_STATUS_FAILED
+        ],
     }
 
 
@@ -112,6 +126,11 @@ def _worked(
         "totalRewards": str(response.total_rewards),
         "processingTimeMs": response.processing_time_ms,
         "timestamp": moment(at),
+        "failures": [
+            _failure(one, nonce=str(one.nonce))
+            for one in response.verdicts
+            if one.status in _FAILED_VERDICTS
+        ],
     }
 
 
@@ -127,6 +146,11 @@ def _harvested(
         "totalRewards": str(response.total_rewards),
         "processingTimeMs": response.processing_time_ms,
         "timestamp": moment(at),
+        "failures": [
+            _failure(one)
+            for one in response.harvests
+            if one.status == harvest_pb2.HARVEST_STATUS_FAILED
+        ],
     }
 
 
@@ -143,6 +167,10 @@ def stake_as_text(value: Any) -> Any:
             value[name] = f"{Decimal(stake.text):f}"
         elif type(stake) is int:
             value[name] = str(stake)
+        elif isinstance(stake, Unusable):
+            value[name] = Refused(stake.why)
+        elif stake is not None and not isinstance(stake, str):
+            value[name] = Refused("must be a number from 0 to 1")
     return value
 
 
@@ -175,6 +203,10 @@ ACTIONS = (
 )
 
 
+#: All of the seed's paths.
+PATHS = (*(action.path for action in ACTIONS), "/health", "/info")
+
+
 class Seed:
     """The seed's paths, as routes."""
 
@@ -194,15 +226,18 @@ class Seed:
 
     def routes(self) -> list[tuple[str, Template, Route]]:
         """Return each path with its method of HTTP and what serves it."""
-        found = [("POST", action.path, self._acting(action)) for action in ACTIONS]
-        found += [("GET", "/health", self.health), ("GET", "/info", self.info)]
+        found = [
+            ("POST", one.path, self._acting(one), self._methods[one.method].path) for one in ACTIONS
+        ]
+        found += [("GET", "/health", self.health, ""), ("GET", "/info", self.info, "")]
         return [
-            (verb, parse_template(path), self._route(f"{verb} {path}", handle))
-            for verb, path, handle in found
+            (verb, parse_template(path), self._route(f"{verb} {path}", handle, rpc))
+            for verb, path, handle, rpc in found
         ]
 
-    def _route(self, name: str, handle: Callable[[Request], Awaitable[Reply]]) -> Route:
-        return Route(name=name, variables=(), handle=handle, refuse=self.refuse)
+    def _route(self, name: str, handle: Callable[[Request], Awaitable[Reply]], rpc: str) -> Route:
+        served = {short_name(rpc): name}
+        return Route(name=name, variables=(), handle=handle, refuse=self.refuse, served=served)
 
     def _acting(self, action: Action) -> Callable[[Request], Awaitable[Reply]]:
         gateway, method = self._gateway, self._methods[action.method]
@@ -276,11 +311,13 @@ class Seed:
 
     def refuse(self, error: PoolError, request: Request) -> Reply:
         """Return the reply of an error in the seed's shape."""
-        problem = problem_of(error, instance=request.path, request_id=request.request_id)
+        problem = problem_of(
+            error, instance=request.path, request_id=request.request_id, served=request.served
+        )
         status = status_of(error)
         content = {
             "error": _WORDS.get(error.reason, phrase_of(status)),
-            "message": error.message,
+            "message": problem["detail"],
             "timestamp": moment(self._clock()),
             "reason": error.reason,
             "requestId": request.request_id,

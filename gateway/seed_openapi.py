@@ -1,6 +1,18 @@
-"""The seed's six paths in the OpenAPI document: written by hand, as their shapes are no proto's."""
+"""The seed's six paths in the OpenAPI document.
 
+Replies are written by hand, as their shapes are no proto's; requests are those of the RPCs.
+"""
+
+from collections.abc import Mapping
 from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+from kalepool.harvest.v1 import harvest_pb2
+from kalepool.plant.v1 import plant_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.work.v1 import work_pb2
+
+from gateway.schemas import Schema, Schemas
 
 _POOLER = "0190a5f0-6c2e-7b41-8a53-000000000002"
 _FARMER = "0190a5f0-6c2e-7b41-8a53-000000000001"
@@ -11,13 +23,18 @@ _AMOUNT = {"type": "string", "pattern": "^-?[0-9]+$", "description": "Stroops of
 _COUNT = {"type": "integer", "minimum": 0}
 _TIME = {"type": "string", "format": "date-time"}
 _SERVICES = {"type": "object", "additionalProperties": {"type": "boolean"}}
-_REQUEST_ID = {"type": "string", "maxLength": 128}
 _UUID = {
     "type": "string",
     "format": "uuid",
     "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
 }
-_BLOCK = {"type": "integer", "minimum": 0, "maximum": 2147483647}
+#: What the paths take, by the names of their schemas.
+_REQUESTS: Mapping[str, Descriptor] = {
+    "seed.RegisterFarmerRequest": registry_pb2.RegisterFarmerRequest.DESCRIPTOR,
+    "seed.PlantRequest": plant_pb2.PlantRequest.DESCRIPTOR,
+    "seed.WorkRequest": work_pb2.SubmitWorkRequest.DESCRIPTOR,
+    "seed.HarvestRequest": harvest_pb2.HarvestRequest.DESCRIPTOR,
+}
 
 
 def _object(properties: dict[str, Any], *, optional: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -25,14 +42,9 @@ def _object(properties: dict[str, Any], *, optional: tuple[str, ...] = ()) -> di
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _asked(properties: dict[str, Any], *, optional: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        **_object({**properties, "requestId": _REQUEST_ID}, optional=(*optional, "requestId")),
-        "additionalProperties": False,
-    }
-
-
-def _counted(**names: Any) -> dict[str, Any]:
+def _counted(failure: Mapping[str, Schema], **names: Schema) -> dict[str, Any]:
+    one = {"farmerId": _UUID, **failure, "reason": _TEXT, "message": _TEXT}
+    failures = {"type": "array", "items": _object(one), "description": "One for each that failed."}
     return _object(
         {
             "blockIndex": _COUNT,
@@ -40,33 +52,25 @@ def _counted(**names: Any) -> dict[str, Any]:
             **names,
             "processingTimeMs": _COUNT,
             "timestamp": _TIME,
+            "failures": failures,
         }
     )
 
 
-_REGISTRATION = _asked(
-    {
-        "poolerId": _UUID,
-        "stakePercentage": {
-            "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}],
-            "description": "Part of the balance that is staked, with at most four decimals.",
-        },
-        "metadata": {"type": "object"},
-        "payoutWalletAddress": {"type": "string", "pattern": "^(G[A-Z2-7]{55})?$"},
-    },
-    optional=("stakePercentage", "metadata", "payoutWalletAddress"),
-)
-_SUBMISSION = {
-    **_object(
-        {
-            "farmerId": _UUID,
-            "nonce": {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]},
-            "timestamp": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]},
-        },
-        optional=("nonce", "timestamp"),
-    ),
-    "additionalProperties": False,
-}
+def seed_requests(schemas: Schemas) -> dict[str, Schema]:
+    """Return the schemas of what the paths take: the RPCs', but that the stake may be a number."""
+    found = {
+        name: schemas.message(descriptor, is_request=True, left_out=())
+        for name, descriptor in _REQUESTS.items()
+    }
+    fields = found["seed.RegisterFarmerRequest"]["properties"]
+    text: Schema = fields["stakePercentage"]
+    fields["stakePercentage"] = {
+        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, text],
+        "description": "Part of the balance that is staked, with at most four decimals.",
+    }
+    return found
+
 
 SEED_SCHEMAS: dict[str, Any] = {
     "seed.Error": _object(
@@ -80,7 +84,6 @@ SEED_SCHEMAS: dict[str, Any] = {
         },
         optional=("violations",),
     ),
-    "seed.RegisterFarmerRequest": _REGISTRATION,
     "seed.RegisterFarmerReply": _object(
         {
             "farmerId": _UUID,
@@ -93,42 +96,27 @@ SEED_SCHEMAS: dict[str, Any] = {
             "registeredAt": _TIME,
         }
     ),
-    "seed.PlantRequest": _asked(
-        {
-            "blockIndex": _BLOCK,
-            "poolerId": _UUID,
-            "maxFarmersCapacity": {"type": "integer", "minimum": 0, "maximum": 1000},
-        },
-        optional=("blockIndex", "maxFarmersCapacity"),
-    ),
     "seed.PlantReply": _counted(
-        totalRequested=_COUNT, successfulPlants=_COUNT, failedPlants=_COUNT, totalStaked=_AMOUNT
-    ),
-    "seed.WorkRequest": _asked(
-        {
-            "blockIndex": _BLOCK,
-            "poolerId": _UUID,
-            "submissions": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 10000,
-                "items": _SUBMISSION,
-            },
-        },
-        optional=("blockIndex",),
+        {},
+        totalRequested=_COUNT,
+        successfulPlants=_COUNT,
+        failedPlants=_COUNT,
+        totalStaked=_AMOUNT,
     ),
     "seed.WorkReply": _counted(
+        {"nonce": _TEXT},
         totalSubmissions=_COUNT,
         validNonces=_COUNT,
         invalidNonces=_COUNT,
         submittedWork=_COUNT,
         totalRewards=_AMOUNT,
     ),
-    "seed.HarvestRequest": _asked(
-        {"blockIndex": _BLOCK, "poolerId": _UUID}, optional=("blockIndex",)
-    ),
     "seed.HarvestReply": _counted(
-        totalEligible=_COUNT, successfulHarvests=_COUNT, failedHarvests=_COUNT, totalRewards=_AMOUNT
+        {},
+        totalEligible=_COUNT,
+        successfulHarvests=_COUNT,
+        failedHarvests=_COUNT,
+        totalRewards=_AMOUNT,
     ),
     "seed.Health": _object(
         {
@@ -217,7 +205,7 @@ def _look(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
 
 
 _OF_BLOCK = {"blockIndex": 12345, "poolerId": _POOLER}
-_DONE = {"processingTimeMs": 2340, "timestamp": _MOMENT}
+_DONE = {"processingTimeMs": 2340, "timestamp": _MOMENT, "failures": []}
 SEED_PATHS: dict[str, Any] = {
     "/farmers/register": _action(
         "RegisterFarmer",
@@ -265,6 +253,14 @@ SEED_PATHS: dict[str, Any] = {
             "submittedWork": 32,
             "totalRewards": "25000000000",
             **_DONE,
+            "failures": [
+                {
+                    "farmerId": _FARMER,
+                    "nonce": "123456789",
+                    "reason": "ZEROS_TOO_LOW",
+                    "message": "7 zeros were submitted before",
+                }
+            ],
         },
     ),
     "/harvest": _action(

@@ -43,7 +43,9 @@ async def send_events(
             await _send(request, reader, heartbeat, check)
     except PoolError as error:
         request.record.reason = error.reason
-        problem = problem_of(error, instance=request.path, request_id=request.request_id)
+        problem = problem_of(
+            error, instance=request.path, request_id=request.request_id, served=request.served
+        )
         with contextlib.suppress(TimeoutError):
             await _part(request, b"event: error\ndata: %b\n\n" % to_json(problem), heartbeat)
     except TimeoutError:  # nobody takes anything

@@ -29,6 +29,12 @@ class Unusable:
         self.why = why
 
 
+class Refused(Unusable):
+    """A value that its field's reader has to refuse with these words, whatever the field's type."""
+
+    __slots__ = ()
+
+
 class Real(float):
     """A number with a fraction or an exponent, with its text."""
 

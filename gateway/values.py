@@ -4,12 +4,14 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from kalepool.rules.v1 import rules_pb2
 
-from gateway.strict_json import Real, Repeated, Unusable
+from gateway.strict_json import Real, Refused, Repeated, Unusable
 
 #: Objects and lists in one another at most.
 MAX_DEPTH = 64
@@ -33,8 +35,36 @@ class WrongValueError(ValueError):
 Convert = Callable[[Any], Any]
 
 
-def _range(low: int, high: int) -> Convert:
-    """Return the conversion of whole numbers in a range, themselves or as a text of digits."""
+def rules_of(field: FieldDescriptor) -> rules_pb2.FieldRules:
+    """Return the rules of a field of a request."""
+    rules: rules_pb2.FieldRules = field.GetOptions().Extensions[rules_pb2.field]
+    return rules
+
+
+def bounds_of(field: FieldDescriptor) -> tuple[int, int]:
+    """Return the smallest and the largest number that a field may have, by its type and rules."""
+    low, high = LIMITS[field.cpp_type]
+    rules = rules_of(field)
+    if rules.HasField("min"):
+        low = max(low, rules.min)
+    if rules.HasField("max"):
+        high = min(high, rules.max)
+    return low, high
+
+
+def _whole_number(field: FieldDescriptor) -> Convert:
+    """Return the conversion of whole numbers that a field can hold.
+
+    What breaks a rule besides is refused by the service, in the same words.
+    """
+    return _range(*LIMITS[field.cpp_type], told=bounds_of(field))
+
+
+def _range(low: int, high: int, *, told: tuple[int, int]) -> Convert:
+    """Return the conversion of whole numbers in a range, themselves or as a text of digits.
+
+    `told` is the range that is named to who sends a number outside.
+    """
 
     def convert(value: Any) -> int:
         if type(value) is int:
@@ -46,7 +76,7 @@ def _range(low: int, high: int) -> Convert:
         else:
             raise WrongValueError("must be a whole number")
         if not low <= number <= high:
-            raise WrongValueError(f"must be from {low} to {high}")
+            raise WrongValueError(f"must be from {told[0]} to {told[1]}")
         return number
 
     return convert
@@ -59,9 +89,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Real) and value.is_integer() and abs(value) < _EXACT
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, what: str = "a string") -> str:
+    if isinstance(value, Refused):
+        raise WrongValueError(value.why)
     if not isinstance(value, str):
-        raise WrongValueError("must be a string")
+        raise WrongValueError(f"must be {what}")
     if not value.isascii():
         _check_unicode(value)
     return value
@@ -106,9 +138,13 @@ def _real(value: Any) -> float:
     return float(value)
 
 
-def _enum(descriptor: EnumDescriptor) -> Convert:
+def _enum(field: FieldDescriptor, descriptor: EnumDescriptor) -> Convert:
     names: Mapping[str, int] = {value.name: value.number for value in descriptor.values}
-    number_of = _range(-(2**31), 2**31 - 1)
+    # The value of 0 is no choice where there has to be one.
+    told = ", ".join(
+        name for name, number in names.items() if number or not rules_of(field).required
+    )
+    number_of = _range(-(2**31), 2**31 - 1, told=(0, max(names.values())))
 
     def convert(value: Any) -> int:
         if isinstance(value, str) and value in names:
@@ -116,32 +152,32 @@ def _enum(descriptor: EnumDescriptor) -> Convert:
         if type(value) is int or (isinstance(value, str) and _WHOLE.fullmatch(value)):
             number: int = number_of(value)
             return number
-        raise WrongValueError(f"must be one of {', '.join(names)}")
+        raise WrongValueError(f"must be one of {told}")
 
     return convert
 
 
-_RANGES = {
-    FieldDescriptor.CPPTYPE_INT32: _range(-(2**31), 2**31 - 1),
-    FieldDescriptor.CPPTYPE_INT64: _range(-(2**63), 2**63 - 1),
-    FieldDescriptor.CPPTYPE_UINT32: _range(0, 2**32 - 1),
-    FieldDescriptor.CPPTYPE_UINT64: _range(0, 2**64 - 1),
-    FieldDescriptor.CPPTYPE_DOUBLE: _real,
-    FieldDescriptor.CPPTYPE_FLOAT: _real,
+#: The smallest and the largest number of each type of whole numbers.
+LIMITS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 
 
 def from_json(field: FieldDescriptor) -> Convert:
     """Return the conversion of a value of JSON for a field that is no message."""
     if field.enum_type is not None:
-        return _enum(field.enum_type)
+        return _enum(field, field.enum_type)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _bytes
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return _text
+        is_fraction = rules_of(field).format == rules_pb2.FORMAT_FRACTION
+        return partial(_text, what='a string such as "0.25"') if is_fraction else _text
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return _truth
-    return _RANGES[field.cpp_type]
+    return _whole_number(field) if field.cpp_type in LIMITS else _real
 
 
 def from_text(field: FieldDescriptor) -> Convert:

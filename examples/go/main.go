@@ -93,7 +93,7 @@ func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 	if err != nil {
 		return last, err
 	}
-	plan := &plantv1.PlantRequest{PoolerId: p.id, BlockIndex: index, RequestId: rand.Text()}
+	plan := &plantv1.PlantRequest{PoolerId: p.id, BlockIndex: &index, RequestId: rand.Text()}
 	planted, err := p.plant.Plant(ctx, plan)
 	if err != nil {
 		return last, fmt.Errorf("plant: %w", err)
@@ -110,7 +110,7 @@ func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 		return last, err
 	}
 	worked, err := p.work.SubmitWork(ctx, &workv1.SubmitWorkRequest{
-		PoolerId: p.id, BlockIndex: index, Submissions: found, RequestId: rand.Text()})
+		PoolerId: p.id, BlockIndex: &index, Submissions: found, RequestId: rand.Text()})
 	if err != nil {
 		return last, fmt.Errorf("work: %w", err)
 	}
@@ -190,7 +190,7 @@ func mine(block *walletv1.Block, plantings []*plantv1.Planting, within time.Dura
 			return nil, err
 		}
 		nonce := best(block, key, time.Now().Add(within/time.Duration(len(plantings))))
-		found = append(found, &workv1.Submission{FarmerId: planting.FarmerId, Nonce: nonce})
+		found = append(found, &workv1.Submission{FarmerId: planting.FarmerId, Nonce: &nonce})
 	}
 	return found, nil
 }

@@ -47,7 +47,7 @@ async def sign_in(gateway: Gateway, sessions: Sessions, request: Request) -> Pag
     form = await read_form(gateway, request)
     token, to = form.get("token", "").strip(), own_path(form.get("to", ""))
     try:
-        credentials = await gateway.tokens.credentials(f"Bearer {token}", request.address)
+        credentials = await gateway.tokens.credentials(token, request.address)
     except TokenUnknownError as error:
         request.record.reason = error.reason
         return refused_page(to)

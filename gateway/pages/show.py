@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from markupsafe import Markup
 
 from gateway.pages.static_files import static_files
+from gateway.words import in_http
 from libs.kale.constants import STROOPS_PER_KALE
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -159,6 +160,7 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         amount=amount,
         day=day,
+        in_http=in_http,
         length=length,
         minute=minute,
         moment=moment,

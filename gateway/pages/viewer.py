@@ -78,7 +78,7 @@ async def _found(gateway: Gateway, sessions: Sessions, request: Request) -> View
     if session is None:
         return Viewer(address=request.address, is_stale=True)
     try:
-        credentials = await gateway.tokens.credentials(f"Bearer {session.token}", request.address)
+        credentials = await gateway.tokens.credentials(session.token, request.address)
     except UnauthenticatedError:
         return Viewer(address=request.address, is_stale=True)
     except PoolError as error:

@@ -160,6 +160,12 @@ async def test_a_whole_block_is_farmed_with_curl_alone(stack: Stack) -> None:
     work = {"poolerId": pooler_id, "blockIndex": index, "submissions": [submission]}
     worked = await curl("/work", work)
     assert (worked["validNonces"], worked["submittedWork"]) == (1, 1), worked
+    again = await curl("/work", {**work, "requestId": "again"})
+    assert (again["invalidNonces"], again["submittedWork"]) == (1, 0)
+    assert [(one["nonce"], one["reason"]) for one in again["failures"]] == [
+        ("123456789", "REPEATED_NONCE")
+    ]
+    await what_was_forgotten_is_named(stack.gateway_url, curl.token, work)
     await curl.until("/v1/blocks:current", lambda found: found["head"]["plantableBlock"] > index)
     await plant()  # opens the next block
     harvested = await curl("/harvest", {"poolerId": pooler_id, "blockIndex": index})
@@ -175,6 +181,29 @@ async def test_a_whole_block_is_farmed_with_curl_alone(stack: Stack) -> None:
         headers = {"Authorization": f"Bearer {curl.token}"}
         path = f"/v1/poolers/{other['pooler']['poolerId']}/farmers"
         assert (await http.get(path, headers=headers)).status_code == 403
+
+
+async def what_was_forgotten_is_named(url: str, token: str, work: dict[str, Any]) -> None:
+    """A number that is not sent is no 0: nothing is planted, worked or harvested by it."""
+    pooler, submissions = work["poolerId"], work["submissions"]
+    without_nonce = [{"farmerId": submissions[0]["farmerId"]}]
+    forgotten: list[tuple[str, dict[str, Any], str]] = [
+        ("/plant", {}, "blockIndex"),
+        ("/work", {"submissions": submissions}, "blockIndex"),
+        ("/work", {"blockIndex": 0, "submissions": without_nonce}, "submissions[0].nonce"),
+        ("/harvest", {}, "blockIndex"),
+    ]
+    seeds = {"/plant": "/v1/plants", "/work": "/v1/works", "/harvest": "/v1/harvests"}
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        headers = {"Authorization": f"Bearer {token}"}
+        for seed, body, field in forgotten:
+            for path in (seed, seeds[seed]):
+                sent = {"poolerId": pooler, **body}
+                refused = await http.post(path, json=sent, headers=headers)
+                assert (refused.status_code, refused.json()["violations"]) == (
+                    400,
+                    [{"field": field, "description": "is required"}],
+                )
 
 
 class Patient:

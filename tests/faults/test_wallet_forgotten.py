@@ -89,7 +89,12 @@ async def set_fault(world: WalletWorld, **fault: object) -> None:
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
     """Request a withdrawal, whose end is looked up later."""
-    request = withdrawal_pb2.WithdrawRequest(request_id=name, farmer_id=farmer, amount=amount)
+    request = withdrawal_pb2.WithdrawRequest(
+        request_id=name,
+        farmer_id=farmer,
+        asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+        amount=amount,
+    )
     async with open_channel(world.target) as channel:
         await withdrawal_pb2_grpc.WithdrawalServiceStub(channel).Withdraw(request, timeout=5)
 

@@ -124,7 +124,12 @@ async def test_kill_at_commit_edge(farm: Farm, edge: str) -> None:
 
 async def paid_out(farm: Farm, payer: str, destination: str) -> wallet_pb2.Operation:
     """Withdraw 1 KALE, however often the wallet dies meanwhile."""
-    request = withdrawal_pb2.WithdrawRequest(request_id="one", farmer_id=payer, amount=KALE)
+    request = withdrawal_pb2.WithdrawRequest(
+        request_id="one",
+        farmer_id=payer,
+        asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+        amount=KALE,
+    )
     while True:
         async with open_channel(farm.world.target) as channel:
             stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)

@@ -117,7 +117,8 @@ async def test_a_node_that_is_away_makes_the_wallet_unavailable_for_as_long(farm
 
     async def away() -> bool:
         request = wallet_pb2.PlantRequest(
-            block_index=1, operation=wallet_pb2.PlantOperation(farmer_id=next(iter(farmers)))
+            block_index=1,
+            operation=wallet_pb2.PlantOperation(farmer_id=next(iter(farmers)), stake=0),
         )
         try:
             await world.stub.Plant(request, timeout=5)

@@ -76,7 +76,10 @@ class Village:
     async def withdraw(self, name: str, amount: int) -> withdrawal_pb2.Withdrawal:
         """Withdraw, and wait for the withdrawal's end."""
         request = withdrawal_pb2.WithdrawRequest(
-            request_id=name, farmer_id=self.farmer, amount=amount
+            request_id=name,
+            farmer_id=self.farmer,
+            asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+            amount=amount,
         )
         async with open_channel(self.world.target) as channel:
             stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)

@@ -84,7 +84,11 @@ async def test_orders_about_money_are_their_givers_own_word(tmp_path: Path) -> N
             assert (found.address, found.pending_address) == (FIRST, THIRD)
             # The pooler trusts no record of ours: it names where it expects the money to go.
             elsewhere = withdrawal_pb2.WithdrawRequest(
-                request_id="one", farmer_id=farmer, amount=1, destination=THIRD
+                request_id="one",
+                farmer_id=farmer,
+                asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+                amount=1,
+                destination=THIRD,
             )
             assert await reason(own.withdrawals.Withdraw, elsewhere) == "PAYOUT_ADDRESS_DIFFERS"
             wallet = (await call(own.wallets.SetStakeLimit, stake_all, timeout=20)).wallet

@@ -26,7 +26,10 @@ class Payer:
     async def withdraw(self, request_id: str, amount: int) -> withdrawal_pb2.Withdrawal:
         """Withdraw stroops of KALE."""
         request = withdrawal_pb2.WithdrawRequest(
-            request_id=request_id, farmer_id=self.farmer_id, amount=amount
+            request_id=request_id,
+            farmer_id=self.farmer_id,
+            asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+            amount=amount,
         )
         async with open_channel(self.world.target) as channel:
             stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)

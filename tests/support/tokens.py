@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import grpc
 import jwt
@@ -14,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from libs.common.authority import Authority
 from libs.common.grpc.identity import CallerKind, identity
 from libs.common.grpc.tokens import LIFE
-from libs.common.ids import PoolerId, new_id
+from libs.common.ids import PoolerId
 from services.wallet.domain.tokens import NewToken, Role
 
 KEY_ID = "one"
 TOKEN_ID = "0190a5f0-0000-7000-8000-0000000000aa"
+#: The pooler of new tokens.
+POOLER_ID = PoolerId(UUID("0190a5f0-0000-7000-8000-0000000000cc"))
 
 
 @dataclass(kw_only=True)
@@ -92,7 +95,7 @@ def new_token(**changes: Any) -> NewToken:
     given: dict[str, Any] = {
         "request_id": "",
         "role": Role.POOLER,
-        "pooler_id": PoolerId(new_id()),
+        "pooler_id": POOLER_ID,
         "name": "north",
         "methods": (),
         "is_read_only": False,

@@ -333,7 +333,10 @@ async def _waiting(doors: _Doors) -> AsyncIterator[Scene]:
     pause = custody_pb2.PauseSigningRequest(reach=_EVERYTHING, reason="forged orders")
     await doors.custody.PauseSigning(pause, timeout=30)
     request = withdrawal_pb2.WithdrawRequest(
-        request_id=str(new_id()), farmer_id=doors.farmer_id, amount=1
+        request_id=str(new_id()),
+        farmer_id=doors.farmer_id,
+        asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+        amount=1,
     )
     asked = asyncio.ensure_future(doors.withdrawals.Withdraw(request, timeout=60))
     try:

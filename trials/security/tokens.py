@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import grpc
+from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import token_pb2, token_pb2_grpc
+from stellar_sdk import Keypair
 
 from devstack.stack import OPERATOR, Stack
 from libs.common.errors import PoolError, UnauthenticatedError
@@ -70,15 +72,17 @@ async def gateway(stack: Stack) -> AsyncIterator[Mapping[str, grpc.aio.Channel]]
 async def make_bearer(
     stack: Stack, kind: str, through: Mapping[str, grpc.aio.Channel], *, pooler_id: str = ""
 ) -> Bearer:
-    """Make an API token of a kind as the operator; of a pooler that nobody knows unless given."""
+    """Make an API token of a kind as the operator; of a pooler without farmers unless given."""
     is_operator, is_read_only, methods = KINDS[kind]
-    request = token_pb2.CreateTokenRequest(
-        role=token_pb2.TOKEN_ROLE_OPERATOR if is_operator else token_pb2.TOKEN_ROLE_POOLER,
-        pooler_id="" if is_operator else pooler_id or str(new_id()),
-        is_read_only=is_read_only,
-        methods=methods,
-    )
     async with channels(stack, stack.operator()) as opened:
+        if not is_operator and not pooler_id:
+            pooler_id = await _new_pooler(opened["registry"])
+        request = token_pb2.CreateTokenRequest(
+            role=token_pb2.TOKEN_ROLE_OPERATOR if is_operator else token_pb2.TOKEN_ROLE_POOLER,
+            pooler_id="" if is_operator else pooler_id,
+            is_read_only=is_read_only,
+            methods=methods,
+        )
         operators: token_pb2_grpc.TokenServiceAsyncStub = token_pb2_grpc.TokenServiceStub(
             opened["wallet"]
         )
@@ -88,6 +92,14 @@ async def make_bearer(
         token_id=made.info.token_id,
         tokens=token_pb2_grpc.TokenServiceStub(through["wallet"]),
     )
+
+
+async def _new_pooler(registry: grpc.aio.Channel) -> str:
+    stub: registry_pb2_grpc.RegistryServiceAsyncStub = registry_pb2_grpc.RegistryServiceStub(
+        registry
+    )
+    new = registry_pb2.RegisterPoolerRequest(name="bearer", public_key=Keypair.random().public_key)
+    return (await call(stub.RegisterPooler, new, timeout=_TIMEOUT)).pooler.pooler_id
 
 
 async def token_matrix(stack: Stack) -> dict[tuple[str, str], bool]:

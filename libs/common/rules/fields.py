@@ -116,6 +116,8 @@ def _fit(field: FieldDescriptor, rules: rules_pb2.FieldRules) -> None:
         raise RuleError(f"{field.full_name} is a list without max_items")
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not _is_bounded(rules):
         raise RuleError(f"{field.full_name} may be of any length")
+    if field.cpp_type in _NUMBERS and not _tells_zero_from_nothing(field, rules):
+        raise RuleError(f"{field.full_name} may be 0, so it has to be optional")
 
 
 def _fitting(field: FieldDescriptor) -> frozenset[str]:
@@ -128,6 +130,14 @@ def _fitting(field: FieldDescriptor) -> frozenset[str]:
     if field.message_type is not None and field.message_type.full_name == _JSON:
         return frozenset({"json"})
     return frozenset()
+
+
+def _tells_zero_from_nothing(field: FieldDescriptor, rules: rules_pb2.FieldRules) -> bool:
+    """Tell whether a number that was forgotten cannot be taken for one that was sent.
+
+    Without presence both are 0, so 0 must be no value: refused, or the word for "not set".
+    """
+    return field.has_presence or field.is_repeated or rules.required or rules.min > 0
 
 
 def _is_bounded(rules: rules_pb2.FieldRules) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from libs.common.errors import UnavailableError
@@ -54,8 +55,8 @@ class Follower:
         self._is_verified = False
         self._code_hash: str | None = None
         self._seen_index: int | None = None
-        #: The block that was kept last, as it was then.
-        self._kept_block: BlockState | None = None
+        #: The block that was kept last: as it was seen then, and as it is kept.
+        self._kept_block: tuple[BlockState, Block] | None = None
         self._limits: Limits | None = None
         self._limits_due = 0
         self._pace = Pace()
@@ -87,17 +88,19 @@ class Follower:
             self._chain_view.heard()
             return newest
         farm = await self._farm()
-        await self._stay_above_kept(_head(ledger, farm, self._block_seconds))
+        head = _head(ledger, farm, self._block_seconds)
+        await self._stay_above_kept(head)
+        inclusion_fee = await self._chain.inclusion_fee()
+        limits = await self._limits_at(ledger)
         chain_state = ChainState(
             ledger=ledger,
             farm=farm,
-            head=_head(ledger, farm, self._block_seconds),
-            block=None if farm.block is None else _block(farm.block, farm, self._block_seconds),
-            inclusion_fee=await self._chain.inclusion_fee(),
-            limits=await self._limits_at(ledger),
+            head=head,
+            block=await self._keep(farm, head),
+            inclusion_fee=inclusion_fee,
+            limits=limits,
             pace=self._pace.seconds(ledger),
         )
-        await self._keep(chain_state)
         self._chain_view.publish(chain_state)
         return chain_state
 
@@ -169,15 +172,16 @@ class Follower:
         for tell in self.on_turned:
             tell(head.ledger)
 
-    async def _keep(self, chain_state: ChainState) -> None:
-        if self._seen_index != chain_state.farm.index:
-            await self._keep_closed(chain_state.farm)
-        if chain_state.farm.block is not None:
-            await self._keep_block(chain_state.farm.block, chain_state.farm)
-        if not await self._store.save_head(chain_state.head):
+    async def _keep(self, farm: FarmState, head: ChainHead) -> Block | None:
+        """Keep what was seen; return the running block, None when there is none."""
+        if self._seen_index != farm.index:
+            await self._keep_closed(farm)
+        block = None if farm.block is None else await self._keep_block(farm.block, farm)
+        if not await self._store.save_head(head):
             # Another process has seen more, or kept a lie: the next look finds out.
             self._kept_head = await self._store.head()
-        self._seen_index = chain_state.farm.index
+        self._seen_index = farm.index
+        return block
 
     async def _keep_closed(self, farm: FarmState) -> None:
         """Keep the final state of blocks that closed since the last look, also before a restart."""
@@ -190,11 +194,15 @@ class Follower:
             if block is not None:
                 await self._keep_block(block, farm)
 
-    async def _keep_block(self, state: BlockState, farm: FarmState) -> None:
-        if state != self._kept_block:
-            block = _block(state, farm, self._block_seconds)
-            await self._store.save_block(block, updated_ledger=state.modified)
-            self._kept_block = state
+    async def _keep_block(self, state: BlockState, farm: FarmState) -> Block:
+        """Keep a block; return the block with the ledger of its first sight, as readers get it."""
+        if self._kept_block is not None and self._kept_block[0] == state:
+            return self._kept_block[1]
+        seen = _block(state, farm, self._block_seconds)
+        opened = await self._store.save_block(seen, updated_ledger=state.modified)
+        block = replace(seen, opened_ledger=opened)
+        self._kept_block = (state, block)
+        return block
 
 
 def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
@@ -216,12 +224,12 @@ def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
 
 
 def _block(state: BlockState, farm: FarmState, block_seconds: int) -> Block:
+    """Return a block as if this were its first sight."""
     # The farm's timestamp decides. The timestamp may be older than the running block: the one of
     # block 0 is that of the farm's deployment. Of a closed block only the opening can be read.
     since = farm.timestamp if state.index == farm.index else state.timestamp
     return Block(
         index=state.index,
-        # The ledger as first seen: the table keeps the value of the first time.
         opened_ledger=state.modified,
         opened_at=datetime.fromtimestamp(state.timestamp, UTC),
         closes_at=datetime.fromtimestamp(since + block_seconds, UTC),

@@ -22,7 +22,6 @@ SETTLING = ("Withdraw",)
 #: Methods that registry calls.
 INTERNAL = ("GetPayoutAddress",)
 _ASSETS = {
-    withdrawal_pb2.WITHDRAWAL_ASSET_UNSPECIFIED: Asset.KALE,
     withdrawal_pb2.WITHDRAWAL_ASSET_KALE: Asset.KALE,
     withdrawal_pb2.WITHDRAWAL_ASSET_XLM: Asset.XLM,
 }

@@ -29,9 +29,12 @@ class BlockStore:
         )
         return saved > 0
 
-    async def save_block(self, block: Block, *, updated_ledger: int) -> None:
-        """Keep a block's record as of the ledger that changed the block last."""
-        await self._database.execute(
+    async def save_block(self, block: Block, *, updated_ledger: int) -> int:
+        """Keep a block's record as of the ledger that changed the block last.
+
+        Return the ledger that the block was first seen in, by any process.
+        """
+        row = await self._database.one(
             "save_block",
             block.index,
             block.opened_ledger,
@@ -49,6 +52,9 @@ class BlockStore:
             block.expires_ledger,
             updated_ledger,
         )
+        # None: a newer record is kept.
+        row = row or await self._database.one("block", block.index)
+        return block.opened_ledger if row is None else int(row["opened_ledger"])
 
     async def head(self) -> ChainHead | None:
         """Return the newest head kept; None before the first."""

@@ -120,6 +120,10 @@ class TokenStore:
             for row in rows
         }
 
+    async def is_pooler(self, pooler_id: PoolerId) -> bool:
+        """Tell whether registry knows a pooler."""
+        return await self._database.one("registered_pooler", pooler_id) is not None
+
     async def standings_of_poolers(self, ids: Sequence[str]) -> set[Standing]:
         """Return what limits these poolers."""
         row = await self._database.one("standings_of_poolers", list(map(UUID, ids)))

@@ -9,9 +9,13 @@ from libs.common.errors import FieldViolation, InvalidArgumentError
 from libs.common.grpc.access import Access
 from libs.common.grpc.identity import Caller, CallerKind, Grant, identity
 from libs.common.grpc.tokens import LIFE, AccessToken
-from libs.common.ids import new_id
+from libs.common.ids import PoolerId, new_id
 from libs.common.log import get_security_logger
-from services.wallet.domain.errors import TokenRoleError, TokenUnknownError
+from services.wallet.domain.errors import (
+    PoolerNotFoundError,
+    TokenRoleError,
+    TokenUnknownError,
+)
 from services.wallet.domain.tokens import (
     NewToken,
     Role,
@@ -53,7 +57,7 @@ class Tokens:
     async def create(self, new: NewToken, caller: Caller) -> tuple[str, Token]:
         """Make a token; return its text, which is nowhere afterwards, and what it may.
 
-        Raises InvalidArgumentError, TokenRoleError, TokenShownError.
+        Raises InvalidArgumentError, PoolerNotFoundError, TokenRoleError, TokenShownError.
         """
         if new.role is Role.OPERATOR and caller.kind is CallerKind.POOLER:
             raise TokenRoleError("a pooler makes tokens that speak for the pooler itself")
@@ -61,6 +65,7 @@ class Tokens:
         if violations:
             words = "; ".join(f"{one.field} {one.description}" for one in violations)
             raise InvalidArgumentError(words, violations=violations)
+        await self._check_pooler(new.pooler_id)
         text = new_text()
         secret_hash = hash_of(text)
         if secret_hash is None:
@@ -114,6 +119,16 @@ class Tokens:
             expires_at=datetime.fromtimestamp(ends, UTC),
             token=token,
         )
+
+    async def _check_pooler(self, pooler_id: PoolerId | None) -> None:
+        """Raise PoolerNotFoundError for a pooler that registry does not know.
+
+        Who mistypes an id would else hand out a token that may do nothing, and find out much later.
+        """
+        if pooler_id is not None and not await self.store.is_pooler(pooler_id):
+            raise PoolerNotFoundError(
+                f"pooler_id: no pooler {pooler_id}", metadata={"pooler_id": str(pooler_id)}
+            )
 
     def _subject(self, new: NewToken, caller: Caller) -> str:
         """Return the name that the token speaks for.

@@ -92,6 +92,31 @@ async def test_without_a_token_that_counts_nothing_else_is_called(
         assert (await world.get("/v1/blocks/7", token=token)).status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/v1/poolers", "/v1/blocks/7", "/plant", "/health"])
+@pytest.mark.parametrize(
+    "authorization",
+    ["", OPERATOR_TOKEN, f"Basic {OPERATOR_TOKEN}", "Bearer", "Basic YW5uOng="],
+)
+async def test_a_header_that_brings_no_token_is_told_what_is_expected(
+    world: GatewayWorld, path: str, authorization: str
+) -> None:
+    method = "POST" if path == "/plant" else "GET"
+    headers = {"Authorization": authorization}
+    response = await world.request(method, path, token=None, headers=headers)
+    problem = response.json()
+    assert (response.status_code, problem["reason"]) == (401, "TOKEN_MISSING")
+    assert "Bearer kp_..." in problem.get("detail", problem.get("message"))
+    assert response.headers["www-authenticate"] == 'Bearer realm="kalepool"'
+    assert world.pool.calls == []
+
+
+async def test_headers_that_bring_no_token_are_limited_like_no_headers(tmp_path: Any) -> None:
+    async with open_gateway_world(tmp_path, public_rate_limit=2) as world:
+        headers = {"Authorization": "Basic x"}
+        answers = [await world.get("/v1/poolers", token=None, headers=headers) for _ in range(3)]
+        assert [one.status_code for one in answers] == [401, 401, 429]
+
+
 ERRORS = [
     (errors.InvalidArgumentError("no"), 400),
     (errors.FailedPreconditionError("no", reason="WRONG_BLOCK"), 400),
@@ -132,7 +157,7 @@ async def test_an_error_of_a_service_is_a_problem(
 async def test_violations_are_named_as_json_names_fields(world: GatewayWorld) -> None:
     def fail(_: Any) -> None:
         raise errors.InvalidArgumentError(
-            "bad",
+            "submissions[3].farmer_id is no UUID",
             metadata={"current_block": "7"},
             violations=[FieldViolation(field="submissions[3].farmer_id", description="is no UUID")],
         )
@@ -142,7 +167,23 @@ async def test_violations_are_named_as_json_names_fields(world: GatewayWorld) ->
     assert problem["violations"] == [
         {"field": "submissions[3].farmerId", "description": "is no UUID"}
     ]
+    assert problem["detail"] == "submissions[3].farmerId is no UUID"
     assert problem["metadata"] == {"current_block": "7"}
+
+
+@pytest.mark.parametrize(
+    ("path", "way"), [("/v1/works", "POST /v1/works"), ("/work", "POST /work")]
+)
+async def test_an_error_names_the_way_that_was_called(
+    world: GatewayWorld, path: str, way: str
+) -> None:
+    def fail(_: Any) -> None:
+        method = "/kalepool.work.v1.WorkService/SubmitWork"
+        raise errors.PermissionDeniedError(f"{method} is not for pooler 7")
+
+    world.pool.answers["SubmitWork"] = fail
+    answer = (await world.post(path, json={"poolerId": POOLER})).json()
+    assert answer.get("detail", answer.get("message")) == f"{way} is not for pooler 7"
 
 
 async def test_what_any_service_knows_is_asked_of_the_next_when_one_is_away(tmp_path: Any) -> None:

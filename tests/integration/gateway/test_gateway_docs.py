@@ -7,6 +7,8 @@ from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import wallet_pb2
 from stellar_sdk import Keypair
 
+from libs.common.grpc.identity import CallerKind, parse_identity
+from services.access import ACCESS
 from tests.support.documents import run_lines
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER
 from tests.support.fake_chain import Chain
@@ -49,6 +51,11 @@ async def test_every_line_for_a_shell_works(world: GatewayWorld) -> None:
         *("RegisterPooler", "RegisterFarmer", "GetFarmer", "Plant", "SubmitWork", "Harvest"),
         *("ListPlantings", "ListWorks", "ListHarvests", "GetBalance"),
     }
+    # Each line has a token that may do what the line shows, as the table of access says.
+    for call in world.pool.calls:
+        entry, caller = ACCESS[call.method], parse_identity(call.identity, trust_domain="kalepool")
+        assert entry.admits(caller), call.method
+        assert entry.by_token or caller.kind is CallerKind.SERVICE, call.method
     register = world.pool.asked("RegisterFarmer")[0].request
     assert (register.request_id, register.stake_percentage) == ("first-farmer", "0.5")
     plants = [call.request for call in world.pool.asked("Plant")]

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from google.protobuf import json_format
 from kalepool.harvest.v1 import harvest_pb2
@@ -12,6 +13,7 @@ from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.work.v1 import work_pb2
 
+from gateway.seed import ACTIONS, PATHS
 from libs.common.errors import NotFoundError, PermissionDeniedError, UnavailableError
 from libs.common.grpc.identity import parse_identity
 from tests.support.fake_backends import FARMER, POOLER, POOLER_TOKEN, SUBJECTS
@@ -108,8 +110,6 @@ async def test_an_idempotency_key_is_the_request_id(world: GatewayWorld) -> None
     ("path", "body", "field"),
     [
         ("/farmers/register", {"poolerId": 7}, "poolerId"),
-        ("/farmers/register", {"poolerId": POOLER, "stakePercentage": []}, "stakePercentage"),
-        ("/farmers/register", {"poolerId": POOLER, "stakePercentage": True}, "stakePercentage"),
         ("/farmers/register", {"poolerId": POOLER, "secret": "x"}, "secret"),
         ("/farmers/register", [], "body"),
         ("/plant", {"blockIndex": "x"}, "blockIndex"),
@@ -128,6 +128,28 @@ async def test_wrong_types_are_400_in_the_seeds_shape(
     assert MOMENT.fullmatch(reply["timestamp"])
     assert [one["field"] for one in reply["violations"]] == [field]
     assert [call for call in world.pool.calls if "ExchangeToken" not in call.method] == []
+
+
+@pytest.mark.parametrize(
+    ("stake", "told"),
+    [
+        *(
+            (text, "must be a number from 0 to 1")
+            for text in ("true", "false", "[]", "{}", "[0.1]")
+        ),
+        ("NaN", "must not be NaN, which is no number of JSON"),
+        ("1e999", "is beyond the numbers"),
+    ],
+)
+async def test_a_stake_that_is_no_number_is_told_that_it_has_to_be_one(
+    world: GatewayWorld, stake: str, told: str
+) -> None:
+    body = f'{{"poolerId": "{POOLER}", "stakePercentage": {stake}}}'
+    headers = {"Content-Type": "application/json"}
+    response = await world.post("/farmers/register", content=body.encode(), headers=headers)
+    assert response.status_code == 400
+    assert response.json()["violations"] == [{"field": "stakePercentage", "description": told}]
+    assert response.json()["message"] == f"stakePercentage {told}"
 
 
 async def test_an_unknown_pooler_is_told_in_the_seeds_words(world: GatewayWorld) -> None:
@@ -181,6 +203,89 @@ async def test_an_error_that_passes_says_when_to_come_again(world: GatewayWorld)
     world.pool.answers["Plant"] = away
     response = await world.post("/plant", json={"poolerId": POOLER})
     assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+
+
+@pytest.mark.parametrize("path", ["/plant", "/work", "/harvest", "/v1/plants", "/v1/works"])
+async def test_a_number_that_was_not_sent_is_sent_on_as_none(
+    world: GatewayWorld, path: str
+) -> None:
+    """The services tell it from a 0, and refuse it."""
+    method = {"p": "Plant", "w": "SubmitWork", "h": "Harvest"}[path.removeprefix("/v1")[1]]
+    forgotten: dict[str, Any] = {"poolerId": POOLER}
+    if method == "SubmitWork":
+        forgotten["submissions"] = [{"farmerId": FARMER}, {"farmerId": FARMER, "nonce": None}]
+    await world.post(path, json=forgotten)
+    await world.post(path, json={**forgotten, "blockIndex": None})
+    sent = {**forgotten, "blockIndex": 0}
+    if method == "SubmitWork":
+        sent["submissions"] = [{"farmerId": FARMER, "nonce": zero} for zero in (0, "0", 0.0)]
+    await world.post(path, json=sent)
+    *without, with_zeros = (call.request for call in world.pool.asked(method))
+    assert [one.HasField("block_index") for one in without] == [False, False]
+    assert with_zeros.HasField("block_index")
+    if method == "SubmitWork":
+        assert not any(one.HasField("nonce") for ask in without for one in ask.submissions)
+        assert all(one.HasField("nonce") for one in with_zeros.submissions)
+
+
+def assert_is_the_seeds(response: httpx.Response, reason: str) -> None:
+    """Check that an answer is an error in the seed's form."""
+    assert response.headers["content-type"] == "application/json"
+    reply = response.json()
+    assert set(reply) >= {"error", "message", "timestamp", "reason", "requestId"}
+    assert not {"type", "title", "status", "detail", "instance"} & set(reply)
+    assert (reply["reason"], reply["error"]) == (reason, response.reason_phrase)
+    assert MOMENT.fullmatch(reply["timestamp"])
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_whatever_is_wrong_with_a_request_has_the_seeds_form(
+    world: GatewayWorld, path: str, accept: str
+) -> None:
+    async def ask(method: str, path: str, **headers: str) -> httpx.Response:
+        given = {"Accept": accept, "Content-Type": "application/json", **headers}
+        body = b"{}" if method == "POST" else None
+        return await world.request(method, path, headers=given, content=body)
+
+    acts = path in {action.path for action in ACTIONS}
+    right, wrong = ("POST", "GET") if acts else ("GET", "POST")
+    for method in (wrong, "DELETE", "PATCH", "OPTIONS"):
+        refused = await ask(method, path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, right)
+        assert_is_the_seeds(refused, "METHOD_NOT_ALLOWED")
+    for below in ("/", "/7", "/7/8"):
+        refused = await ask(right, path + below)
+        assert refused.status_code == 404
+        assert_is_the_seeds(refused, "NO_SUCH_PATH")
+
+
+@pytest.mark.parametrize("path", [action.path for action in ACTIONS])
+async def test_a_body_that_is_not_taken_is_told_in_the_seeds_form(
+    tmp_path: Path, path: str
+) -> None:
+    async with open_gateway_world(tmp_path, max_body_bytes=1024, public_rate_limit=1) as world:
+        json_type = {"Content-Type": "application/json"}
+        large = await world.post(path, content=b" " * 2000, headers=json_type)
+        assert large.status_code == 413
+        assert_is_the_seeds(large, "BODY_TOO_LARGE")
+        other = await world.post(path, content=b"a=1", headers={"Content-Type": "text/plain"})
+        assert other.status_code == 415
+        assert_is_the_seeds(other, "UNSUPPORTED_MEDIA_TYPE")
+        answers = [await world.post(path, json={}, token=None) for _ in range(2)]
+        assert [one.status_code for one in answers] == [401, 429]
+        assert_is_the_seeds(answers[1], "RATE_LIMITED")
+        twice = [("Authorization", "Bearer x"), ("Authorization", "Bearer y")]
+        ambiguous = await world.http.post(path, json={}, headers=twice)
+        assert ambiguous.status_code == 400
+        assert_is_the_seeds(ambiguous, "AMBIGUOUS_HEADERS")
+        assert "authorization is given more than once" in ambiguous.json()["message"]
+
+
+async def test_paths_that_only_begin_alike_are_not_the_seeds(world: GatewayWorld) -> None:
+    for path in ("/plants", "/planter/7", "/farmers/registered/7", "/healthy"):
+        response = await world.request("POST", path)
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", ["/pooler/block-discovered", "/pooler/work-completed"])

@@ -218,6 +218,9 @@ async def test_bad_fields_and_unknown_ids(harvest: Harvest) -> None:
         await call(harvest.stub.Harvest, bad, timeout=5)
     fields = [one.field for one in caught.value.violations]
     assert fields == ["block_index", "pooler_id", "request_id"]
+    with pytest.raises(errors.InvalidArgumentError, match="block_index is required"):
+        forgotten = harvest_pb2.HarvestRequest(pooler_id=str(harvest.pooler))
+        await call(harvest.stub.Harvest, forgotten, timeout=5)
     unknown = str(new_id())
     with pytest.raises(errors.NotFoundError):
         request = harvest_pb2.HarvestRequest(block_index=1, pooler_id=unknown)

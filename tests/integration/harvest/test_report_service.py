@@ -290,6 +290,7 @@ async def test_bad_fields_are_named(reports: Reports) -> None:
             report_pb2.GetBlockReportRequest(block_index=2**31),
             ["block_index"],
         ),
+        (reports.stub.GetBlockReport, report_pb2.GetBlockReportRequest(), ["block_index"]),
         (
             reports.stub.ListPoolerBlockReports,
             report_pb2.ListPoolerBlockReportsRequest(page_size=-1),

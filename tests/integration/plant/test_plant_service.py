@@ -254,6 +254,9 @@ async def test_all_bad_fields_are_named_at_once(plant: Plant) -> None:
         "max_farmers_capacity",
         "request_id",
     ]
+    with pytest.raises(errors.InvalidArgumentError, match="block_index is required"):
+        forgotten = plant_pb2.PlantRequest(pooler_id=str(plant.pooler))
+        await call(plant.stub.Plant, forgotten, timeout=5)
     listing = plant_pb2.ListPlantingsRequest(pooler_id="x", farmer_id="y", page_size=1001)
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(plant.stub.ListPlantings, listing, timeout=5)

@@ -43,9 +43,9 @@ async def refusal(call: Any) -> PoolError:
 
 def batch(count: int, **changes: Any) -> wallet_pb2.BatchPlantRequest:
     """A batch of plants of farmers that nobody knows."""
-    operations = [Plant(farmer_id=str(new_id())) for _ in range(count)]
+    operations = [Plant(farmer_id=str(new_id()), stake=0) for _ in range(count)]
     return wallet_pb2.BatchPlantRequest(
-        **{"request_id": str(new_id()), "operations": operations, **changes}
+        **{"request_id": str(new_id()), "block_index": 1, "operations": operations, **changes}
     )
 
 
@@ -95,25 +95,49 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     ),
     "a farmer twice in a batch": (
         lambda stub: stub.BatchPlant(
-            batch(0, operations=[Plant(farmer_id=SOMEBODY), Plant(farmer_id=SOMEBODY.upper())])
+            batch(
+                0,
+                operations=[
+                    Plant(farmer_id=SOMEBODY, stake=0),
+                    Plant(farmer_id=SOMEBODY.upper(), stake=0),
+                ],
+            )
         ),
         ["operations[1].farmer_id"],
     ),
     "a negative stake": (
         lambda stub: stub.Plant(
-            wallet_pb2.PlantRequest(operation=Plant(farmer_id=SOMEBODY, stake=-1))
+            wallet_pb2.PlantRequest(block_index=0, operation=Plant(farmer_id=SOMEBODY, stake=-1))
         ),
         ["operation.stake"],
     ),
     "a short hash": (
         lambda stub: stub.Work(
-            wallet_pb2.WorkRequest(operation=Work(farmer_id=SOMEBODY, hash=bytes(31)))
+            wallet_pb2.WorkRequest(
+                block_index=0, operation=Work(farmer_id=SOMEBODY, nonce=0, hash=bytes(31))
+            )
         ),
         ["operation.hash"],
     ),
-    "no operation": (
+    "nothing": (
         lambda stub: stub.Harvest(wallet_pb2.HarvestRequest()),
-        ["operation"],
+        ["block_index", "operation"],
+    ),
+    "a plant without block and stake": (
+        lambda stub: stub.Plant(wallet_pb2.PlantRequest(operation=Plant(farmer_id=SOMEBODY))),
+        ["block_index", "operation.stake"],
+    ),
+    "a work without block and nonce": (
+        lambda stub: stub.Work(
+            wallet_pb2.WorkRequest(operation=Work(farmer_id=SOMEBODY, hash=bytes(32)))
+        ),
+        ["block_index", "operation.nonce"],
+    ),
+    "a batch without block and stake": (
+        lambda stub: stub.BatchPlant(
+            batch(0, block_index=None, operations=[Plant(farmer_id=SOMEBODY)])
+        ),
+        ["block_index", "operations[0].stake"],
     ),
     "a state that is none": (
         lambda stub: stub.ListOperations(wallet_pb2.ListOperationsRequest(state=cast("Any", 99))),
@@ -217,10 +241,13 @@ async def test_wrong_blocks(world: WalletWorld) -> None:
     stub = world.stub
     calls: dict[str, list[Any]] = {
         "WRONG_BLOCK": [
-            stub.BatchPlant(batch(0, block_index=block + 5, operations=[Plant(farmer_id=farmer)])),
+            stub.BatchPlant(
+                batch(0, block_index=block + 5, operations=[Plant(farmer_id=farmer, stake=0)])
+            ),
             stub.Work(
                 wallet_pb2.WorkRequest(
-                    block_index=block + 1, operation=Work(farmer_id=farmer, hash=bytes(32))
+                    block_index=block + 1,
+                    operation=Work(farmer_id=farmer, nonce=0, hash=bytes(32)),
                 )
             ),
         ],
@@ -248,7 +275,7 @@ async def test_a_request_id_names_one_batch(world: WalletWorld) -> None:
     again = await world.plant("named", block, {two: 0, one: 0})
     assert {item.operation_id for item in first} == {item.operation_id for item in again}
     # What has settled by now comes together.
-    operations = [Plant(farmer_id=farmer) for farmer in farmers]
+    operations = [Plant(farmer_id=farmer, stake=0) for farmer in farmers]
     joined = world.stub.BatchPlant(
         batch(0, request_id="named", block_index=block, operations=operations)
     )
@@ -298,3 +325,31 @@ async def test_blocks_are_watched(world: WalletWorld) -> None:
     indexes = [(await anext(blocks)).block.index for _ in range(2)]
     resumed.cancel()
     assert indexes == [block - 1, block]
+
+
+async def test_the_stream_tells_of_a_block_what_get_tells(world: WalletWorld) -> None:
+    """Every field, also after ledgers that have changed the block since it was opened."""
+    (farmer, *others) = farmers = await world.create_farmers(3)
+    await world.wait_until_ready(list(farmers))
+    block = await world.next_block()
+    await world.plant("opens", block, {farmer: 0})
+    for other in others:
+        await world.plant(f"changes by {other}", block, {other: 0})
+    watching = world.stub.WatchBlocks(wallet_pb2.WatchBlocksRequest())
+    told: dict[int, list[wallet_pb2.Block]] = {}
+    async with asyncio.timeout(30):
+        async for message in watching:
+            # Both tell the state as of a ledger; in between there may be another one.
+            got = await world.stub.GetBlock(wallet_pb2.GetBlockRequest(index=block))
+            told.setdefault(message.head.ledger, []).append(message.block)
+            told.setdefault(got.head.ledger, []).append(got.block)
+            if message.head.ledger == got.head.ledger:
+                break
+    watching.cancel()
+    assert message.block.index == block
+    assert message.block == got.block
+    # Opened once: every telling names the same ledger, which is none of the later changes.
+    assert {one.opened_ledger for blocks in told.values() for one in blocks} == {
+        got.block.opened_ledger
+    }
+    assert got.block.opened_ledger < got.head.ledger

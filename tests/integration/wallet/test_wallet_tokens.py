@@ -22,6 +22,7 @@ from libs.common.ids import PoolerId, new_id
 from services.access import ACCESS
 from services.wallet.domain.audit import Action, Findings
 from services.wallet.domain.errors import (
+    PoolerNotFoundError,
     TokenNotFoundError,
     TokenRoleError,
     TokenShownError,
@@ -41,7 +42,7 @@ from services.wallet.store.tokens import TokenStore
 from services.wallet.usecases.tokens import Tokens
 from tests.support.database import Connection, DatabaseAccess, connect
 from tests.support.orders import ORDERS
-from tests.support.tokens import new_token
+from tests.support.tokens import POOLER_ID, new_token
 from tests.support.wallet_rows import WalletRows
 
 OLD, NEW = bytes(range(32)), bytes([9]) * 32
@@ -83,6 +84,25 @@ async def open_wallet(pool: Database, provider: LocalKeyProvider = PROVIDER) -> 
 @pytest.fixture
 async def wallet(pool: Database) -> Wallet:
     return await open_wallet(pool)
+
+
+async def register(rows: WalletRows, *poolers: PoolerId, is_active: bool = True) -> None:
+    """Write poolers as registry does."""
+    for pooler_id in poolers:
+        await rows.insert(
+            "registry.poolers",
+            id=pooler_id,
+            name=str(pooler_id),
+            public_key=f"G{pooler_id.hex.upper():A<55}",
+            max_farmers=1,
+            is_active=is_active,
+        )
+
+
+@pytest.fixture(autouse=True)
+async def registered(rows: WalletRows) -> None:
+    """The pooler that most tokens are for."""
+    await register(rows, POOLER_ID)
 
 
 async def refused(wallet: Wallet, text: str) -> None:
@@ -161,6 +181,22 @@ async def test_what_no_token_can_be_is_refused_by_its_field(
     assert [one.field for one in caught.value.violations] == fields
 
 
+async def test_no_token_is_made_for_a_pooler_that_there_is_not(
+    wallet: Wallet, rows: WalletRows
+) -> None:
+    nobody = PoolerId(new_id())
+    for caller in (ANN, pooler(nobody)):
+        with pytest.raises(PoolerNotFoundError) as caught:
+            await wallet.tokens.create(new_token(pooler_id=nobody), caller)
+        assert caught.value.message == f"pooler_id: no pooler {nobody}"
+        assert caught.value.metadata == {"pooler_id": str(nobody)}
+    assert await wallet.store.tokens(None, before=None, limit=9) == []
+    assert await rows.connection.fetch("SELECT 1 FROM wallet.audit_log") == []
+    # One that is suspended may come back.
+    await register(rows, nobody, is_active=False)
+    assert (await wallet.tokens.create(new_token(pooler_id=nobody), ANN))[1].pooler_id == nobody
+
+
 async def test_a_request_makes_one_token(wallet: Wallet) -> None:
     new = new_token(request_id="r")
     _, token = await wallet.tokens.create(new, ANN)
@@ -209,8 +245,11 @@ async def test_an_access_token_never_outlives_its_token(wallet: Wallet) -> None:
     assert caller.grant.ends == int(token.expires_at.timestamp())
 
 
-async def test_tokens_are_listed_newest_first_and_pooler_by_pooler(wallet: Wallet) -> None:
+async def test_tokens_are_listed_newest_first_and_pooler_by_pooler(
+    wallet: Wallet, rows: WalletRows
+) -> None:
     one, other = PoolerId(new_id()), PoolerId(new_id())
+    await register(rows, one, other)
     made = [
         (await wallet.tokens.create(new_token(pooler_id=whose), ANN))[1]
         for whose in (one, other, one)
@@ -236,15 +275,8 @@ async def test_an_operators_token_is_no_poolers(wallet: Wallet) -> None:
 
 async def test_a_suspended_poolers_standing_is_told(wallet: Wallet, rows: WalletRows) -> None:
     active, suspended = PoolerId(new_id()), PoolerId(new_id())
-    for pooler_id, is_active in ((active, True), (suspended, False)):
-        await rows.insert(
-            "registry.poolers",
-            id=pooler_id,
-            name=str(pooler_id),
-            public_key=f"G{pooler_id.hex.upper():A<55}",
-            max_farmers=1,
-            is_active=is_active,
-        )
+    await register(rows, active)
+    await register(rows, suspended, is_active=False)
     standings = wallet.store.standings_of_poolers
     assert await standings([str(active)]) == set()
     assert await standings([str(suspended)]) == {Standing.POOLER_SUSPENDED}

@@ -550,8 +550,14 @@ async def test_bad_input_names_every_field(world: WalletWorld) -> None:
             assert field in details
         with pytest.raises(grpc.aio.AioRpcError, match="payout address"):
             request = withdrawal_pb2.WithdrawRequest(
-                request_id="one", farmer_id=(await one_farmer(world)), amount=1
+                request_id="one",
+                farmer_id=(await one_farmer(world)),
+                asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+                amount=1,
             )
+            await stub.Withdraw(request)
+        request.ClearField("asset")
+        with pytest.raises(grpc.aio.AioRpcError, match="asset is required"):
             await stub.Withdraw(request)
 
 

@@ -270,10 +270,33 @@ async def test_all_bad_fields_are_named_at_once(work: Work) -> None:
     request = work_pb2.SubmitWorkRequest(
         block_index=BLOCK,
         pooler_id=str(new_id()),
-        submissions=[work_pb2.Submission(farmer_id=str(new_id()))],
+        submissions=[work_pb2.Submission(farmer_id=str(new_id()), nonce=0)],
     )
     with pytest.raises(errors.NotFoundError):
         await call(work.stub.SubmitWork, request, timeout=5)
+
+
+async def test_a_block_or_a_nonce_that_was_forgotten_is_not_0(work: Work) -> None:
+    person = await work.planter()
+    request = work_pb2.SubmitWorkRequest(
+        pooler_id=str(work.pooler),
+        submissions=[
+            work_pb2.Submission(farmer_id=str(person.farmer_id), nonce=0),
+            work_pb2.Submission(farmer_id=str(person.farmer_id)),
+        ],
+    )
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await call(work.stub.SubmitWork, request, timeout=5)
+    assert [(one.field, one.description) for one in caught.value.violations] == [
+        ("block_index", "is required"),
+        ("submissions[1].nonce", "is required"),
+    ]
+    # A nonce of 0 that is sent is one like any other.
+    request.block_index = BLOCK
+    del request.submissions[1]
+    answer = await call(work.stub.SubmitWork, request, timeout=20)
+    assert (answer.total_submissions, answer.valid_nonces) == (1, 1)
+    assert answer.verdicts[0].nonce == 0
 
 
 async def test_works_are_listed_and_append_only(work: Work) -> None:
@@ -297,7 +320,7 @@ async def test_many_bad_submissions_are_told_as_such(work: Work, count: int) -> 
     request = work_pb2.SubmitWorkRequest(
         block_index=BLOCK,
         pooler_id=str(work.pooler),
-        submissions=[work_pb2.Submission(farmer_id="x")] * count,
+        submissions=[work_pb2.Submission(farmer_id="x", nonce=0)] * count,
     )
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(work.stub.SubmitWork, request, timeout=5)
@@ -312,7 +335,7 @@ async def test_more_submissions_than_one_call_may_have(work: Work) -> None:
     request = work_pb2.SubmitWorkRequest(
         block_index=BLOCK,
         pooler_id=str(work.pooler),
-        submissions=[work_pb2.Submission(farmer_id=str(person.farmer_id))] * 10_001,
+        submissions=[work_pb2.Submission(farmer_id=str(person.farmer_id), nonce=0)] * 10_001,
     )
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(work.stub.SubmitWork, request, timeout=5)

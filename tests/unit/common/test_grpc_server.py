@@ -135,7 +135,7 @@ def another_connection(port: int) -> grpc.aio.Channel:
 
 async def plant(channel: grpc.aio.Channel, order: str) -> plant_pb2.PlantResponse:
     """Calls Plant the way services call each other."""
-    request = plant_pb2.PlantRequest(pooler_id=POOLER, request_id=order)
+    request = plant_pb2.PlantRequest(block_index=0, pooler_id=POOLER, request_id=order)
     return await call(plant_pb2_grpc.PlantServiceStub(channel).Plant, request, timeout=5)
 
 

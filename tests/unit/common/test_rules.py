@@ -181,6 +181,21 @@ def test_what_is_not_set_is_held_against_required_only() -> None:
     ]
 
 
+def test_a_zero_that_was_sent_is_not_a_number_that_was_forgotten() -> None:
+    message = build(
+        field("block", Field.TYPE_UINT32, rules={"required": True, "max": 9}, optional=True),
+        field("nonce", Field.TYPE_UINT64, rules={"required": True}, optional=True),
+        field("size", Field.TYPE_INT32, rules={"required": True}),
+    )
+    assert complaints(message, block=0, nonce=0, size=1) == []
+    assert complaints(message) == [
+        ("block", "is required"),
+        ("nonce", "is required"),
+        ("size", "is required"),
+    ]
+    assert complaints(message, block=0, nonce=0, size=0) == [("size", "is required")]
+
+
 def test_all_violations_come_at_once_with_their_paths() -> None:
     message = build(
         field(
@@ -215,11 +230,16 @@ def test_all_violations_come_at_once_with_their_paths() -> None:
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_exactly_the_numbers_in_range_are_taken(number: int) -> None:
-    assert (complaints(NUMBER, number=number) == []) == (number == 0 or -3 <= number <= 1000)
+    assert (complaints(NUMBER, number=number) == []) == (-3 <= number <= 1000)
 
 
 NUMBER = build(
-    field("number", Field.TYPE_INT64, rules={"min": -3, "max": 2000, "max_setting": "MAX_FARMERS"})
+    field(
+        "number",
+        Field.TYPE_INT64,
+        rules={"min": -3, "max": 2000, "max_setting": "MAX_FARMERS"},
+        optional=True,
+    )
 )
 
 
@@ -247,7 +267,14 @@ NONSENSE: list[tuple[Field, str]] = [
     (field("text", Field.TYPE_STRING, rules={"min": 3, "max_len": 1}), "min"),
     (field("many", Field.TYPE_INT32, rules={"min": 3}, many=True), "without max_items"),
     (field("single", Field.TYPE_INT32, rules={"max_items": 3}), "is no list"),
-    (field("cap", Field.TYPE_INT32, rules={"max_setting": "MAX_NOTHING"}), "MAX_NOTHING"),
+    (
+        field("cap", Field.TYPE_INT32, rules={"min": 1, "max_setting": "MAX_NOTHING"}),
+        "MAX_NOTHING",
+    ),
+    (field("any", Field.TYPE_UINT64, rules={"any": True}), "has to be optional"),
+    (field("high", Field.TYPE_UINT32, rules={"max": 9}), "has to be optional"),
+    (field("zero", Field.TYPE_INT64, rules={"min": 0}), "has to be optional"),
+    (field("below", Field.TYPE_INT32, rules={"min": -1, "max": 9}), "has to be optional"),
     (
         field("twin", Field.TYPE_STRING, rules={"max_len": 1, "max_items": 2, "unique_by": "id"}),
         "is no list",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from kalepool.wallet.v1 import token_pb2
 
-from gateway.auth import Tokens
+from gateway.auth import Tokens, token_in
 from libs.common.errors import (
     InvalidArgumentError,
     PoolError,
@@ -58,7 +58,7 @@ def tokens(wallet: Wallet) -> Tokens:
 
 
 async def ask(tokens: Tokens, token: str = TOKEN, address: str = ADDRESS) -> str:
-    return (await tokens.credentials(f"Bearer {token}", address)).access_token
+    return (await tokens.credentials(token, address)).access_token
 
 
 async def test_a_token_is_exchanged_once_until_ten_seconds_before_its_end(
@@ -94,23 +94,29 @@ async def test_many_requests_wait_for_one_exchange(tokens: Tokens, wallet: Walle
 
 
 @pytest.mark.parametrize(
-    "header",
-    [
-        *("", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer kp_x", f"Bearer {TOKEN}x"),
-        *(f"Bearer {TOKEN[:-1]}=", f"Bearer {TOKEN} x", "Bearer eyJhbGciOiJFZERTQSJ9.e30.x"),
-    ],
+    "token",
+    ["", "kp_x", f"{TOKEN}x", f"{TOKEN[:-1]}=", f"{TOKEN} x", "eyJhbGciOiJFZERTQSJ9.e30.x"],
 )
 async def test_what_is_no_token_is_not_asked_for(
-    tokens: Tokens, wallet: Wallet, header: str
+    tokens: Tokens, wallet: Wallet, token: str
 ) -> None:
     with pytest.raises(UnauthenticatedError) as caught:
-        await tokens.credentials(header, ADDRESS)
+        await tokens.credentials(token, ADDRESS)
     assert caught.value.reason == "TOKEN_UNKNOWN"
     assert wallet.asked == []
 
 
-async def test_the_scheme_is_known_in_any_case(tokens: Tokens) -> None:
-    assert (await tokens.credentials(f"bearer {TOKEN}", ADDRESS)).access_token == "access 1"
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        *((f"Bearer {TOKEN}", TOKEN), (f"bearer {TOKEN}", TOKEN), (f" BEARER   {TOKEN} ", TOKEN)),
+        *(("Bearer kp_x", "kp_x"), (f"Bearer {TOKEN} x", f"{TOKEN} x")),
+        *(("", None), ("Bearer", None), ("Bearer ", None), (f"Basic {TOKEN}", None)),
+        *((TOKEN, None), (f"Token {TOKEN}", None), (f"Bearer:{TOKEN}", None), ("kp_x y", None)),
+    ],
+)
+def test_a_header_brings_a_token_after_the_word_bearer(header: str, token: str | None) -> None:
+    assert token_in(header) == token
 
 
 @pytest.mark.parametrize(
@@ -181,6 +187,6 @@ async def test_while_wallet_is_away_a_token_is_not_wrong(tokens: Tokens, wallet:
 
 
 async def test_a_token_is_not_shown(tokens: Tokens) -> None:
-    credentials = await tokens.credentials(f"Bearer {TOKEN}", ADDRESS)
+    credentials = await tokens.credentials(TOKEN, ADDRESS)
     assert "access" not in repr(credentials).replace("access_token", "")
     assert TOKEN not in repr(vars(tokens))

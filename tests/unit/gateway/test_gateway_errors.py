@@ -8,12 +8,19 @@ from gateway.errors import (
     BodyTooLargeError,
     MediaTypeError,
     MethodNotAllowedError,
-    camel,
+    TokenMissingError,
+    TokenUnknownError,
     headers_of,
     problem_of,
     status_of,
 )
-from libs.common.errors import ErrorCode, PermissionDeniedError, UnavailableError
+from libs.common.errors import (
+    ErrorCode,
+    FieldViolation,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 
 def test_every_code_has_a_status() -> None:
@@ -49,7 +56,30 @@ def test_the_time_to_wait_is_told_in_whole_seconds(wait: float, told: str) -> No
     assert headers_of(error, had_token=False) == [("retry-after", told)]
 
 
+def test_no_token_is_no_wrong_token() -> None:
+    """RFC 6750: whoever has shown nothing is told no error."""
+    challenge = 'Bearer realm="kalepool"'
+    for error, had_token, told in (
+        (TokenMissingError("x"), False, challenge),
+        (TokenMissingError("x"), True, challenge),
+        (TokenUnknownError("x"), True, f'{challenge}, error="invalid_token"'),
+    ):
+        assert headers_of(error, had_token=had_token) == [("www-authenticate", told)]
+
+
 def test_paths_of_fields_are_those_of_json() -> None:
-    assert camel("submissions[3].farmer_id") == "submissions[3].farmerId"
-    assert camel("max_farmers") == "maxFarmers"
-    assert camel("Idempotency-Key") == "Idempotency-Key"
+    violations = [
+        FieldViolation(
+            field="submissions[3].farmer_id", description="repeats submissions[0].nonce"
+        ),
+        FieldViolation(field="max_farmers", description="must not be set beside public_key"),
+        FieldViolation(field="Idempotency-Key", description="is too long"),
+    ]
+    error = InvalidArgumentError("max_farmers must not be set", violations=violations)
+    problem = problem_of(error, instance="/v1/x", request_id="1")
+    assert problem["detail"] == "maxFarmers must not be set"
+    assert [(one["field"], one["description"]) for one in problem["violations"]] == [
+        ("submissions[3].farmerId", "repeats submissions[0].nonce"),
+        ("maxFarmers", "must not be set beside publicKey"),
+        ("Idempotency-Key", "is too long"),
+    ]

@@ -113,7 +113,11 @@ async def an_approval_of_what_was_refused(pool: Pool, thief: Connection) -> Outc
     del thief  # one operator's certificate is all
     farmer, address = await pool.farmer(), await pool.thief()
     wish = withdrawal_pb2.WithdrawRequest(
-        request_id="later", farmer_id=farmer.id, amount=1, destination=address
+        request_id="later",
+        farmer_id=farmer.id,
+        asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+        amount=1,
+        destination=address,
     )
     asked = await pool.waits("withdrawals.Withdraw", wish)
     await pool.approve(asked)
@@ -121,7 +125,12 @@ async def an_approval_of_what_was_refused(pool: Pool, thief: Connection) -> Outc
     move = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
     await call(pool.pooler.withdrawals.SetPayoutAddress, move, timeout=TIMEOUT)
     again = await _reason(pool.ann.withdrawals.Withdraw, wish)
-    open_wish = withdrawal_pb2.WithdrawRequest(request_id="open", farmer_id=farmer.id, amount=1)
+    open_wish = withdrawal_pb2.WithdrawRequest(
+        request_id="open",
+        farmer_id=farmer.id,
+        asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+        amount=1,
+    )
     blank = await _reason(pool.ann.withdrawals.Withdraw, open_wish)
     got = [] if again == "SECOND_PERSON" else [f"an approval for good ({again or 'OK'})"]
     got += [] if blank == "INVALID_REQUEST" else [f"an approval of any address ({blank or 'OK'})"]

@@ -172,7 +172,10 @@ class Pool:
     ) -> withdrawal_pb2.Withdrawal | str:
         """Have the pooler ask for a payout; return it, or the reason of a refusal."""
         request = withdrawal_pb2.WithdrawRequest(
-            request_id=name or str(new_id()), farmer_id=farmer.id, amount=amount
+            request_id=name or str(new_id()),
+            farmer_id=farmer.id,
+            asset=withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
+            amount=amount,
         )
         try:
             reply = await call(self.pooler.withdrawals.Withdraw, request, timeout=timeout)

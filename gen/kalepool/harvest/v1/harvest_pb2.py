@@ -28,7 +28,7 @@ from kalepool.common.v1 import common_pb2 as kalepool_dot_common_dot_v1_dot_comm
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kalepool/harvest/v1/harvest.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"m\n\x0eHarvestRequest\x12\x1f\n\x0b\x62lock_index\x18\x01 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\nrequest_id\x18\x03 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\"\xf0\x01\n\x0fHarvestResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x16\n\x0etotal_eligible\x18\x03 \x01(\x05\x12\x1b\n\x13successful_harvests\x18\x04 \x01(\x05\x12\x17\n\x0f\x66\x61iled_harvests\x18\x05 \x01(\x05\x12\x15\n\rtotal_rewards\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12\x34\n\x08harvests\x18\x08 \x03(\x0b\x32\".kalepool.harvest.v1.HarvestRecord\"\x83\x03\n\rHarvestRecord\x12\x12\n\nharvest_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\x15\n\rreward_amount\x18\x05 \x01(\x03\x12\x16\n\x0estake_returned\x18\x06 \x01(\x03\x12\x32\n\x06status\x18\x07 \x01(\x0e\x32\".kalepool.harvest.v1.HarvestStatus\x12\x31\n\x06reason\x18\x08 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x18\n\x10transaction_hash\x18\n \x01(\t\x12\x0e\n\x06ledger\x18\x0b \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0c \x01(\x03\x12\x30\n\x0charvested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x15HarvestPendingRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1d\n\nmax_blocks\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\"|\n\x16HarvestPendingResponse\x12\x34\n\x06\x62locks\x18\x01 \x03(\x0b\x32$.kalepool.harvest.v1.HarvestResponse\x12\x15\n\rtotal_rewards\x18\x02 \x01(\x03\x12\x15\n\rstill_pending\x18\x03 \x01(\x05\"\xc2\x01\n\x13ListHarvestsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"e\n\x14ListHarvestsResponse\x12\x34\n\x08harvests\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.HarvestRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x11GetBalanceRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x99\x01\n\x12GetBalanceResponse\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63urrent_balance\x18\x02 \x01(\x03\x12\x15\n\rtotal_rewards\x18\x03 \x01(\x03\x12\x10\n\x08harvests\x18\x04 \x01(\x05\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*f\n\rHarvestStatus\x12\x1e\n\x1aHARVEST_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16HARVEST_STATUS_SUCCESS\x10\x01\x12\x19\n\x15HARVEST_STATUS_FAILED\x10\x02\x32\xa5\x04\n\x0eHarvestService\x12m\n\x07Harvest\x12#.kalepool.harvest.v1.HarvestRequest\x1a$.kalepool.harvest.v1.HarvestResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/harvests:\x01*\x12\x8a\x01\n\x0eHarvestPending\x12*.kalepool.harvest.v1.HarvestPendingRequest\x1a+.kalepool.harvest.v1.HarvestPendingResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/harvests:pending:\x01*\x12\x8d\x01\n\x0cListHarvests\x12(.kalepool.harvest.v1.ListHarvestsRequest\x1a).kalepool.harvest.v1.ListHarvestsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/poolers/{pooler_id}/harvests\x12\x86\x01\n\nGetBalance\x12&.kalepool.harvest.v1.GetBalanceRequest\x1a\'.kalepool.harvest.v1.GetBalanceResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/farmers/{farmer_id}/balanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kalepool/harvest/v1/harvest.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x84\x01\n\x0eHarvestRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\nrequest_id\x18\x03 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x42\x0e\n\x0c_block_index\"\xf0\x01\n\x0fHarvestResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x16\n\x0etotal_eligible\x18\x03 \x01(\x05\x12\x1b\n\x13successful_harvests\x18\x04 \x01(\x05\x12\x17\n\x0f\x66\x61iled_harvests\x18\x05 \x01(\x05\x12\x15\n\rtotal_rewards\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12\x34\n\x08harvests\x18\x08 \x03(\x0b\x32\".kalepool.harvest.v1.HarvestRecord\"\x83\x03\n\rHarvestRecord\x12\x12\n\nharvest_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\x15\n\rreward_amount\x18\x05 \x01(\x03\x12\x16\n\x0estake_returned\x18\x06 \x01(\x03\x12\x32\n\x06status\x18\x07 \x01(\x0e\x32\".kalepool.harvest.v1.HarvestStatus\x12\x31\n\x06reason\x18\x08 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x18\n\x10transaction_hash\x18\n \x01(\t\x12\x0e\n\x06ledger\x18\x0b \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0c \x01(\x03\x12\x30\n\x0charvested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x15HarvestPendingRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1d\n\nmax_blocks\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\"|\n\x16HarvestPendingResponse\x12\x34\n\x06\x62locks\x18\x01 \x03(\x0b\x32$.kalepool.harvest.v1.HarvestResponse\x12\x15\n\rtotal_rewards\x18\x02 \x01(\x03\x12\x15\n\rstill_pending\x18\x03 \x01(\x05\"\xc2\x01\n\x13ListHarvestsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"e\n\x14ListHarvestsResponse\x12\x34\n\x08harvests\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.HarvestRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x11GetBalanceRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x99\x01\n\x12GetBalanceResponse\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63urrent_balance\x18\x02 \x01(\x03\x12\x15\n\rtotal_rewards\x18\x03 \x01(\x03\x12\x10\n\x08harvests\x18\x04 \x01(\x05\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*f\n\rHarvestStatus\x12\x1e\n\x1aHARVEST_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16HARVEST_STATUS_SUCCESS\x10\x01\x12\x19\n\x15HARVEST_STATUS_FAILED\x10\x02\x32\xa5\x04\n\x0eHarvestService\x12m\n\x07Harvest\x12#.kalepool.harvest.v1.HarvestRequest\x1a$.kalepool.harvest.v1.HarvestResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/harvests:\x01*\x12\x8a\x01\n\x0eHarvestPending\x12*.kalepool.harvest.v1.HarvestPendingRequest\x1a+.kalepool.harvest.v1.HarvestPendingResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/harvests:pending:\x01*\x12\x8d\x01\n\x0cListHarvests\x12(.kalepool.harvest.v1.ListHarvestsRequest\x1a).kalepool.harvest.v1.ListHarvestsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/poolers/{pooler_id}/harvests\x12\x86\x01\n\nGetBalance\x12&.kalepool.harvest.v1.GetBalanceRequest\x1a\'.kalepool.harvest.v1.GetBalanceResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/farmers/{farmer_id}/balanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.harvest.v1.harvest
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HARVESTREQUEST'].fields_by_name['block_index']._loaded_options = None
-  _globals['_HARVESTREQUEST'].fields_by_name['block_index']._serialized_options = b'\312\332\030\0068\377\377\377\377\007'
+  _globals['_HARVESTREQUEST'].fields_by_name['block_index']._serialized_options = b'\312\332\030\010\020\0018\377\377\377\377\007'
   _globals['_HARVESTREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_HARVESTREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_HARVESTREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -65,26 +65,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HARVESTSERVICE'].methods_by_name['ListHarvests']._serialized_options = b'\202\323\344\223\002\"\022 /v1/poolers/{pooler_id}/harvests'
   _globals['_HARVESTSERVICE'].methods_by_name['GetBalance']._loaded_options = None
   _globals['_HARVESTSERVICE'].methods_by_name['GetBalance']._serialized_options = b'\202\323\344\223\002!\022\037/v1/farmers/{farmer_id}/balance'
-  _globals['_HARVESTSTATUS']._serialized_start=1644
-  _globals['_HARVESTSTATUS']._serialized_end=1746
-  _globals['_HARVESTREQUEST']._serialized_start=185
-  _globals['_HARVESTREQUEST']._serialized_end=294
-  _globals['_HARVESTRESPONSE']._serialized_start=297
-  _globals['_HARVESTRESPONSE']._serialized_end=537
-  _globals['_HARVESTRECORD']._serialized_start=540
-  _globals['_HARVESTRECORD']._serialized_end=927
-  _globals['_HARVESTPENDINGREQUEST']._serialized_start=929
-  _globals['_HARVESTPENDINGREQUEST']._serialized_end=1010
-  _globals['_HARVESTPENDINGRESPONSE']._serialized_start=1012
-  _globals['_HARVESTPENDINGRESPONSE']._serialized_end=1136
-  _globals['_LISTHARVESTSREQUEST']._serialized_start=1139
-  _globals['_LISTHARVESTSREQUEST']._serialized_end=1333
-  _globals['_LISTHARVESTSRESPONSE']._serialized_start=1335
-  _globals['_LISTHARVESTSRESPONSE']._serialized_end=1436
-  _globals['_GETBALANCEREQUEST']._serialized_start=1438
-  _globals['_GETBALANCEREQUEST']._serialized_end=1486
-  _globals['_GETBALANCERESPONSE']._serialized_start=1489
-  _globals['_GETBALANCERESPONSE']._serialized_end=1642
-  _globals['_HARVESTSERVICE']._serialized_start=1749
-  _globals['_HARVESTSERVICE']._serialized_end=2298
+  _globals['_HARVESTSTATUS']._serialized_start=1668
+  _globals['_HARVESTSTATUS']._serialized_end=1770
+  _globals['_HARVESTREQUEST']._serialized_start=186
+  _globals['_HARVESTREQUEST']._serialized_end=318
+  _globals['_HARVESTRESPONSE']._serialized_start=321
+  _globals['_HARVESTRESPONSE']._serialized_end=561
+  _globals['_HARVESTRECORD']._serialized_start=564
+  _globals['_HARVESTRECORD']._serialized_end=951
+  _globals['_HARVESTPENDINGREQUEST']._serialized_start=953
+  _globals['_HARVESTPENDINGREQUEST']._serialized_end=1034
+  _globals['_HARVESTPENDINGRESPONSE']._serialized_start=1036
+  _globals['_HARVESTPENDINGRESPONSE']._serialized_end=1160
+  _globals['_LISTHARVESTSREQUEST']._serialized_start=1163
+  _globals['_LISTHARVESTSREQUEST']._serialized_end=1357
+  _globals['_LISTHARVESTSRESPONSE']._serialized_start=1359
+  _globals['_LISTHARVESTSRESPONSE']._serialized_end=1460
+  _globals['_GETBALANCEREQUEST']._serialized_start=1462
+  _globals['_GETBALANCEREQUEST']._serialized_end=1510
+  _globals['_GETBALANCERESPONSE']._serialized_start=1513
+  _globals['_GETBALANCERESPONSE']._serialized_end=1666
+  _globals['_HARVESTSERVICE']._serialized_start=1773
+  _globals['_HARVESTSERVICE']._serialized_end=2322
 # @@protoc_insertion_point(module_scope)

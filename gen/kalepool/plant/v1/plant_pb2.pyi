@@ -56,7 +56,7 @@ class PlantRequest(_message.Message):
     MAX_FARMERS_CAPACITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     pooler_id: _builtins.str
     """UUID of the pooler."""
     max_farmers_capacity: _builtins.int
@@ -69,16 +69,18 @@ class PlantRequest(_message.Message):
     def __init__(
         self,
         *,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         pooler_id: _builtins.str = ...,
         max_farmers_capacity: _builtins.int = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "max_farmers_capacity", b"max_farmers_capacity", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "max_farmers_capacity", b"max_farmers_capacity", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___PlantRequest: _TypeAlias = PlantRequest  # noqa: Y015
 

@@ -682,17 +682,19 @@ class GetBlockReportRequest(_message.Message):
 
     BLOCK_INDEX_FIELD_NUMBER: _builtins.int
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     def __init__(
         self,
         *,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___GetBlockReportRequest: _TypeAlias = GetBlockReportRequest  # noqa: Y015
 

@@ -85,6 +85,9 @@ Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 class FieldRules(_message.Message):
     """Rules of one field. A field that is not set (without `optional`: empty or 0) is held only against
     `required`; every other rule is about values. In lists, rules of values are for each item.
+
+    A number for which 0 is a value like any other is `optional`: without, nobody could tell a 0 that was
+    sent from a field that was forgotten. Servers refuse to start with a number that may be 0 and is not.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -105,7 +108,7 @@ class FieldRules(_message.Message):
     any: _builtins.bool
     """Whatever the type can hold is right. Said aloud, so that no field is forgotten."""
     required: _builtins.bool
-    """Must be set: no empty string, no empty list, no 0; a message must be there."""
+    """Must be set: no empty string, no empty list, without `optional` no 0; a message must be there."""
     format: Global___Format.ValueType
     """Shape of a string."""
     min_len: _builtins.int

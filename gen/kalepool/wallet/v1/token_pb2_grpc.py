@@ -89,8 +89,9 @@ class TokenServiceServicer:
         operator. Recorded in the audit log.
 
         Errors: INVALID_ARGUMENT names a method that no such token may call; PERMISSION_DENIED (TOKEN_ROLE)
-        for a pooler who asks for an operator's token; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that
-        was used: the token cannot be shown again, revoke it and make another one.
+        for a pooler who asks for an operator's token; NOT_FOUND (POOLER_NOT_FOUND) for a pooler that registry
+        does not know; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that was used: the token cannot be shown
+        again, revoke it and make another one.
         Command line: kalepool token create pooler POOLER_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

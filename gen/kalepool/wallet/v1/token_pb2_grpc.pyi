@@ -47,8 +47,9 @@ class TokenServiceStub:
     operator. Recorded in the audit log.
 
     Errors: INVALID_ARGUMENT names a method that no such token may call; PERMISSION_DENIED (TOKEN_ROLE)
-    for a pooler who asks for an operator's token; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that
-    was used: the token cannot be shown again, revoke it and make another one.
+    for a pooler who asks for an operator's token; NOT_FOUND (POOLER_NOT_FOUND) for a pooler that registry
+    does not know; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that was used: the token cannot be shown
+    again, revoke it and make another one.
     Command line: kalepool token create pooler POOLER_ID
     """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_pb2.ListTokensRequest, _token_pb2.ListTokensResponse]
@@ -103,8 +104,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     operator. Recorded in the audit log.
 
     Errors: INVALID_ARGUMENT names a method that no such token may call; PERMISSION_DENIED (TOKEN_ROLE)
-    for a pooler who asks for an operator's token; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that
-    was used: the token cannot be shown again, revoke it and make another one.
+    for a pooler who asks for an operator's token; NOT_FOUND (POOLER_NOT_FOUND) for a pooler that registry
+    does not know; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that was used: the token cannot be shown
+    again, revoke it and make another one.
     Command line: kalepool token create pooler POOLER_ID
     """
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_pb2.ListTokensRequest, _token_pb2.ListTokensResponse]  # type: ignore[assignment]
@@ -162,8 +164,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         operator. Recorded in the audit log.
 
         Errors: INVALID_ARGUMENT names a method that no such token may call; PERMISSION_DENIED (TOKEN_ROLE)
-        for a pooler who asks for an operator's token; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that
-        was used: the token cannot be shown again, revoke it and make another one.
+        for a pooler who asks for an operator's token; NOT_FOUND (POOLER_NOT_FOUND) for a pooler that registry
+        does not know; ALREADY_EXISTS (TOKEN_SHOWN) for a request_id that was used: the token cannot be shown
+        again, revoke it and make another one.
         Command line: kalepool token create pooler POOLER_ID
         """
 

@@ -631,13 +631,15 @@ class PlantOperation(_message.Message):
         self,
         *,
         farmer_id: _builtins.str = ...,
-        stake: _builtins.int = ...,
+        stake: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stake", b"_stake", "stake", b"stake"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "stake", b"stake"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stake", b"_stake", "farmer_id", b"farmer_id", "stake", b"stake"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__stake: _TypeAlias = _typing.Literal["stake"]  # noqa: Y015
+    _WhichOneofArgType__stake: _TypeAlias = _typing.Literal["_stake", b"_stake"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stake) -> _WhichOneofReturnType__stake | None: ...
 
 Global___PlantOperation: _TypeAlias = PlantOperation  # noqa: Y015
 
@@ -653,21 +655,23 @@ class WorkOperation(_message.Message):
     farmer_id: _builtins.str
     """UUID of the farmer."""
     nonce: _builtins.int
-    """The nonce."""
+    """The nonce; 0 is one, too."""
     hash: _builtins.bytes
     """keccak-256 of index, nonce, entropy and farmer; 32 bytes."""
     def __init__(
         self,
         *,
         farmer_id: _builtins.str = ...,
-        nonce: _builtins.int = ...,
+        nonce: _builtins.int | None = ...,
         hash: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "nonce", b"nonce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "hash", b"hash", "nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "farmer_id", b"farmer_id", "hash", b"hash", "nonce", b"nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
+    _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
 
 Global___WorkOperation: _TypeAlias = WorkOperation  # noqa: Y015
 
@@ -705,7 +709,7 @@ class PlantRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat give the first answer; may be empty, the operation is not done twice even so."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operation(self) -> Global___PlantOperation:
         """What to plant."""
@@ -714,14 +718,16 @@ class PlantRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operation: Global___PlantOperation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___PlantRequest: _TypeAlias = PlantRequest  # noqa: Y015
 
@@ -761,7 +767,7 @@ class WorkRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat give the first answer; may be empty, the operation is not done twice even so."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operation(self) -> Global___WorkOperation:
         """What to show."""
@@ -770,14 +776,16 @@ class WorkRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operation: Global___WorkOperation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___WorkRequest: _TypeAlias = WorkRequest  # noqa: Y015
 
@@ -817,7 +825,7 @@ class HarvestRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat give the first answer; may be empty, the operation is not done twice even so."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operation(self) -> Global___HarvestOperation:
         """Whom to harvest."""
@@ -826,14 +834,16 @@ class HarvestRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operation: Global___HarvestOperation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operation", b"operation", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___HarvestRequest: _TypeAlias = HarvestRequest  # noqa: Y015
 
@@ -873,7 +883,7 @@ class BatchPlantRequest(_message.Message):
     request_id: _builtins.str
     """Names the batch: 1 to 128 characters. The same request_id joins the batch that is there."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlantOperation]:
         """1 to 1,000, no farmer twice."""
@@ -882,14 +892,16 @@ class BatchPlantRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operations: _abc.Iterable[Global___PlantOperation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___BatchPlantRequest: _TypeAlias = BatchPlantRequest  # noqa: Y015
 
@@ -937,7 +949,7 @@ class BatchWorkRequest(_message.Message):
     request_id: _builtins.str
     """Names the batch: 1 to 128 characters. The same request_id joins the batch that is there."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkOperation]:
         """1 to 1,000, no farmer twice."""
@@ -946,14 +958,16 @@ class BatchWorkRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operations: _abc.Iterable[Global___WorkOperation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___BatchWorkRequest: _TypeAlias = BatchWorkRequest  # noqa: Y015
 
@@ -1001,7 +1015,7 @@ class BatchHarvestRequest(_message.Message):
     request_id: _builtins.str
     """Names the batch: 1 to 128 characters. The same request_id joins the batch that is there."""
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___HarvestOperation]:
         """1 to 1,000, no farmer twice."""
@@ -1010,14 +1024,16 @@ class BatchHarvestRequest(_message.Message):
         self,
         *,
         request_id: _builtins.str = ...,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         operations: _abc.Iterable[Global___HarvestOperation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "operations", b"operations", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___BatchHarvestRequest: _TypeAlias = BatchHarvestRequest  # noqa: Y015
 

@@ -28,7 +28,7 @@ from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__
 from kalepool.wallet.v1 import wallet_pb2 as kalepool_dot_wallet_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kalepool/wallet/v1/withdrawal.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\x1a\x1fkalepool/wallet/v1/wallet.proto\"\xd5\x01\n\nWithdrawal\x12\x15\n\rwithdrawal_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x32\n\x05\x61sset\x18\x04 \x01(\x0e\x32#.kalepool.wallet.v1.WithdrawalAsset\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x30\n\toperation\x18\x07 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"n\n\x17SetPayoutAddressRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x17\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"L\n\x18SetPayoutAddressResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x17GetPayoutAddressRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"~\n\x18GetPayoutAddressResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x17\n\x0fpending_address\x18\x02 \x01(\t\x12\x38\n\x14pending_effective_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc2\x01\n\x0fWithdrawRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12:\n\x05\x61sset\x18\x03 \x01(\x0e\x32#.kalepool.wallet.v1.WithdrawalAssetB\x06\xca\xda\x18\x02X\x01\x12\x18\n\x06\x61mount\x18\x04 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\x12\x1b\n\x0b\x64\x65stination\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"F\n\x10WithdrawResponse\x12\x32\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\"7\n\x14GetWithdrawalRequest\x12\x1f\n\rwithdrawal_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"K\n\x15GetWithdrawalResponse\x12\x32\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\"q\n\x16ListWithdrawalsRequest\x12\x19\n\tfarmer_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"g\n\x17ListWithdrawalsResponse\x12\x33\n\x0bwithdrawals\x18\x01 \x03(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*h\n\x0fWithdrawalAsset\x12 \n\x1cWITHDRAWAL_ASSET_UNSPECIFIED\x10\x00\x12\x19\n\x15WITHDRAWAL_ASSET_KALE\x10\x01\x12\x18\n\x14WITHDRAWAL_ASSET_XLM\x10\x02\x32\x86\x06\n\x11WithdrawalService\x12\xa0\x01\n\x10SetPayoutAddress\x12+.kalepool.wallet.v1.SetPayoutAddressRequest\x1a,.kalepool.wallet.v1.SetPayoutAddressResponse\"1\x82\xd3\xe4\x93\x02+\x1a&/v1/farmers/{farmer_id}/payout-address:\x01*\x12\x9d\x01\n\x10GetPayoutAddress\x12+.kalepool.wallet.v1.GetPayoutAddressRequest\x1a,.kalepool.wallet.v1.GetPayoutAddressResponse\".\x82\xd3\xe4\x93\x02(\x12&/v1/farmers/{farmer_id}/payout-address\x12q\n\x08Withdraw\x12#.kalepool.wallet.v1.WithdrawRequest\x1a$.kalepool.wallet.v1.WithdrawResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/withdrawals:\x01*\x12\x8d\x01\n\rGetWithdrawal\x12(.kalepool.wallet.v1.GetWithdrawalRequest\x1a).kalepool.wallet.v1.GetWithdrawalResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/withdrawals/{withdrawal_id}\x12\xaa\x01\n\x0fListWithdrawals\x12*.kalepool.wallet.v1.ListWithdrawalsRequest\x1a+.kalepool.wallet.v1.ListWithdrawalsResponse\">\x82\xd3\xe4\x93\x02\x38\x12\x0f/v1/withdrawalsZ%\x12#/v1/farmers/{farmer_id}/withdrawalsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kalepool/wallet/v1/withdrawal.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\x1a\x1fkalepool/wallet/v1/wallet.proto\"\xd5\x01\n\nWithdrawal\x12\x15\n\rwithdrawal_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x32\n\x05\x61sset\x18\x04 \x01(\x0e\x32#.kalepool.wallet.v1.WithdrawalAsset\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x30\n\toperation\x18\x07 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"n\n\x17SetPayoutAddressRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x17\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"L\n\x18SetPayoutAddressResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x17GetPayoutAddressRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"~\n\x18GetPayoutAddressResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x17\n\x0fpending_address\x18\x02 \x01(\t\x12\x38\n\x14pending_effective_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x0fWithdrawRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12<\n\x05\x61sset\x18\x03 \x01(\x0e\x32#.kalepool.wallet.v1.WithdrawalAssetB\x08\xca\xda\x18\x04\x10\x01X\x01\x12\x18\n\x06\x61mount\x18\x04 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\x12\x1b\n\x0b\x64\x65stination\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"F\n\x10WithdrawResponse\x12\x32\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\"7\n\x14GetWithdrawalRequest\x12\x1f\n\rwithdrawal_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"K\n\x15GetWithdrawalResponse\x12\x32\n\nwithdrawal\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\"q\n\x16ListWithdrawalsRequest\x12\x19\n\tfarmer_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"g\n\x17ListWithdrawalsResponse\x12\x33\n\x0bwithdrawals\x18\x01 \x03(\x0b\x32\x1e.kalepool.wallet.v1.Withdrawal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*h\n\x0fWithdrawalAsset\x12 \n\x1cWITHDRAWAL_ASSET_UNSPECIFIED\x10\x00\x12\x19\n\x15WITHDRAWAL_ASSET_KALE\x10\x01\x12\x18\n\x14WITHDRAWAL_ASSET_XLM\x10\x02\x32\x86\x06\n\x11WithdrawalService\x12\xa0\x01\n\x10SetPayoutAddress\x12+.kalepool.wallet.v1.SetPayoutAddressRequest\x1a,.kalepool.wallet.v1.SetPayoutAddressResponse\"1\x82\xd3\xe4\x93\x02+\x1a&/v1/farmers/{farmer_id}/payout-address:\x01*\x12\x9d\x01\n\x10GetPayoutAddress\x12+.kalepool.wallet.v1.GetPayoutAddressRequest\x1a,.kalepool.wallet.v1.GetPayoutAddressResponse\".\x82\xd3\xe4\x93\x02(\x12&/v1/farmers/{farmer_id}/payout-address\x12q\n\x08Withdraw\x12#.kalepool.wallet.v1.WithdrawRequest\x1a$.kalepool.wallet.v1.WithdrawResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/withdrawals:\x01*\x12\x8d\x01\n\rGetWithdrawal\x12(.kalepool.wallet.v1.GetWithdrawalRequest\x1a).kalepool.wallet.v1.GetWithdrawalResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/withdrawals/{withdrawal_id}\x12\xaa\x01\n\x0fListWithdrawals\x12*.kalepool.wallet.v1.ListWithdrawalsRequest\x1a+.kalepool.wallet.v1.ListWithdrawalsResponse\">\x82\xd3\xe4\x93\x02\x38\x12\x0f/v1/withdrawalsZ%\x12#/v1/farmers/{farmer_id}/withdrawalsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITHDRAWREQUEST'].fields_by_name['farmer_id']._loaded_options = None
   _globals['_WITHDRAWREQUEST'].fields_by_name['farmer_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_WITHDRAWREQUEST'].fields_by_name['asset']._loaded_options = None
-  _globals['_WITHDRAWREQUEST'].fields_by_name['asset']._serialized_options = b'\312\332\030\002X\001'
+  _globals['_WITHDRAWREQUEST'].fields_by_name['asset']._serialized_options = b'\312\332\030\004\020\001X\001'
   _globals['_WITHDRAWREQUEST'].fields_by_name['amount']._loaded_options = None
   _globals['_WITHDRAWREQUEST'].fields_by_name['amount']._serialized_options = b'\312\332\030\004\020\0010\001'
   _globals['_WITHDRAWREQUEST'].fields_by_name['destination']._loaded_options = None
@@ -71,8 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITHDRAWALSERVICE'].methods_by_name['GetWithdrawal']._serialized_options = b'\202\323\344\223\002!\022\037/v1/withdrawals/{withdrawal_id}'
   _globals['_WITHDRAWALSERVICE'].methods_by_name['ListWithdrawals']._loaded_options = None
   _globals['_WITHDRAWALSERVICE'].methods_by_name['ListWithdrawals']._serialized_options = b'\202\323\344\223\0028\022\017/v1/withdrawalsZ%\022#/v1/farmers/{farmer_id}/withdrawals'
-  _globals['_WITHDRAWALASSET']._serialized_start=1399
-  _globals['_WITHDRAWALASSET']._serialized_end=1503
+  _globals['_WITHDRAWALASSET']._serialized_start=1401
+  _globals['_WITHDRAWALASSET']._serialized_end=1505
   _globals['_WITHDRAWAL']._serialized_start=187
   _globals['_WITHDRAWAL']._serialized_end=400
   _globals['_SETPAYOUTADDRESSREQUEST']._serialized_start=402
@@ -84,17 +84,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPAYOUTADDRESSRESPONSE']._serialized_start=648
   _globals['_GETPAYOUTADDRESSRESPONSE']._serialized_end=774
   _globals['_WITHDRAWREQUEST']._serialized_start=777
-  _globals['_WITHDRAWREQUEST']._serialized_end=971
-  _globals['_WITHDRAWRESPONSE']._serialized_start=973
-  _globals['_WITHDRAWRESPONSE']._serialized_end=1043
-  _globals['_GETWITHDRAWALREQUEST']._serialized_start=1045
-  _globals['_GETWITHDRAWALREQUEST']._serialized_end=1100
-  _globals['_GETWITHDRAWALRESPONSE']._serialized_start=1102
-  _globals['_GETWITHDRAWALRESPONSE']._serialized_end=1177
-  _globals['_LISTWITHDRAWALSREQUEST']._serialized_start=1179
-  _globals['_LISTWITHDRAWALSREQUEST']._serialized_end=1292
-  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_start=1294
-  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_end=1397
-  _globals['_WITHDRAWALSERVICE']._serialized_start=1506
-  _globals['_WITHDRAWALSERVICE']._serialized_end=2280
+  _globals['_WITHDRAWREQUEST']._serialized_end=973
+  _globals['_WITHDRAWRESPONSE']._serialized_start=975
+  _globals['_WITHDRAWRESPONSE']._serialized_end=1045
+  _globals['_GETWITHDRAWALREQUEST']._serialized_start=1047
+  _globals['_GETWITHDRAWALREQUEST']._serialized_end=1102
+  _globals['_GETWITHDRAWALRESPONSE']._serialized_start=1104
+  _globals['_GETWITHDRAWALRESPONSE']._serialized_end=1179
+  _globals['_LISTWITHDRAWALSREQUEST']._serialized_start=1181
+  _globals['_LISTWITHDRAWALSREQUEST']._serialized_end=1294
+  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_start=1296
+  _globals['_LISTWITHDRAWALSRESPONSE']._serialized_end=1399
+  _globals['_WITHDRAWALSERVICE']._serialized_start=1508
+  _globals['_WITHDRAWALSERVICE']._serialized_end=2282
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ class _WithdrawalAsset:
 class _WithdrawalAssetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WithdrawalAsset.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WITHDRAWAL_ASSET_UNSPECIFIED: _WithdrawalAsset.ValueType  # 0
-    """Means KALE."""
+    """Never sent, and refused."""
     WITHDRAWAL_ASSET_KALE: _WithdrawalAsset.ValueType  # 1
     """KALE."""
     WITHDRAWAL_ASSET_XLM: _WithdrawalAsset.ValueType  # 2
@@ -38,7 +38,7 @@ class WithdrawalAsset(_WithdrawalAsset, metaclass=_WithdrawalAssetEnumTypeWrappe
     """What can be withdrawn."""
 
 WITHDRAWAL_ASSET_UNSPECIFIED: WithdrawalAsset.ValueType  # 0
-"""Means KALE."""
+"""Never sent, and refused."""
 WITHDRAWAL_ASSET_KALE: WithdrawalAsset.ValueType  # 1
 """KALE."""
 WITHDRAWAL_ASSET_XLM: WithdrawalAsset.ValueType  # 2

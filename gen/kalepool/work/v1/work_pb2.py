@@ -28,7 +28,7 @@ from kalepool.common.v1 import common_pb2 as kalepool_dot_common_dot_v1_dot_comm
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkalepool/work/v1/work.proto\x12\x10kalepool.work.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xae\x01\n\x11SubmitWorkRequest\x12\x1f\n\x0b\x62lock_index\x18\x01 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12<\n\x0bsubmissions\x18\x03 \x03(\x0b\x32\x1c.kalepool.work.v1.SubmissionB\t\xca\xda\x18\x05\x10\x01H\x90N\x12\x1d\n\nrequest_id\x18\x04 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\"c\n\nSubmission\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x15\n\x05nonce\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x01\x12!\n\ttimestamp\x18\x03 \x01(\x03\x42\x0e\xca\xda\x18\n0\x00\x38\xff\xb7\xff\x90\xfd\xce\x39\"\xe5\x01\n\x12SubmitWorkResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x19\n\x11total_submissions\x18\x03 \x01(\x05\x12\x14\n\x0cvalid_nonces\x18\x04 \x01(\x05\x12\x16\n\x0esubmitted_work\x18\x05 \x01(\x05\x12\x15\n\rtotal_rewards\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12+\n\x08verdicts\x18\x08 \x03(\x0b\x32\x19.kalepool.work.v1.Verdict\"\x99\x02\n\x07Verdict\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x04\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.kalepool.work.v1.VerdictStatus\x12\x31\n\x06reason\x18\x04 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x05 \x01(\t\x12\r\n\x05zeros\x18\x06 \x01(\x05\x12\x0c\n\x04hash\x18\x07 \x01(\x0c\x12\x0b\n\x03gap\x18\x08 \x01(\x05\x12\x18\n\x10transaction_hash\x18\t \x01(\t\x12\x18\n\x10\x65stimated_reward\x18\n \x01(\x03\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0b \x01(\x03\"\xbf\x01\n\x10ListWorksRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"S\n\x11ListWorksResponse\x12%\n\x05works\x18\x01 \x03(\x0b\x32\x16.kalepool.work.v1.Work\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf8\x02\n\x04Work\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x04\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\x12\r\n\x05zeros\x18\x07 \x01(\x05\x12\x0b\n\x03gap\x18\x08 \x01(\x05\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.kalepool.work.v1.WorkStatus\x12\x31\n\x06reason\x18\n \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x0b \x01(\t\x12\x18\n\x10transaction_hash\x18\x0c \x01(\t\x12\x0e\n\x06ledger\x18\r \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0e \x01(\x03\x12-\n\tworked_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa0\x01\n\rVerdictStatus\x12\x1e\n\x1aVERDICT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15VERDICT_STATUS_WORKED\x10\x01\x12\x1c\n\x18VERDICT_STATUS_SURPASSED\x10\x02\x12\x1b\n\x17VERDICT_STATUS_REJECTED\x10\x03\x12\x19\n\x15VERDICT_STATUS_FAILED\x10\x04*Z\n\nWorkStatus\x12\x1b\n\x17WORK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13WORK_STATUS_SUCCESS\x10\x01\x12\x16\n\x12WORK_STATUS_FAILED\x10\x02\x32\xf9\x01\n\x0bWorkService\x12m\n\nSubmitWork\x12#.kalepool.work.v1.SubmitWorkRequest\x1a$.kalepool.work.v1.SubmitWorkResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/works:\x01*\x12{\n\tListWorks\x12\".kalepool.work.v1.ListWorksRequest\x1a#.kalepool.work.v1.ListWorksResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/poolers/{pooler_id}/worksb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkalepool/work/v1/work.proto\x12\x10kalepool.work.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xc5\x01\n\x11SubmitWorkRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12<\n\x0bsubmissions\x18\x03 \x03(\x0b\x32\x1c.kalepool.work.v1.SubmissionB\t\xca\xda\x18\x05\x10\x01H\x90N\x12\x1d\n\nrequest_id\x18\x04 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x42\x0e\n\x0c_block_index\"r\n\nSubmission\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1a\n\x05nonce\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x10\x01H\x00\x88\x01\x01\x12!\n\ttimestamp\x18\x03 \x01(\x03\x42\x0e\xca\xda\x18\n0\x01\x38\xff\xb7\xff\x90\xfd\xce\x39\x42\x08\n\x06_nonce\"\xe5\x01\n\x12SubmitWorkResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x19\n\x11total_submissions\x18\x03 \x01(\x05\x12\x14\n\x0cvalid_nonces\x18\x04 \x01(\x05\x12\x16\n\x0esubmitted_work\x18\x05 \x01(\x05\x12\x15\n\rtotal_rewards\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12+\n\x08verdicts\x18\x08 \x03(\x0b\x32\x19.kalepool.work.v1.Verdict\"\x99\x02\n\x07Verdict\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x04\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.kalepool.work.v1.VerdictStatus\x12\x31\n\x06reason\x18\x04 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x05 \x01(\t\x12\r\n\x05zeros\x18\x06 \x01(\x05\x12\x0c\n\x04hash\x18\x07 \x01(\x0c\x12\x0b\n\x03gap\x18\x08 \x01(\x05\x12\x18\n\x10transaction_hash\x18\t \x01(\t\x12\x18\n\x10\x65stimated_reward\x18\n \x01(\x03\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0b \x01(\x03\"\xbf\x01\n\x10ListWorksRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"S\n\x11ListWorksResponse\x12%\n\x05works\x18\x01 \x03(\x0b\x32\x16.kalepool.work.v1.Work\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf8\x02\n\x04Work\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x04\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\x12\r\n\x05zeros\x18\x07 \x01(\x05\x12\x0b\n\x03gap\x18\x08 \x01(\x05\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.kalepool.work.v1.WorkStatus\x12\x31\n\x06reason\x18\n \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x0b \x01(\t\x12\x18\n\x10transaction_hash\x18\x0c \x01(\t\x12\x0e\n\x06ledger\x18\r \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0e \x01(\x03\x12-\n\tworked_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa0\x01\n\rVerdictStatus\x12\x1e\n\x1aVERDICT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15VERDICT_STATUS_WORKED\x10\x01\x12\x1c\n\x18VERDICT_STATUS_SURPASSED\x10\x02\x12\x1b\n\x17VERDICT_STATUS_REJECTED\x10\x03\x12\x19\n\x15VERDICT_STATUS_FAILED\x10\x04*Z\n\nWorkStatus\x12\x1b\n\x17WORK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13WORK_STATUS_SUCCESS\x10\x01\x12\x16\n\x12WORK_STATUS_FAILED\x10\x02\x32\xf9\x01\n\x0bWorkService\x12m\n\nSubmitWork\x12#.kalepool.work.v1.SubmitWorkRequest\x1a$.kalepool.work.v1.SubmitWorkResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/works:\x01*\x12{\n\tListWorks\x12\".kalepool.work.v1.ListWorksRequest\x1a#.kalepool.work.v1.ListWorksResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/poolers/{pooler_id}/worksb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.work.v1.work_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBMITWORKREQUEST'].fields_by_name['block_index']._loaded_options = None
-  _globals['_SUBMITWORKREQUEST'].fields_by_name['block_index']._serialized_options = b'\312\332\030\0068\377\377\377\377\007'
+  _globals['_SUBMITWORKREQUEST'].fields_by_name['block_index']._serialized_options = b'\312\332\030\010\020\0018\377\377\377\377\007'
   _globals['_SUBMITWORKREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_SUBMITWORKREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_SUBMITWORKREQUEST'].fields_by_name['submissions']._loaded_options = None
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMISSION'].fields_by_name['farmer_id']._loaded_options = None
   _globals['_SUBMISSION'].fields_by_name['farmer_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_SUBMISSION'].fields_by_name['nonce']._loaded_options = None
-  _globals['_SUBMISSION'].fields_by_name['nonce']._serialized_options = b'\312\332\030\002\010\001'
+  _globals['_SUBMISSION'].fields_by_name['nonce']._serialized_options = b'\312\332\030\002\020\001'
   _globals['_SUBMISSION'].fields_by_name['timestamp']._loaded_options = None
-  _globals['_SUBMISSION'].fields_by_name['timestamp']._serialized_options = b'\312\332\030\n0\0008\377\267\377\220\375\3169'
+  _globals['_SUBMISSION'].fields_by_name['timestamp']._serialized_options = b'\312\332\030\n0\0018\377\267\377\220\375\3169'
   _globals['_LISTWORKSREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_LISTWORKSREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_LISTWORKSREQUEST'].fields_by_name['block_index']._loaded_options = None
@@ -63,24 +63,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSERVICE'].methods_by_name['SubmitWork']._serialized_options = b'\202\323\344\223\002\016\"\t/v1/works:\001*'
   _globals['_WORKSERVICE'].methods_by_name['ListWorks']._loaded_options = None
   _globals['_WORKSERVICE'].methods_by_name['ListWorks']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/poolers/{pooler_id}/works'
-  _globals['_VERDICTSTATUS']._serialized_start=1629
-  _globals['_VERDICTSTATUS']._serialized_end=1789
-  _globals['_WORKSTATUS']._serialized_start=1791
-  _globals['_WORKSTATUS']._serialized_end=1881
+  _globals['_VERDICTSTATUS']._serialized_start=1667
+  _globals['_VERDICTSTATUS']._serialized_end=1827
+  _globals['_WORKSTATUS']._serialized_start=1829
+  _globals['_WORKSTATUS']._serialized_end=1919
   _globals['_SUBMITWORKREQUEST']._serialized_start=177
-  _globals['_SUBMITWORKREQUEST']._serialized_end=351
-  _globals['_SUBMISSION']._serialized_start=353
-  _globals['_SUBMISSION']._serialized_end=452
-  _globals['_SUBMITWORKRESPONSE']._serialized_start=455
-  _globals['_SUBMITWORKRESPONSE']._serialized_end=684
-  _globals['_VERDICT']._serialized_start=687
-  _globals['_VERDICT']._serialized_end=968
-  _globals['_LISTWORKSREQUEST']._serialized_start=971
-  _globals['_LISTWORKSREQUEST']._serialized_end=1162
-  _globals['_LISTWORKSRESPONSE']._serialized_start=1164
-  _globals['_LISTWORKSRESPONSE']._serialized_end=1247
-  _globals['_WORK']._serialized_start=1250
-  _globals['_WORK']._serialized_end=1626
-  _globals['_WORKSERVICE']._serialized_start=1884
-  _globals['_WORKSERVICE']._serialized_end=2133
+  _globals['_SUBMITWORKREQUEST']._serialized_end=374
+  _globals['_SUBMISSION']._serialized_start=376
+  _globals['_SUBMISSION']._serialized_end=490
+  _globals['_SUBMITWORKRESPONSE']._serialized_start=493
+  _globals['_SUBMITWORKRESPONSE']._serialized_end=722
+  _globals['_VERDICT']._serialized_start=725
+  _globals['_VERDICT']._serialized_end=1006
+  _globals['_LISTWORKSREQUEST']._serialized_start=1009
+  _globals['_LISTWORKSREQUEST']._serialized_end=1200
+  _globals['_LISTWORKSRESPONSE']._serialized_start=1202
+  _globals['_LISTWORKSRESPONSE']._serialized_end=1285
+  _globals['_WORK']._serialized_start=1288
+  _globals['_WORK']._serialized_end=1664
+  _globals['_WORKSERVICE']._serialized_start=1922
+  _globals['_WORKSERVICE']._serialized_end=2171
 # @@protoc_insertion_point(module_scope)

@@ -88,7 +88,7 @@ class SubmitWorkRequest(_message.Message):
     SUBMISSIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     block_index: _builtins.int
-    """Index of the block."""
+    """Index of the block; 0 is the first one."""
     pooler_id: _builtins.str
     """UUID of the pooler."""
     request_id: _builtins.str
@@ -102,16 +102,18 @@ class SubmitWorkRequest(_message.Message):
     def __init__(
         self,
         *,
-        block_index: _builtins.int = ...,
+        block_index: _builtins.int | None = ...,
         pooler_id: _builtins.str = ...,
         submissions: _abc.Iterable[Global___Submission] | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_index", b"block_index", "pooler_id", b"pooler_id", "request_id", b"request_id", "submissions", b"submissions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "pooler_id", b"pooler_id", "request_id", b"request_id", "submissions", b"submissions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___SubmitWorkRequest: _TypeAlias = SubmitWorkRequest  # noqa: Y015
 
@@ -127,7 +129,7 @@ class Submission(_message.Message):
     farmer_id: _builtins.str
     """UUID of the farmer."""
     nonce: _builtins.int
-    """The nonce."""
+    """The nonce; 0 is one, too."""
     timestamp: _builtins.int
     """When it was found, in milliseconds since 1970 (UTC); 0 when it is not known. Not in the future
     by more than a minute.
@@ -136,14 +138,16 @@ class Submission(_message.Message):
         self,
         *,
         farmer_id: _builtins.str = ...,
-        nonce: _builtins.int = ...,
+        nonce: _builtins.int | None = ...,
         timestamp: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "nonce", b"nonce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "nonce", b"nonce", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "farmer_id", b"farmer_id", "nonce", b"nonce", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
+    _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
 
 Global___Submission: _TypeAlias = Submission  # noqa: Y015
 

@@ -14,7 +14,8 @@ SET ledger = excluded.ledger,
     updated_at = now()
 WHERE h.ledger <= excluded.ledger;
 
--- name: save_block :exec
+-- name: save_block :one
+-- The ledger of the first sight; nothing when what is kept is newer.
 INSERT INTO chain.blocks AS b (
     index, opened_ledger, opened_at, closes_at, entropy, min_gap, max_gap, min_zeros, max_zeros,
     min_stake, max_stake, staked_total, normalized_total, expires_ledger, updated_ledger
@@ -43,7 +44,8 @@ SET opened_at = excluded.opened_at,
     expires_ledger = excluded.expires_ledger,
     updated_ledger = excluded.updated_ledger
 WHERE b.updated_ledger < excluded.updated_ledger
-   OR b.expires_ledger < excluded.expires_ledger;
+   OR b.expires_ledger < excluded.expires_ledger
+RETURNING opened_ledger;
 
 -- name: head :one
 SELECT ledger, close_time, current_block, plantable_block, paused, block_seconds FROM chain.head;

@@ -51,6 +51,9 @@ SELECT DISTINCT
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.tokens AS t ON t.id = asked.id;
 
+-- name: registered_pooler :one
+SELECT 1 AS one FROM registry.poolers WHERE id = $1;
+
 -- name: standings_of_poolers :one
 -- What limits these poolers ($1), as registry says it, and the pauses that are for them.
 SELECT
