@@ -253,9 +253,8 @@ class _Doors:
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub"
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub"
     admin: Connection
-    #: The farmer who withdraws, and its payout address.
+    #: The farmer who withdraws.
     farmer_id: str
-    address: str
 
 
 @asynccontextmanager
@@ -263,15 +262,14 @@ async def _doors(stack: Stack) -> AsyncIterator[_Doors]:
     async with open_channel(stack.target("wallet"), stack.operator(), name="wallet") as channel:
         admin = await asyncpg.connect(stack.admin_dsn)
         try:
-            farmer = await admin.fetchrow(_FARMER)
+            farmer = await admin.fetchval(_FARMER)
             if farmer is None:
                 raise RuntimeError("no farmer has withdrawn")
             yield _Doors(
                 custody=custody_pb2_grpc.CustodyServiceStub(channel),
                 withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channel),
                 admin=admin,
-                farmer_id=str(farmer["farmer_id"]),
-                address=farmer["destination"],
+                farmer_id=str(farmer),
             )
         finally:
             await admin.close()
@@ -305,6 +303,7 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
     """Attack beside a withdrawal that waits, and see what wallet does once it signs again."""
     attack = _ALL[name]
     thieves = await asyncpg.connect(dsn)
+    addresses = await doors.admin.fetchval(_ADDRESSES, doors.farmer_id)
     try:
         async with _waiting(doors) as scene:
             try:
@@ -314,6 +313,9 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
         state = await _end_of(doors.admin, forged)
     finally:
         await thieves.close()
+        # No call changes addresses that wallet did not write: the next attack finds those before.
+        await doors.admin.execute(_NO_ADDRESSES, doors.farmer_id)
+        await doors.admin.execute(_PUT_ADDRESSES, addresses)
     is_paid = await exists(stack.rpc_url, scene.thief)
     if state is None:
         # All accounts of the kind are there, so wallet takes up no other one.
@@ -325,11 +327,6 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
 @asynccontextmanager
 async def _waiting(doors: _Doors) -> AsyncIterator[Scene]:
     """Yield a withdrawal of a farmer that waits, as signing is paused while the block runs."""
-    # The attack before may have left another address.
-    address = withdrawal_pb2.SetPayoutAddressRequest(
-        farmer_id=doors.farmer_id, address=doors.address
-    )
-    await doors.withdrawals.SetPayoutAddress(address, timeout=30)
     pause = custody_pb2.PauseSigningRequest(reach=_EVERYTHING, reason="forged orders")
     await doors.custody.PauseSigning(pause, timeout=30)
     request = withdrawal_pb2.WithdrawRequest(
@@ -398,8 +395,20 @@ async def _insert(connection: Connection, table: str, **values: object) -> None:
 
 
 #: The farmer who has withdrawn last: there is an address, and something left.
+_ADDRESSES = """
+SELECT coalesce(array_agg(a::text), '{}') FROM wallet.payout_addresses AS a
+INNER JOIN wallet.wallets AS w ON w.id = a.wallet_id WHERE w.farmer_id = $1
+"""
+_NO_ADDRESSES = """
+DELETE FROM wallet.payout_addresses AS a USING wallet.wallets AS w
+WHERE w.id = a.wallet_id AND w.farmer_id = $1
+"""
+_PUT_ADDRESSES = """
+INSERT INTO wallet.payout_addresses
+SELECT (one::wallet.payout_addresses).* FROM unnest($1::text[]) AS one
+"""
 _FARMER = """
-SELECT w.farmer_id, d.destination FROM wallet.withdrawals AS d
+SELECT w.farmer_id FROM wallet.withdrawals AS d
 INNER JOIN wallet.operations AS o ON d.operation_id = o.id
 INNER JOIN wallet.wallets AS w ON d.wallet_id = w.id
 WHERE o.state = 'succeeded'
