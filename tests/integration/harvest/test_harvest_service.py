@@ -107,9 +107,12 @@ async def sweeping(database: DatabaseAccess) -> AsyncIterator[Harvest]:
 async def test_a_refusal_that_stands_is_one_event_and_sweeps_wait_ever_longer(
     sweeping: Harvest,
 ) -> None:
-    people = [await sweeping.worker() for _ in range(2)]
+    # The sweep takes up who has worked at once, so they are refused from the start.
+    people = [await sweeping.world.farmer(sweeping.pooler) for _ in range(2)]
     sweeping.wallet.faults.failing = {one.farmer_id: "FEE_CAP" for one in people}
     sweeping.wallet.faults.lasting = True
+    for one in people:
+        await sweeping.world.worked(sweeping.pooler, one, BLOCK)
     for number in range(5):
         answer = await sweeping.harvest(request_id=f"try {number}")
         assert (answer.successful_harvests, answer.failed_harvests) == (0, 2)
@@ -289,8 +292,9 @@ async def test_it_sweeps_by_itself_and_a_defect_does_not_end_that(sweeping: Harv
 
 
 async def test_a_harvest_that_does_not_end_keeps_no_other_waiting(sweeping: Harvest) -> None:
-    stuck = await sweeping.worker(BLOCK - 1)
+    stuck = await sweeping.world.farmer(sweeping.pooler)
     sweeping.wallet.faults.stuck.add(stuck.farmer_id)
+    await sweeping.world.worked(sweeping.pooler, stuck, BLOCK - 1)
     other = await sweeping.worker(BLOCK)
     await eventually(lambda: sweeping.world.count("harvest.harvests", f"block_index = {BLOCK}"))
     assert (await sweeping.balance(other)).current_balance == REWARD
