@@ -64,6 +64,8 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         self.faults = Faults()
         #: Request ids of every call, in order.
         self.calls: list[str] = []
+        #: Two calls for the same farmer join one operation, as with wallet.
+        self._turn = asyncio.Lock()
 
     async def BatchPlant(
         self, request: wallet_pb2.BatchPlantRequest, context: Any
@@ -134,7 +136,7 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         if any(UUID(item.farmer_id) in self.faults.stuck for item in request.operations):
             raise UnavailableError("stuck")
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._turn, self._pool.acquire() as connection, connection.transaction():
             known = await connection.fetchval(
                 "SELECT arguments_hash FROM wallet.batches WHERE request_id = $1",
                 request.request_id,
