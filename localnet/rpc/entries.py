@@ -1,5 +1,6 @@
 """The method getLedgerEntries."""
 
+from functools import lru_cache
 from typing import Any
 
 from stellar_sdk import xdr
@@ -13,9 +14,16 @@ from localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params
 MAX_KEYS = 200
 
 
-def _parse_key(text: Any, index: int) -> xdr.LedgerKey:
+@lru_cache(maxsize=4_096)  # whoever waits for a change asks for the same entries over and over
+def _read_key(text: str) -> tuple[xdr.LedgerKey, bytes]:
+    """Return the key and its XDR."""
+    key = xdr.LedgerKey.from_xdr(text)
+    return key, key.to_xdr_bytes()
+
+
+def _parse_key(text: Any, index: int) -> tuple[xdr.LedgerKey, bytes]:
     try:
-        return xdr.LedgerKey.from_xdr(text)
+        return _read_key(text)
     except Exception as error:
         message = f"cannot unmarshal key value {text} at index {index}"
         raise invalid_params(message) from error
@@ -30,18 +38,20 @@ async def get_ledger_entries(rpc: RpcContext, params: Params) -> dict[str, Any]:
     if len(texts) > MAX_KEYS:
         raise invalid_params(f"key count ({len(texts)}) exceeds maximum supported ({MAX_KEYS})")
     keys = [_parse_key(text, index) for index, text in enumerate(texts)]
-    if any(k.type is xdr.LedgerEntryType.TTL for k in keys):
+    if any(key.type is xdr.LedgerEntryType.TTL for key, _ in keys):
         raise invalid_params("ledger ttl entries cannot be queried directly")
     if not keys:
         message = "could not query captive core: no keys specified in request"
         raise RpcError(INTERNAL_ERROR, message)
     snapshot = rpc.snapshot
-    entries = [e for k in keys if (e := _entry(rpc, k, as_json=as_json)) is not None]
+    found = (_entry(rpc, key, packed, as_json=as_json) for key, packed in keys)
+    entries = [entry for entry in found if entry is not None]
     return {"entries": entries, "latestLedger": snapshot.sequence}
 
 
-def _entry(rpc: RpcContext, key: xdr.LedgerKey, *, as_json: bool) -> dict[str, Any] | None:
-    packed = key.to_xdr_bytes()
+def _entry(
+    rpc: RpcContext, key: xdr.LedgerKey, packed: bytes, *, as_json: bool
+) -> dict[str, Any] | None:
     record = rpc.snapshot.get(packed)
     if record is None:
         return None

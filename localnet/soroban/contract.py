@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from stellar_sdk import Address, scval, xdr
+from stellar_sdk import scval, xdr
 
 from localnet.soroban.errors import HostError, contract_error, host_error
 from localnet.soroban.hosting import ContractHost
 from localnet.soroban.storage import Durability, code_key, data_key, instance_key
-from localnet.soroban.values import INSTANCE_KEY, order, symbol, vector
+from localnet.soroban.values import INSTANCE_KEY, order, sc_address, symbol, vector
 
 #: Number of ledgers in a week, at five seconds each.
 WEEK_OF_LEDGERS = 120_960
@@ -133,7 +133,7 @@ def contract_data(
     }
     data = xdr.ContractDataEntry(
         ext=xdr.ExtensionPoint(0),
-        contract=Address(contract).to_xdr_sc_address(),
+        contract=sc_address(contract),
         key=key,
         durability=kinds[durability],
         val=value,

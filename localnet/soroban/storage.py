@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from stellar_sdk import Address, Keypair, StrKey, scval, xdr
+from stellar_sdk import Keypair, StrKey, scval, xdr
 
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.model import Entry, EntryChange, Footprint, LedgerInfo, LedgerView
-from localnet.soroban.values import INSTANCE_KEY, VOID, order
+from localnet.soroban.values import INSTANCE_KEY, VOID, order, sc_address
 
 _OUTSIDE = "trying to access contract data key outside of the footprint"
 Durability = Literal["temporary", "persistent"]
@@ -39,7 +39,7 @@ class Key:
 
 def data_key(contract: str, key: xdr.SCVal, durability: Durability) -> Key:
     """Return the key of an entry of a contract (or, for nonces, of an account)."""
-    address = Address(contract).to_xdr_sc_address()
+    address = sc_address(contract)
     data = xdr.LedgerKeyContractData(contract=address, key=key, durability=_DURABILITY[durability])
     raw = xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr_bytes()
     place = (6, address.to_xdr_bytes(), order(key), durability == "persistent")
