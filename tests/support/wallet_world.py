@@ -4,12 +4,12 @@ import asyncio
 import base64
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import grpc
@@ -32,6 +32,9 @@ from tests.support.database import DatabaseAccess
 
 #: Seconds within which a process must serve, or an expected event must happen.
 PATIENCE = 40.0
+#: Seconds until a wallet that has died has to be started again.
+_AWAY = 300.0
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -295,22 +298,27 @@ class WalletWorld:
         return {balances.farmer_id: balances for balances in reply.balances}
 
     async def _until_available(self, method: Any, request: Any) -> Any:
-        """Return the reply; repeat the call while the wallet is dead."""
-        while True:
-            try:
-                return await method(request, timeout=PATIENCE)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                await asyncio.sleep(0.2)
+        """Return the reply; repeat the call while the wallet is dead, not for ever."""
+
+        async def ask() -> Any:
+            return await method(request, timeout=PATIENCE)
+
+        return await _until_available(ask)
 
     async def _collect(self, method: Any, request: Any) -> list[wallet_pb2.Operation]:
+        async def ask() -> list[wallet_pb2.Operation]:
+            replies = method(request, timeout=PATIENCE * 2)
+            return [item async for reply in replies for item in (reply.operation, *reply.others)]
+
+        return await _until_available(ask)
+
+
+async def _until_available(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer; ask again while nobody answers, for _AWAY seconds at most."""
+    async with asyncio.timeout(_AWAY):
         while True:
             try:
-                replies = method(request, timeout=PATIENCE * 2)
-                return [
-                    item async for reply in replies for item in (reply.operation, *reply.others)
-                ]
+                return await ask()
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
