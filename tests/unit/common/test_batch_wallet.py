@@ -138,6 +138,16 @@ async def test_what_was_tampered_with_is_not_remembered(
     assert wallet.asked == [[name, open_one]] * 2
 
 
+async def test_the_last_word_of_wallet_counts(served: tuple[Wallet, WalletClient]) -> None:
+    wallet, own = served
+    name = new_id()
+    for end in ("succeeded", TAMPERED):
+        wallet.ends = {name: end}
+        await own.harvest(CHUNK)
+    assert await own.ends({name: "succeeded"}) == {name: TAMPERED}
+    assert wallet.asked == [[name]]
+
+
 async def test_very_many_are_asked_for_in_parts_and_the_oldest_are_forgotten(
     served: tuple[Wallet, WalletClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
