@@ -309,13 +309,7 @@ async def test_what_no_batch_asked_for_is_recorded_once_from_a_block_on(tables: 
     await tables.operation(failed, reason="EXPIRED", is_found=True)
     await tables.operation(asked)
     await tables.world.found(other_kind, BLOCK, "onboard")
-    # Nobody's: registry does not know the farmer.
-    stranger = await tables.world.farmer(tables.pooler)
-    await tables.world.connection.execute("SET session_replication_role = replica")
-    await tables.world.connection.execute(
-        "DELETE FROM registry.farmers WHERE id = $1", stranger.farmer_id
-    )
-    await tables.world.connection.execute("RESET session_replication_role")
+    stranger = await tables.stranger()
     await tables.operation(stranger, is_found=True)
     assert await tables.store.record_found(BLOCK) == 3
     assert await tables.store.record_found(BLOCK) == 0
@@ -426,6 +420,10 @@ async def test_lists_are_by_pooler_block_and_farmer(tables: Tables) -> None:
     assert await tables.listed(block=older, farmer=first.farmer_id) == everything[2:]
     assert await tables.listed(block=BLOCK + 2) == []
     assert await tables.listed(pooler=other) == [(older, theirs.farmer_id)]
+    with pytest.raises(PoolerNotFoundError):
+        await tables.listed(pooler=PoolerId(new_id()))
+    with pytest.raises(FarmerNotFoundError):
+        await tables.listed(farmer=theirs.farmer_id)
 
 
 async def test_a_page_begins_after_the_last_one_within_a_block(tables: Tables) -> None:
