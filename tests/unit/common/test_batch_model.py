@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from libs.batches.listing import EventFilter
 from libs.batches.model import (
     Batch,
+    ChainHead,
     Event,
     FarmerNotFoundError,
     PoolerNotFoundError,
@@ -90,3 +91,9 @@ def test_a_batch_took_its_time_once_it_is_complete(
         completed_at=None if passed is None else accepted + passed,
     )
     assert batch.processing_time_ms == milliseconds
+
+
+@pytest.mark.parametrize(("current", "told"), [(None, ""), (0, "0"), (41, "41")])
+def test_errors_about_blocks_say_which_block_runs(current: int | None, told: str) -> None:
+    head = ChainHead(current_block=current, plantable_block=42, ledger=7)
+    assert head.metadata() == {"current_block": told, "plantable_block": "42"}

@@ -3,7 +3,7 @@
 import pytest
 import structlog
 
-from libs.batches.found import NEAR, WIDE_EVERY, FoundRecorder
+from libs.batches.found import NEAR, FoundRecorder
 from libs.batches.model import ChainHead
 from libs.common.errors import UnavailableError
 
@@ -36,10 +36,12 @@ async def test_the_first_look_is_at_everything() -> None:
     store.is_away = False
     assert [await found.step() for _ in range(3)] == [1, 1, 1]
     assert store.looks == [0, 5_000 - NEAR, 5_000 - NEAR]
-    for _ in range(WIDE_EVERY):
+    for _ in range(120):
         await found.step()
-    # Two days are less than 600 blocks.
-    assert store.looks.count(5_000 - 600) == 1
+    # Every 60th goes back two days, which are less than 600 blocks.
+    wide = [place for place, first in enumerate(store.looks) if first == 5_000 - 600]
+    assert wide == [60, 120]
+    assert store.looks.count(5_000 - NEAR) == 120
 
 
 @pytest.mark.parametrize("current", [None, 0, NEAR])
