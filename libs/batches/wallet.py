@@ -98,7 +98,8 @@ class WalletClient:
     async def ends(self, settled: Mapping[UUID, str]) -> Mapping[UUID, str]:
         """Return how these operations ended by wallet's word; see Judge.
 
-        A stream of this process has told most of them already.
+        A stream of this process has told most of them already. Wallet is asked again wherever it
+        last told something else than the rows say, TAMPERED included.
         """
         found = {name: said for name, said in settled.items() if self._ends.get(name) == said}
         unknown = [name for name in settled if name not in found]
@@ -119,7 +120,7 @@ class WalletClient:
 
     def _remember(self, operations: Sequence[wallet_pb2.Operation]) -> dict[UUID, str]:
         ends = {UUID(one.operation_id): _end(one) for one in operations}
-        self._ends |= {name: end for name, end in ends.items() if end != TAMPERED}
+        self._ends |= ends
         while len(self._ends) > _MOST:
             del self._ends[next(iter(self._ends))]
         return ends

@@ -98,6 +98,16 @@ class Tables:
         """Return farmers in the order of their ids, as batches list them."""
         return [await self.world.farmer(pooler or self.pooler) for _ in range(count)]
 
+    async def stranger(self) -> Person:
+        """Return a farmer of whom wallet has rows and registry has none."""
+        person = await self.world.farmer(self.pooler)
+        await self.world.connection.execute("SET session_replication_role = replica")
+        await self.world.connection.execute(
+            "DELETE FROM registry.farmers WHERE id = $1", person.farmer_id
+        )
+        await self.world.connection.execute("RESET session_replication_role")
+        return person
+
     async def batch(
         self,
         people: Sequence[Person],

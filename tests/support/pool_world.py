@@ -147,22 +147,24 @@ class PoolWorld:
         *,
         id: UUID | None = None,  # noqa: A002
         reason: str | None = None,
+        ledger: int | None = 103,
         **values: object,
     ) -> UUID:
         """Write an operation that has ended; the operation failed when there is a reason."""
         operation_id = id or new_id()
         names = "".join(f", {name}" for name in values)
-        places = "".join(f", ${number}" for number in range(7, 7 + len(values)))
+        places = "".join(f", ${number}" for number in range(8, 8 + len(values)))
         await self.connection.execute(
             f"INSERT INTO wallet.operations (id, wallet_id, block_index, kind, state, reason, "  # noqa: S608  (the test's own words)
             f"ledger, settled_at{names}) VALUES ($1, $2, $3, $4::wallet.operation_kind, "
-            f"$5::wallet.operation_state, $6, 103, now(){places})",
+            f"$5::wallet.operation_state, $6, $7, now(){places})",
             operation_id,
             person.wallet_id,
             block,
             kind,
             "failed" if reason else "succeeded",
             reason,
+            ledger,
             *values.values(),
         )
         return operation_id

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 import asyncpg
 import pytest
 
-from libs.batches.model import Batch, ChainHead, FarmerNotFoundError, PoolerNotFoundError
+from libs.batches.model import (
+    Batch,
+    BatchRequest,
+    ChainHead,
+    FarmerNotFoundError,
+    PoolerNotFoundError,
+)
 from libs.common.db.queries import load_queries
 from libs.common.errors import UnavailableError
 from libs.common.ids import BatchId, PoolerId, new_id
@@ -58,8 +64,9 @@ async def test_a_service_reaches_no_batch_of_another(tables: Tables) -> None:
 
 
 async def test_where_the_chain_is(tables: Tables) -> None:
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as caught:
         await tables.store.head()
+    assert caught.value.reason == "CHAIN_UNKNOWN"
     await tables.world.head(current=BLOCK, plantable=BLOCK + 1, ledger=7)
     assert await tables.store.head() == ChainHead(
         current_block=BLOCK, plantable_block=BLOCK + 1, ledger=7
@@ -93,6 +100,20 @@ async def test_a_request_id_is_its_poolers(tables: Tables) -> None:
         await tables.store.batch(BatchId(new_id()))
     with pytest.raises(asyncpg.UniqueViolationError):
         await tables.batch(people, request_id="same")
+
+
+async def test_a_transaction_sees_the_batch_that_it_has_made(tables: Tables) -> None:
+    request = BatchRequest(
+        pooler_id=tables.pooler, block_index=BLOCK, request_id="mine", digest=b"x"
+    )
+    nothing: list[list[object]] = [[] for _ in tables.service.columns]
+    async with tables.store.database.transaction() as session:
+        batch_id = await tables.store.insert_batch(session, request, [], 2, *nothing)
+        assert await tables.store.batch_by_request(tables.pooler, "mine") is None
+        inside = await tables.store.batch_by_request(tables.pooler, "mine", session)
+        assert inside is not None
+        assert inside.batch_id == batch_id
+    assert await tables.store.batch_by_request(tables.pooler, "mine") == inside
 
 
 async def test_open_batches_are_told_oldest_first(tables: Tables) -> None:
@@ -288,13 +309,7 @@ async def test_what_no_batch_asked_for_is_recorded_once_from_a_block_on(tables: 
     await tables.operation(failed, reason="EXPIRED", is_found=True)
     await tables.operation(asked)
     await tables.world.found(other_kind, BLOCK, "onboard")
-    # Nobody's: registry does not know the farmer.
-    stranger = await tables.world.farmer(tables.pooler)
-    await tables.world.connection.execute("SET session_replication_role = replica")
-    await tables.world.connection.execute(
-        "DELETE FROM registry.farmers WHERE id = $1", stranger.farmer_id
-    )
-    await tables.world.connection.execute("RESET session_replication_role")
+    stranger = await tables.stranger()
     await tables.operation(stranger, is_found=True)
     assert await tables.store.record_found(BLOCK) == 3
     assert await tables.store.record_found(BLOCK) == 0
@@ -355,6 +370,29 @@ async def test_what_an_event_tells_of_is_not_found_again(tables: Tables) -> None
     assert await events_of(tables, other) == [(BLOCK, "success")]
 
 
+async def test_what_is_not_known_of_what_was_found_is_told_as_nothing(tables: Tables) -> None:
+    done, expired = await tables.people(2)
+    for person, reason in ((done, None), (expired, "EXPIRED")):
+        await tables.world.settled(
+            person,
+            BLOCK,
+            tables.service.name,
+            reason=reason,
+            ledger=None,
+            is_found=True,
+            **tables.service.values,
+        )
+    assert await tables.store.record_found(0) == 2
+    rows = await tables.world.connection.fetch(
+        "SELECT farmer_id, transaction_hash, ledger, fee_charged, reason, error_message "  # noqa: S608  (the test's own words)
+        f"FROM {tables.service.events} ORDER BY farmer_id"
+    )
+    assert [tuple(row) for row in rows] == [
+        (done.farmer_id, "", 0, 0, "", ""),
+        (expired.farmer_id, "", 0, 0, "EXPIRED", ""),
+    ]
+
+
 async def test_a_batch_finds_the_event_of_what_was_found(tables: Tables) -> None:
     people = await tables.people(2)
     operations = [await tables.operation(one, is_found=True) for one in people]
@@ -382,6 +420,10 @@ async def test_lists_are_by_pooler_block_and_farmer(tables: Tables) -> None:
     assert await tables.listed(block=older, farmer=first.farmer_id) == everything[2:]
     assert await tables.listed(block=BLOCK + 2) == []
     assert await tables.listed(pooler=other) == [(older, theirs.farmer_id)]
+    with pytest.raises(PoolerNotFoundError):
+        await tables.listed(pooler=PoolerId(new_id()))
+    with pytest.raises(FarmerNotFoundError):
+        await tables.listed(farmer=theirs.farmer_id)
 
 
 async def test_a_page_begins_after_the_last_one_within_a_block(tables: Tables) -> None:

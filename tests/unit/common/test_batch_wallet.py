@@ -32,6 +32,10 @@ class Wallet(wallet_pb2_grpc.WalletServiceServicer):
         self.ends: dict[UUID, str] = {}
         #: Operations that each call asked for.
         self.asked: list[list[UUID]] = []
+        #: Seconds that wallet had for an answer, call by call.
+        self.had: list[float] = []
+        #: Chunks as they came.
+        self.chunks: list[object] = []
 
     def told(self, name: UUID) -> wallet_pb2.Operation:
         end = self.ends[name]
@@ -46,10 +50,27 @@ class Wallet(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.BatchHarvestRequest, context: Any
     ) -> AsyncIterator[wallet_pb2.BatchHarvestResponse]:
         """Tell of all, two at a time."""
+        self.chunks.append(request)
         names = list(self.ends)
         for place in range(0, len(names), 2):
             first, *others = map(self.told, names[place : place + 2])
             yield wallet_pb2.BatchHarvestResponse(operation=first, others=others)
+
+    async def BatchPlant(
+        self, request: wallet_pb2.BatchPlantRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.BatchPlantResponse]:
+        """Tell of all, one by one."""
+        self.chunks.append(request)
+        for name in self.ends:
+            yield wallet_pb2.BatchPlantResponse(operation=self.told(name))
+
+    async def BatchWork(
+        self, request: wallet_pb2.BatchWorkRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.BatchWorkResponse]:
+        """Tell of all, one by one."""
+        self.chunks.append(request)
+        for name in self.ends:
+            yield wallet_pb2.BatchWorkResponse(operation=self.told(name))
 
     async def JudgeOperations(
         self, request: wallet_pb2.JudgeOperationsRequest, context: Any
@@ -57,6 +78,7 @@ class Wallet(wallet_pb2_grpc.WalletServiceServicer):
         """Tell of those that have ended."""
         names = [UUID(name) for name in request.operation_ids]
         self.asked.append(names)
+        self.had.append(context.time_remaining())
         return wallet_pb2.JudgeOperationsResponse(
             operations=[self.told(name) for name in names if name in self.ends]
         )
@@ -116,6 +138,16 @@ async def test_what_was_tampered_with_is_not_remembered(
     assert wallet.asked == [[name, open_one]] * 2
 
 
+async def test_the_last_word_of_wallet_counts(served: tuple[Wallet, WalletClient]) -> None:
+    wallet, own = served
+    name = new_id()
+    for end in ("succeeded", TAMPERED):
+        wallet.ends = {name: end}
+        await own.harvest(CHUNK)
+    assert await own.ends({name: "succeeded"}) == {name: TAMPERED}
+    assert wallet.asked == [[name]]
+
+
 async def test_very_many_are_asked_for_in_parts_and_the_oldest_are_forgotten(
     served: tuple[Wallet, WalletClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,3 +161,55 @@ async def test_very_many_are_asked_for_in_parts_and_the_oldest_are_forgotten(
     wallet.asked.clear()
     await own.ends(wallet.ends)
     assert wallet.asked == [names[:2]]
+
+
+async def test_wallet_is_asked_about_as_many_as_it_takes_and_has_ten_seconds(
+    served: tuple[Wallet, WalletClient],
+) -> None:
+    wallet, own = served
+    names = [new_id() for _ in range(1001)]
+    wallet.ends = dict.fromkeys(names, "succeeded")
+    assert await own.ends(wallet.ends) == wallet.ends
+    assert wallet.asked == [names[:1000], names[1000:]]
+    # However long it was on its way.
+    assert max(wallet.had) < 11.0
+
+
+FARMER = FarmerId(new_id())
+
+
+async def test_each_kind_of_chunk_goes_to_wallet_and_its_ends_are_remembered(
+    served: tuple[Wallet, WalletClient],
+) -> None:
+    wallet, own = served
+    wallet.ends = {new_id(): "succeeded"}
+    plant = Chunk(request_id="plant", block_index=5, number=0, items=((FARMER, 7),))
+    await own.plant(plant)
+    assert await own.ends(wallet.ends) == wallet.ends
+    wallet.ends = {new_id(): "failed"}
+    work = Chunk(request_id="work", block_index=6, number=0, items=((FARMER, 8, bytes(32)),))
+    await own.work(work)
+    assert await own.ends(wallet.ends) == wallet.ends
+    wallet.ends = {new_id(): "expired"}
+    await own.harvest(Chunk(request_id="harvest", block_index=7, number=0, items=(FARMER,)))
+    assert await own.ends(wallet.ends) == wallet.ends
+    assert wallet.asked == []
+    assert wallet.chunks == [
+        wallet_pb2.BatchPlantRequest(
+            request_id="plant",
+            block_index=5,
+            operations=[wallet_pb2.PlantOperation(farmer_id=str(FARMER), stake=7)],
+        ),
+        wallet_pb2.BatchWorkRequest(
+            request_id="work",
+            block_index=6,
+            operations=[
+                wallet_pb2.WorkOperation(farmer_id=str(FARMER), nonce=8, hash=bytes(32)),
+            ],
+        ),
+        wallet_pb2.BatchHarvestRequest(
+            request_id="harvest",
+            block_index=7,
+            operations=[wallet_pb2.HarvestOperation(farmer_id=str(FARMER))],
+        ),
+    ]
