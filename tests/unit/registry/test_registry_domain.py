@@ -1,7 +1,8 @@
-"""The table of a farmer's statuses: what is not in it cannot happen."""
+"""The table of a farmer's statuses: what is not in it cannot happen; reasons of errors."""
 
 import pytest
 
+from services.registry.domain import errors
 from services.registry.domain.status import (
     TRANSITIONS,
     FarmerEvent,
@@ -9,6 +10,7 @@ from services.registry.domain.status import (
     sources,
     target,
 )
+from tests.support.reasons import reasons_not_listed
 
 S, E = FarmerStatus, FarmerEvent
 
@@ -37,3 +39,7 @@ def test_every_event_has_one_end() -> None:
 def test_no_event_leads_back_to_a_farmer_without_a_wallet() -> None:
     assert S.PROVISIONING not in TRANSITIONS.values()
     assert not {status for status, _ in TRANSITIONS} & {S.LEAVING, S.DEPARTED}
+
+
+def test_every_reason_of_an_error_is_listed_for_callers() -> None:
+    assert reasons_not_listed(errors) == []
