@@ -8,7 +8,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.domain import errors
 from services.harvest.domain.model import Harvest, HarvestSummary
 from services.harvest.domain.reports import DAYS, HOURS, Blocks, Earned, Earnings, blocks_of_late
-from tests.support.reasons import reasons_not_listed
+from tests.support.reasons import reasons_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -70,5 +70,13 @@ def test_a_report_has_thirty_days_and_forty_eight_hours() -> None:
     assert (DAYS, HOURS) == (30, 48)
 
 
-def test_every_reason_of_an_error_is_listed_for_callers() -> None:
-    assert reasons_not_listed(errors) == []
+#: What callers decide by.
+REASONS = {
+    errors.BlockNotClosedError: "BLOCK_NOT_CLOSED",
+    errors.BlockNotFarmedError: "BLOCK_NOT_FARMED",
+    errors.FarmerPagesClosedError: "FARMER_PAGES_CLOSED",
+}
+
+
+def test_reasons_of_errors_stay_as_callers_know_them() -> None:
+    assert reasons_of(errors) == REASONS

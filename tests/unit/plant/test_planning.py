@@ -9,7 +9,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.plant.domain import errors
 from services.plant.domain.model import Candidate, Planting, PlantSummary
 from services.plant.domain.planning import plan
-from tests.support.reasons import reasons_not_listed
+from tests.support.reasons import reasons_of
 
 candidates = st.lists(
     st.builds(
@@ -58,5 +58,11 @@ def test_a_summary_counts_who_is_planted_and_sums_up_their_stakes() -> None:
     assert (summary.successful, summary.total_staked) == (2, 12)
 
 
-def test_every_reason_of_an_error_is_listed_for_callers() -> None:
-    assert reasons_not_listed(errors) == []
+#: What callers decide by.
+REASONS = {
+    errors.PoolerSuspendedError: "POOLER_SUSPENDED",
+}
+
+
+def test_reasons_of_errors_stay_as_callers_know_them() -> None:
+    assert reasons_of(errors) == REASONS

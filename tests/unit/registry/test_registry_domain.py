@@ -10,7 +10,7 @@ from services.registry.domain.status import (
     sources,
     target,
 )
-from tests.support.reasons import reasons_not_listed
+from tests.support.reasons import reasons_of
 
 S, E = FarmerStatus, FarmerEvent
 
@@ -41,5 +41,25 @@ def test_no_event_leads_back_to_a_farmer_without_a_wallet() -> None:
     assert not {status for status, _ in TRANSITIONS} & {S.LEAVING, S.DEPARTED}
 
 
-def test_every_reason_of_an_error_is_listed_for_callers() -> None:
-    assert reasons_not_listed(errors) == []
+#: What callers decide by.
+REASONS = {
+    errors.PoolerNotFoundError: "POOLER_NOT_FOUND",
+    errors.FarmerNotFoundError: "FARMER_NOT_FOUND",
+    errors.PoolerExistsError: "POOLER_EXISTS",
+    errors.PoolerSuspendedError: "POOLER_SUSPENDED",
+    errors.PoolFullError: "POOL_FULL",
+    errors.MaxFarmersTooLowError: "MAX_FARMERS_TOO_LOW",
+    errors.PayoutAddressNotSetError: "PAYOUT_ADDRESS_NOT_SET",
+    errors.StakeNotAgreedError: "STAKE_NOT_AGREED",
+    errors.FarmerStatusError: "FARMER_STATUS",
+    errors.RequestIdReusedError: "REQUEST_ID_REUSED",
+    errors.WebhookNotFoundError: "WEBHOOK_NOT_FOUND",
+    errors.WebhookLimitError: "WEBHOOK_LIMIT",
+    errors.WebhookTestedError: "WEBHOOK_TESTED",
+    errors.WebhookDisabledError: "WEBHOOK_DISABLED",
+    errors.WebhooksOffError: "WEBHOOKS_OFF",
+}
+
+
+def test_reasons_of_errors_stay_as_callers_know_them() -> None:
+    assert reasons_of(errors) == REASONS

@@ -227,6 +227,8 @@ def test_the_first_problem_that_applies_is_told() -> None:
         ((3, 4, 5), ("surpassed", "surpassed", "sent")),
         ((5, 4, 3), ("sent", "surpassed", "surpassed")),
         ((4, 5, 4), ("surpassed", "sent", "surpassed")),
+        ((3, 4, 5, 6), ("surpassed", "surpassed", "surpassed", "sent")),
+        ((3, 5, 4, 6), ("surpassed", "surpassed", "surpassed", "sent")),
         # Of equals the first.
         ((4, 4, 4), ("sent", "surpassed", "surpassed")),
     ],
