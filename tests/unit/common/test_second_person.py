@@ -1,7 +1,5 @@
 """What takes a second person: the table is whole, and an approval is of one request."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import custody_pb2, keys_pb2, token_pb2, withdrawal_pb2
@@ -11,20 +9,16 @@ from libs.common.config import ServiceSettings
 from libs.common.errors import FailedPreconditionError
 from libs.common.grpc.identity import Caller, CallerKind, Grant
 from libs.common.grpc.second_person import Order, SecondPerson
-from libs.common.ids import new_id
 from services.access import ACCESS
 from services.second_person import COVERED, FREE
-from services.wallet.domain.approvals import Approval, ApprovalId, Verdict, verdict
 from trials.security.access import rpcs
 
 ANN = Caller(kind=CallerKind.OPERATOR, name="ann", identity="spiffe://pool/operator/ann")
-BOB = Caller(kind=CallerKind.OPERATOR, name="bob", identity="spiffe://pool/operator/bob")
 POOLER = Caller(kind=CallerKind.POOLER, name="7", identity="spiffe://pool/pooler/7")
 REGISTRY = Caller(kind=CallerKind.SERVICE, name="registry", identity="spiffe://pool/service/x")
 WITHDRAW = "/kalepool.wallet.v1.WithdrawalService/Withdraw"
 EXPORT = "/kalepool.wallet.v1.CustodyService/ExportKey"
 UPDATE = "/kalepool.registry.v1.RegistryService/UpdatePooler"
-NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 async def nobody(_order: Order) -> None:
@@ -132,45 +126,6 @@ def test_who_asks_by_a_token_is_the_same_person_and_is_recorded_with_it() -> Non
     assert order.digest == other.digest
     assert order.recorded == f"{ANN.identity} via gateway, token t"
     assert other.recorded == ANN.identity
-
-
-def approval(**changes: object) -> Approval:
-    fields = {
-        "id": ApprovalId(new_id()),
-        "method": WITHDRAW,
-        "digest": bytes(32),
-        "request": "{}",
-        "asked_by": ANN.identity,
-        "asked_at": NOW - timedelta(minutes=1),
-        "expires_at": NOW + timedelta(minutes=1),
-        "approved_by": None,
-        "approved_at": None,
-        "used_at": None,
-    }
-    return Approval(**(fields | changes))  # type: ignore[arg-type]
-
-
-AGREED = {"approved_by": BOB.identity, "approved_at": NOW}
-LATE = {"expires_at": NOW}
-
-
-@pytest.mark.parametrize(
-    ("newest", "once", "again"),
-    [
-        (None, Verdict.ASK, Verdict.ASK),
-        (approval(), Verdict.WAIT, Verdict.WAIT),
-        (approval(**LATE), Verdict.ASK, Verdict.ASK),
-        (approval(**AGREED), Verdict.USE, Verdict.USE),
-        (approval(**AGREED, **LATE), Verdict.ASK, Verdict.ASK),
-        (approval(**AGREED, used_at=NOW), Verdict.ASK, Verdict.REPEAT),
-        (approval(**AGREED, **LATE, used_at=NOW), Verdict.ASK, Verdict.REPEAT),
-    ],
-)
-def test_an_approval_is_used_once_and_in_time(
-    newest: Approval | None, once: Verdict, again: Verdict
-) -> None:
-    assert verdict(newest, NOW, is_repeatable=False) is once
-    assert verdict(newest, NOW, is_repeatable=True) is again
 
 
 def test_nobody_is_a_second_person_where_nobody_shows_a_name() -> None:

@@ -1,11 +1,15 @@
-"""The plan of a Plant call: stakes."""
+"""The plan of a Plant call: stakes; what comes of the call."""
+
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.ids import FarmerId, new_id
-from services.plant.domain.model import Candidate
+from libs.common.ids import FarmerId, PoolerId, new_id
+from services.plant.domain import errors
+from services.plant.domain.model import Candidate, Planting, PlantSummary
 from services.plant.domain.planning import plan
+from tests.support.reasons import reasons_of
 
 candidates = st.lists(
     st.builds(
@@ -25,3 +29,40 @@ def test_everyone_is_planned_once_in_order_with_its_floor(people: list[Candidate
     assert [one.farmer_id for one in planned] == [one.farmer_id for one in people]
     for one, candidate in zip(planned, people, strict=True):
         assert one.stake == candidate.balance * candidate.stake_bps // 10_000
+
+
+def planting(status: str, stake: int) -> Planting:
+    return Planting(
+        event_id=new_id(),
+        farmer_id=FarmerId(new_id()),
+        block_index=7,
+        custodial_wallet="G",
+        status=status,
+        reason="",
+        error_message="",
+        transaction_hash="",
+        ledger=0,
+        fee_charged=0,
+        settled_at=datetime(2026, 11, 1, tzinfo=UTC),
+        stake_amount=stake,
+    )
+
+
+def test_a_summary_counts_who_is_planted_and_sums_up_their_stakes() -> None:
+    summary = PlantSummary(
+        block_index=7,
+        pooler_id=PoolerId(new_id()),
+        plantings=(planting("success", 5), planting("failed", 600), planting("success", 7)),
+        processing_time_ms=1,
+    )
+    assert (summary.successful, summary.total_staked) == (2, 12)
+
+
+#: What callers decide by.
+REASONS = {
+    errors.PoolerSuspendedError: "POOLER_SUSPENDED",
+}
+
+
+def test_reasons_of_errors_stay_as_callers_know_them() -> None:
+    assert reasons_of(errors) == REASONS

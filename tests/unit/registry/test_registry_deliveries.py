@@ -87,6 +87,29 @@ def test_pauses_grow_and_end_with_three_days() -> None:
     assert 10 < len(pauses) < 30
 
 
+def test_pauses_are_those_that_receivers_are_told() -> None:
+    """docs/notifications.md names them."""
+    minute, hour = 60.0, 3600.0
+    assert PAUSES[:5] == (5.0, 30.0, 2 * minute, 10 * minute, 30 * minute)
+    assert PAUSES[5:] == (hour, 2 * hour, 4 * hour, 8 * hour)
+
+
+def test_the_last_attempt_may_be_due_at_the_very_end() -> None:
+    for late, event in ((0.0, E.REFUSED), (0.001, E.GIVEN_UP)):
+        tried = attempt(age=GIVE_UP - PAUSES[0] + late)
+        assert judge(Outcome(status=500), tried, give_up=GIVE_UP).event is event
+
+
+def test_what_ends_a_delivery_has_no_pause() -> None:
+    assert judge(Outcome(status=200), attempt(), give_up=GIVE_UP).pause == 0.0
+
+
+def test_the_reason_of_a_failure_is_the_error_or_else_the_status() -> None:
+    assert Outcome(error="no answer").told == "no answer"
+    assert Outcome(status=500, error="too long").told == "too long"
+    assert Outcome(status=500).told == "HTTP 500"
+
+
 def test_a_receiver_may_ask_for_rest_but_not_for_long() -> None:
     for asked, pause in ((0.0, PAUSES[0]), (60.0, 60.0), (1e9, LONGEST_REST)):
         outcome = Outcome(status=503, retry_after=asked)
@@ -110,6 +133,8 @@ def test_a_test_is_tried_once_and_disables_nothing() -> None:
     ("verdict", "failing_for", "is_disabled"),
     [
         (Verdict(event=E.GIVEN_UP), 2 * DAY, True),
+        (Verdict(event=E.GIVEN_UP), 1.5 * DAY, True),
+        (Verdict(event=E.GIVEN_UP), 1.5 * DAY - 1, False),
         (Verdict(event=E.GIVEN_UP), DAY, False),
         (Verdict(event=E.REFUSED, pause=5.0), 9 * DAY, False),
         (Verdict(event=E.TAKEN), 0.0, False),

@@ -1,7 +1,8 @@
-"""The table of a farmer's statuses: what is not in it cannot happen."""
+"""The table of a farmer's statuses: what is not in it cannot happen; reasons of errors."""
 
 import pytest
 
+from services.registry.domain import errors
 from services.registry.domain.status import (
     TRANSITIONS,
     FarmerEvent,
@@ -9,6 +10,7 @@ from services.registry.domain.status import (
     sources,
     target,
 )
+from tests.support.reasons import reasons_of
 
 S, E = FarmerStatus, FarmerEvent
 
@@ -37,3 +39,27 @@ def test_every_event_has_one_end() -> None:
 def test_no_event_leads_back_to_a_farmer_without_a_wallet() -> None:
     assert S.PROVISIONING not in TRANSITIONS.values()
     assert not {status for status, _ in TRANSITIONS} & {S.LEAVING, S.DEPARTED}
+
+
+#: What callers decide by.
+REASONS = {
+    errors.PoolerNotFoundError: "POOLER_NOT_FOUND",
+    errors.FarmerNotFoundError: "FARMER_NOT_FOUND",
+    errors.PoolerExistsError: "POOLER_EXISTS",
+    errors.PoolerSuspendedError: "POOLER_SUSPENDED",
+    errors.PoolFullError: "POOL_FULL",
+    errors.MaxFarmersTooLowError: "MAX_FARMERS_TOO_LOW",
+    errors.PayoutAddressNotSetError: "PAYOUT_ADDRESS_NOT_SET",
+    errors.StakeNotAgreedError: "STAKE_NOT_AGREED",
+    errors.FarmerStatusError: "FARMER_STATUS",
+    errors.RequestIdReusedError: "REQUEST_ID_REUSED",
+    errors.WebhookNotFoundError: "WEBHOOK_NOT_FOUND",
+    errors.WebhookLimitError: "WEBHOOK_LIMIT",
+    errors.WebhookTestedError: "WEBHOOK_TESTED",
+    errors.WebhookDisabledError: "WEBHOOK_DISABLED",
+    errors.WebhooksOffError: "WEBHOOKS_OFF",
+}
+
+
+def test_reasons_of_errors_stay_as_callers_know_them() -> None:
+    assert reasons_of(errors) == REASONS

@@ -12,6 +12,7 @@ import pytest
 from libs.common.ids import FarmerId, PoolerId
 from services.registry.domain.notifications import Kind, Notification
 from services.registry.domain.webhooks import (
+    MOST,
     body_of,
     headers_of,
     host_of,
@@ -62,7 +63,8 @@ GOOD = [
     "https://xn--bcher-kva.example/",
     "https://8.8.8.8/",
     "https://[2606:4700:4700::1111]:443/",
-    "https://a.b-c.d9.example/~x",
+    "https://a.b-c.d9.example/~x!",
+    f"https://{'a.' * 123}example/",
 ]
 BAD = {
     "http://hooks.example.com/": "https://",
@@ -101,7 +103,10 @@ BAD = {
     "https://a_b.example/": "public host",
     "https://a..example/": "public host",
     "https://%6c%6fcalhost.example/": "public host",
-    f"https://{'a.' * 130}example/": "public host",
+    # 253 letters are the most.
+    f"https://{'a.' * 123}examples/": "public host",
+    # In brackets there are addresses only, and this kind is nobody's yet.
+    "https://[v1.a:b]/": "private",
 }
 
 
@@ -130,6 +135,7 @@ def test_only_what_is_taken_is_told_as_a_beginning() -> None:
 def test_a_host_is_told_without_what_may_be_secret() -> None:
     assert host_of("https://Hooks.example.com:1/secret?token=x") == "hooks.example.com"
     assert host_of("https://[::1") == ""
+    assert host_of("https:///path") == ""
 
 
 def encoded(*keys: bytes) -> str:
@@ -147,6 +153,12 @@ def test_each_webhook_has_a_secret_of_its_own_which_a_newer_key_leaves_alone() -
     assert now.secret_of(SOMEBODY, "of another pool") is None
     assert shown(secret) == "whsec_" + base64.b64encode(secret).decode()
     assert len(shown(secret)) == 50
+
+
+def test_the_name_of_a_key_stays_the_same_over_versions() -> None:
+    """Webhooks' rows name the key of their secret."""
+    assert read_keys(encoded(KEY)).newest == "0a11ae36785ae9fa"
+    assert next(iter(read_keys(encoded(KEY, OLD)).by_name)) == read_keys(encoded(KEY)).newest
 
 
 def test_keys_are_never_shown() -> None:
@@ -212,5 +224,11 @@ def test_a_body_is_the_same_in_every_attempt_and_says_what_happened_to_whom() ->
             "b": "2",
         },
     }
+    assert '"a":"ü","b":"2"'.encode() in body_of(notification())
     nobody = json.loads(body_of(notification(pooler_id=None, farmer_id=None, facts={})))
     assert nobody["data"] == {"notificationId": str(SOMEBODY)}
+
+
+def test_an_owner_has_twenty_webhooks_at_most() -> None:
+    """docs/notifications.md says so."""
+    assert MOST == 20

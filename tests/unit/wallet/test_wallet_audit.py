@@ -180,3 +180,94 @@ def test_a_log_has_to_reach_the_end_that_the_database_names() -> None:
     verifier = Verifier(end=Head(number=2, hash=bytes(32)))
     assert not verifier.take(records)
     assert "anew" in verifier.broken
+
+
+def signed(count: int, actor: str = "a") -> list[Record]:
+    """Return a chain of so many records."""
+    return chained(
+        [Act(actor=actor, action=Action.SIGN, subject=str(number)) for number in range(count)],
+        Head(),
+        AT,
+    )
+
+
+def test_a_long_text_is_kept_up_to_its_last_whole_character() -> None:
+    texts = ["a" * 4096, "a" * 4097, "a" * 4095 + "ü"]
+    kept = [
+        chained([Act(actor="a", action=Action.SIGN, subject=text)], Head(), AT)[0].subject
+        for text in texts
+    ]
+    assert kept == ["a" * 4096, "a" * 4096, "a" * 4095]
+
+
+def test_a_moment_before_1970_can_be_recorded() -> None:
+    act = Act(actor="a", action=Action.SIGN, subject="s")
+    records = chained([act], Head(), datetime(1969, 12, 31, tzinfo=UTC))
+    assert verdict(records).broken == ""
+
+
+def test_a_record_that_tells_no_version_is_of_the_first() -> None:
+    (record,) = signed(1)
+    fields = {name: value for name, value in vars(record).items() if name != "version"}
+    assert Record(**fields) == record
+
+
+def test_versions_of_hashes_never_go_back() -> None:
+    verifier = Verifier(version=2)
+    assert not verifier.take(signed(1))
+    assert verifier.broken == "record 1 has a hash of an unknown kind"
+
+
+def test_each_step_tells_whether_the_log_is_sound() -> None:
+    whole, broken = Verifier(), Verifier(end=Head(number=3, hash=bytes(32)))
+    assert whole.take(signed(2)) is True
+    assert whole.finish() is True
+    assert broken.take(signed(2)) is True
+    assert broken.finish() is False
+
+
+def test_an_empty_log_is_whole() -> None:
+    verifier = Verifier()
+    assert verifier.take([]) is True
+    assert verifier.finish() is True
+
+
+def test_the_first_flaw_is_the_one_that_is_told() -> None:
+    records = signed(3)
+    verifier = Verifier(end=Head(number=3, hash=records[-1].hash))
+    assert not verifier.take([records[0], records[2]])
+    assert not verifier.finish()
+    assert verifier.broken == "record 2 is missing"
+
+
+def test_a_noted_record_with_another_hash_is_told_though_the_database_agrees() -> None:
+    records = signed(2)
+    known = Head(number=2, hash=records[1].hash)
+    noted = replace(known, hash=bytes(32))
+    for verifier in (Verifier(expected=noted, end=known), Verifier(expected=known, end=noted)):
+        assert not verifier.take(records)
+        assert "anew" in verifier.broken
+
+
+def test_a_log_is_read_from_below_every_number_or_from_the_noted_record_on() -> None:
+    noted = Head(number=5, hash=bytes(32))
+    for verifier in (Verifier(), Verifier(expected=noted), Verifier(begins_there=True)):
+        assert (verifier.after, verifier.reads_after) == (0, -(2**63))
+    verifier = Verifier(expected=noted, begins_there=True)
+    assert (verifier.after, verifier.reads_after) == (4, 4)
+
+
+def test_only_a_noted_record_vouches_for_the_one_before_it() -> None:
+    mine, others = signed(4), signed(4, actor="b")
+    spliced = [*mine[:2], *others[2:]]
+    flaw = "record 3 does not follow the one before it"
+    assert verdict(spliced).broken == flaw
+    noted = Head(number=2, hash=mine[1].hash)
+    assert verdict(spliced, expected=noted, begins_there=True).broken == flaw
+
+
+def test_the_first_record_of_all_follows_no_other() -> None:
+    (first,) = chained(
+        [Act(actor="a", action=Action.SIGN, subject="s")], Head(number=0, hash=b"\1" * 32), AT
+    )
+    assert verdict([first]).broken == "record 1 does not follow the one before it"

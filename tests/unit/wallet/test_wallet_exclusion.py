@@ -90,6 +90,16 @@ SOON, LATE, HOPELESS = BOUND + 1, BOUND + LAG + 1, BOUND + DISAGREEMENT + 1
         (2, [USED, USED], LATE, X.PROVEN),
         (2, [USED, FORGOT], LATE, X.SPENT),
         (3, [FORGOT, FORGOT, FORGOT], LATE, X.SPENT),
+        # As many as say the opposite are not enough, though two say the same.
+        (4, [UNUSED, UNUSED, USED, USED], SOON, X.NOT_YET),
+        (4, [UNUSED, UNUSED, USED, USED], LATE, X.NOT_YET),
+        # Who shows the number unused does not remember who used it.
+        (3, [USED, FORGOT, UNUSED], LATE, X.SPENT),
+        # A node remembers from the very ledger on in which it was signed.
+        (2, [says(150, oldest=SIGNED)] * 2, LATE, X.PROVEN),
+        # Late and hopeless begin a second after the time allowed.
+        (1, [USED], BOUND + LAG, X.NOT_YET),
+        (2, [UNUSED, FOUND], BOUND + DISAGREEMENT, X.NOT_YET),
         # One says that it has it: that is no silence, and nothing is concluded against it.
         (2, [UNUSED, FOUND], LATE, X.NOT_YET),
         (3, [UNUSED, UNUSED, FOUND], LATE, X.NOT_YET),

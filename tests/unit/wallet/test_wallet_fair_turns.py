@@ -74,6 +74,12 @@ def test_a_suspect_shares_with_nobody_and_has_every_second_turn() -> None:
     assert whose == [HONEST, GREEDY, HONEST, GREEDY]
 
 
+def test_of_two_that_keep_to_themselves_the_one_who_asked_first_goes_first() -> None:
+    first = [payment(number, GREEDY, is_suspect=True) for number in (1, 50)]
+    second = [payment(number, THIRD, is_suspect=True) for number in (2, 3)]
+    assert numbers(Turns().following([*second, *first], most=19)) == [1, 50]
+
+
 def test_a_hundred_that_go_alone_do_not_go_before_one_of_another_pooler_that_does() -> None:
     bad = [payment(number, GREEDY, attempts=1, pack_limit=1) for number in range(100)]
     good = payment(200, HONEST, attempts=1, pack_limit=1)

@@ -1,5 +1,6 @@
 """What harvests paid, by what was minted and which pails went."""
 
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import pytest
@@ -60,6 +61,11 @@ def test_one_mint_is_the_one_pails_reward_and_stake() -> None:
     assert list(found) == [PaidHarvest(block_index=5, reward=100, stake=30)]
 
 
+def test_a_harvest_may_give_back_the_stake_and_nothing_else() -> None:
+    found = paid_harvests(foreign_harvest((30,), {5: pail(30)}), {})
+    assert list(found) == [PaidHarvest(block_index=5, reward=0, stake=30)]
+
+
 def test_of_several_the_formula_tells_which_is_whose() -> None:
     minted = (paid(5, 30) + 30, paid(4, 0))
     found = paid_harvests(foreign_harvest(minted, {4: pail(0), 5: pail(30)}), BLOCKS)
@@ -74,6 +80,7 @@ def test_of_several_the_formula_tells_which_is_whose() -> None:
     [
         ((29,), {5: pail(30)}),
         ((1, 2), {5: pail(30)}),
+        ((130, 2), {5: pail(30)}),
         ((1,), {}),
         ((1, 2), {4: pail(0), 5: pail(30)}),
         ((paid(5, 30) + 30,), {4: pail(0), 5: pail(30)}),
@@ -83,6 +90,20 @@ def test_what_does_not_add_up_is_left_alone(
     minted: tuple[int, ...], pails: dict[int, PailState]
 ) -> None:
     assert not list(paid_harvests(foreign_harvest(minted, pails), BLOCKS))
+
+
+@pytest.mark.parametrize("missing", ["gap", "zeros"])
+def test_half_a_work_pays_no_reward(missing: str) -> None:
+    half = replace(pail(30), **{missing: None})  # type: ignore[arg-type]
+    found = paid_harvests(foreign_harvest((30, paid(5, 0)), {4: half, 5: pail(0)}), BLOCKS)
+    assert [(item.block_index, item.reward) for item in found] == [(4, 0), (5, paid(5, 0))]
+
+
+def test_a_reward_may_be_as_much_as_the_stake() -> None:
+    stake = paid(4, 10**9)
+    assert paid(4, stake) == stake
+    minted = (2 * stake, paid(5, 0))
+    assert len(paid_harvests(foreign_harvest(minted, {4: pail(stake), 5: pail(0)}), BLOCKS)) == 2
 
 
 def test_without_its_block_nothing_is_guessed() -> None:

@@ -15,8 +15,8 @@ from services.wallet.chain.read import return_values
 from services.wallet.domain import kinds
 from services.wallet.domain.chain_facts import ContractError
 from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, carried_by
-from services.wallet.domain.model import OperationKind
-from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.model import FailureReason, OperationKind
+from services.wallet.domain.outcomes import Action, Meaning, meaning
 from services.wallet.domain.reconciling import DENIED
 from services.wallet.store import QUERIES
 
@@ -104,3 +104,16 @@ def test_a_list_of_kinds_in_sql_is_one_of_the_table(place: str, named: frozenset
 def test_a_query_that_tells_kinds_apart_names_each(name: str) -> None:
     named = frozenset(_NAME.findall(load_queries(*QUERIES)[name].sql))
     assert named == NAMED[name]
+
+
+def test_who_bids_more_and_who_pays_what_a_quiet_ledger_asks() -> None:
+    assert _kinds(lambda row: row.is_urgent) == {"plant", "work"}
+    assert _kinds(lambda row: row.is_patient) == {"harvest", "open_channel", "top_up"}
+
+
+def test_a_meaning_is_final_when_it_gives_up_or_has_a_reason() -> None:
+    reason = FailureReason.ZEROS_TOO_LOW
+    assert Meaning(action=Action.FAIL).is_final
+    assert Meaning(action=Action.LOOK_UP_PAIL, reason=reason).is_final
+    for action in (Action.LOOK_UP_PAIL, Action.WAIT, Action.RETRY):
+        assert not Meaning(action=action).is_final

@@ -57,9 +57,31 @@ RIPE = replace(PAIL, gap=5, zeros=6)
 )
 def test_what_differs(kept: Kept, pail: PailState | None, expected: list[Difference]) -> None:
     assert [item.kind for item in compare(kept, pail, ledger=1000)] == expected
+    # What was settled in the very ledger of the look is seen.
+    same = compare(replace(kept, ledger=1000), pail, ledger=1000)
+    assert [item.kind for item in same] == expected
     # Nothing is said of what is on its way, or was settled after the chain was read.
     assert not list(compare(replace(kept, is_moving=True), pail, ledger=1000))
     assert not list(compare(replace(kept, ledger=1001), pail, ledger=1000))
+
+
+@pytest.mark.parametrize(
+    ("kept", "pail", "recorded", "on_chain"),
+    [
+        (PLANTED, None, "70", "nothing"),
+        (HARVESTED, RIPE, "harvested", "70"),
+        (NOTHING, PAIL, "nothing", "70"),
+        (PLANTED, replace(PAIL, stake=71), "70", "71"),
+        (PLANTED, RIPE, "None", "6"),
+        (WORKED, PAIL, "6", "None"),
+    ],
+)
+def test_a_difference_tells_both_sides(
+    kept: Kept, pail: PailState | None, recorded: str, on_chain: str
+) -> None:
+    (found,) = compare(kept, pail, ledger=1000)
+    assert (found.recorded, found.on_chain) == (recorded, on_chain)
+    assert (found.wallet_id, found.block_index) == (kept.wallet_id, 10)
 
 
 UNTOLD = Told(
@@ -98,11 +120,23 @@ def test_what_differs_of_events(
     assert not list(compare_events(moving, told, pail, ledger=1000))
 
 
+def test_a_harvest_without_event_tells_both_sides() -> None:
+    (found,) = compare_events(HARVESTED, TOLD_WORK, None, ledger=1000)
+    assert (found.recorded, found.on_chain) == ("nothing", "harvested")
+    assert (found.wallet_id, found.block_index) == (HARVESTED.wallet_id, 10)
+
+
+def test_while_there_is_a_pail_events_are_compared_with_the_pail() -> None:
+    found = compare_events(HARVESTED, TOLD_HARVEST, RIPE, ledger=1000)
+    assert [item.kind for item in found] == [D.EVENT_WITHOUT_HARVEST]
+
+
 @pytest.mark.parametrize(
     ("kept", "pail", "current", "expected"),
     [
         (NOTHING, RIPE, 11, True),
         (PLANTED, RIPE, 11, True),
+        (replace(NOTHING, zeros=6), RIPE, 11, True),
         (WORKED, RIPE, 11, False),  # harvest comes for it
         (NOTHING, RIPE, 10, False),  # the block is open
         (NOTHING, PAIL, 11, False),  # nothing to be had
@@ -134,6 +168,7 @@ BALANCE = Balance(
         (BALANCE, 71, True),
         (replace(BALANCE, since=None), 71, False),
         (replace(BALANCE, is_moving=True), 71, False),
+        (replace(BALANCE, ledger=1000), 71, True),
         (replace(BALANCE, ledger=1001), 71, False),
     ],
 )
@@ -142,3 +177,4 @@ def test_what_a_balance_should_be(balance: Balance, kale: int, differs: bool) ->
     assert (found is not None) is differs
     if found is not None:
         assert (found.recorded, found.on_chain) == ("70", "71")
+        assert found.block_index == 0

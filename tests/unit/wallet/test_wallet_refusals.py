@@ -12,6 +12,7 @@ from services.wallet.domain.budget import Books, FeeTerms, Purse
 from services.wallet.domain.model import FailureReason
 from services.wallet.domain.refusals import (
     LASTING,
+    PRICE_LEDGERS,
     Circumstances,
     Refusal,
     mark_of,
@@ -83,6 +84,7 @@ def test_what_no_inclusion_fee_makes_cheap_enough_stands_for_a_while(
 def test_a_bid_that_nodes_refused_stands_while_the_network_is_crowded() -> None:
     item = refusal(FailureReason.FEE_CAP, bid=None)
     assert stands(item, now(inclusion_fee=400_001), has_room=room)
+    assert not stands(item, now(inclusion_fee=400_000), has_room=room)
     assert not stands(item, now(), has_room=room)
 
 
@@ -127,10 +129,23 @@ def test_no_more_is_asked_again_than_the_budget_has_room_for(daily: int, bids: l
     assert sum(again) + 2000 * max(0, len(again) - 1) <= daily
 
 
+def test_only_what_still_stands_is_answered_with_the_old_refusal() -> None:
+    rent, paused = refusal(FailureReason.RENT_DUE), refusal(FailureReason.FARM_PAUSED)
+    more = refusal(FailureReason.RENT_DUE)
+    asked = [more, paused, rent]
+    assert standing(asked, now(is_rent_due=True), has_room=room) == [rent, more]
+    assert standing(asked, now(), has_room=room) == []
+
+
+def test_a_price_is_believed_for_five_minutes_of_ledgers() -> None:
+    assert PRICE_LEDGERS * 5 == 300
+
+
 def test_a_mark_changes_with_any_of_the_terms() -> None:
     terms = FeeTerms(daily=1, daily_per_pooler=2, reserve=3, rent_daily=4)
     others = [FeeTerms(), FeeTerms(daily=1, daily_per_pooler=2, reserve=3, rent_daily=5)]
     assert mark_of(10, terms) == mark_of(10, FeeTerms(**vars(terms)))
+    assert len(mark_of(10, terms)) == 16
     assert len({mark_of(10, terms), mark_of(11, terms), *(mark_of(10, o) for o in others)}) == 4
 
 

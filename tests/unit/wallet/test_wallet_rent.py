@@ -93,6 +93,27 @@ def test_the_tokens_and_the_multicalls_own_rules() -> None:
     assert (rule.threshold, rule.extend_to) == (MULTICALL_THRESHOLD, MULTICALL_LIFE)
 
 
+def test_an_hour_before_it_is_due_an_entry_is_extended_and_five_minutes_before_calls_wait() -> None:
+    rule = farm_rule(MAINNET)
+    assert (rule.lead, rule.guard) == (720, 60)
+    # Where lives are short, a quarter of what an extension adds, and half of that.
+    assert Rule(threshold=100, extend_to=180).lead == 20
+    assert Rule(threshold=100, extend_to=180).guard == 10
+
+
+def test_our_multicall_gets_a_hundred_and_twenty_days_when_thirty_are_left() -> None:
+    rule = multicall_rule(MAINNET)
+    assert (rule.threshold, rule.extend_to) == (30 * 17_280, 120 * 17_280)
+
+
+def test_networks_with_short_lives_have_rules_too() -> None:
+    assert farm_rule(1001) == Rule(threshold=0, extend_to=1000)
+    assert token_rule(1001) == Rule(threshold=500, extend_to=1000)
+    assert multicall_rule(1001) == Rule(threshold=250, extend_to=1000)
+    for rule in (farm_rule(0), token_rule(0), multicall_rule(0)):
+        assert rule == Rule(threshold=0, extend_to=0)
+
+
 def test_each_entry_is_judged_by_itself_the_farms_first() -> None:
     at, rule = 5000, farm_rule(MAINNET)
     instance, code = farm_entries(

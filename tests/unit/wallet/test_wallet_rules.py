@@ -555,6 +555,8 @@ def trace(
         (K.PLANT, trace(None), OPEN),
         (K.WORK, trace(WORKED), (E.SUCCEED, None, 5, 995)),
         (K.WORK, trace(replace(WORKED, zeros=7)), OPEN),
+        (K.WORK, trace(replace(WORKED, gap=0)), (E.SUCCEED, None, 0, 990)),
+        (K.WORK, trace(replace(WORKED, gap=None)), (E.SUCCEED, None, None, 990)),
         (K.WORK, trace(PAIL), OPEN),
         (K.WORK, trace(None), OPEN),
         (K.HARVEST, trace(None, block=BLOCK, grown=GROWN), (E.SUCCEED, PAID, None, 1000)),
@@ -574,3 +576,8 @@ def test_the_state_of_the_chain_settles_what_no_node_remembers(
     found = settled_by_state(carried(kind), seen, now, ledger=1000, fee=9)
     assert (found.event, found.amount, found.gap, found.ledger) == expected
     assert found.fee == 9
+
+
+def test_a_pail_without_work_shows_no_work_whatever_is_known_of_it() -> None:
+    work = replace(carried(K.WORK), zeros=None)
+    assert settled_by_state(work, trace(PAIL), head(), ledger=1000, fee=9).event is E.RETRY

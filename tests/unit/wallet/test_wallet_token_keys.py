@@ -2,12 +2,20 @@
 
 import hashlib
 import re
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
 
 from services.wallet.domain.errors import TokenKeysMissingError
-from services.wallet.domain.tokens import hash_of, is_name, new_text
+from services.wallet.domain.tokens import (
+    DEFAULT_NAME,
+    DEFAULT_SECONDS,
+    ending,
+    hash_of,
+    is_name,
+    new_text,
+)
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
@@ -46,6 +54,12 @@ def test_a_text_that_is_no_token_has_no_hash(text: str) -> None:
 def test_a_token_is_called_as_callers_are() -> None:
     assert all(map(is_name, ("a", "north-1", "a.b_c", "x" * 64)))
     assert not any(map(is_name, ("", "-a", "a-", "North", "a b", "x" * 65, "a\n", "a/b")))
+
+
+def test_a_token_of_which_nothing_is_said_ends_after_ninety_days() -> None:
+    assert DEFAULT_NAME == "token"
+    made = datetime(2026, 1, 1, tzinfo=UTC)
+    assert ending(made, seconds=DEFAULT_SECONDS) == made + timedelta(days=90)
 
 
 async def opened(*ages: float) -> list[tuple[TokenKey, float]]:

@@ -1,0 +1,97 @@
+"""Settlements of operations: what each says where nothing more is known."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from libs.common.ids import OperationId, WalletId
+from services.wallet.domain.blocks import Readiness, Verdict
+from services.wallet.domain.chain_facts import PailState
+from services.wallet.domain.model import (
+    CarriedOperation,
+    ChainHead,
+    FailureReason,
+    OperationEvent,
+    OperationKind,
+    Settlement,
+)
+from services.wallet.domain.refusals import Price
+from services.wallet.domain.settling import excluded, given_up, judged, later, worked_already
+from services.wallet.domain.submission import BAD_AUTH
+
+ID = UUID(int=1)
+PLANT = CarriedOperation(
+    id=OperationId(ID),
+    kind=OperationKind.PLANT,
+    wallet_id=WalletId(ID),
+    address="G",
+    block_index=10,
+    amount=70,
+    zeros=None,
+    attempts=1,
+)
+HEAD = ChainHead(
+    ledger=1000,
+    close_time=datetime(2026, 1, 1, tzinfo=UTC),
+    current_block=10,
+    plantable_block=10,
+    paused=False,
+    block_seconds=300,
+)
+
+
+@pytest.mark.parametrize(("gap", "found"), [(None, 0), (0, 0), (5, 5)])
+def test_a_work_that_its_pail_shows_has_the_pails_gap(gap: int | None, found: int) -> None:
+    work = replace(PLANT, kind=OperationKind.WORK, zeros=4, attempts=2)
+    pail = PailState(sequence=900, stake=70, gap=gap, zeros=4, live_until=5000)
+    settled = worked_already(work, pail, fee=9)
+    assert settled is not None
+    assert (settled.gap, settled.ledger, settled.fee) == (found, 900 + found, 9)
+    assert worked_already(replace(work, attempts=1), pail, fee=9) is None
+
+
+def test_what_is_given_up_before_a_ledger_took_it_has_no_ledger_fee_or_price() -> None:
+    assert given_up(PLANT, FailureReason.REFUSED, "no") == Settlement(
+        operation_id=PLANT.id,
+        event=OperationEvent.FAIL,
+        ledger=0,
+        fee=0,
+        reason=FailureReason.REFUSED,
+        message="no",
+        asked=0,
+        fits_at=None,
+    )
+    price = Price(bid=900, fits_at=100)
+    dear = given_up(PLANT, FailureReason.FEE_CAP, "no", price=price)
+    assert (dear.asked, dear.fits_at) == (900, 100)
+
+
+def test_what_is_put_off_without_a_word_is_due_at_once() -> None:
+    assert later(PLANT) == Settlement(
+        operation_id=PLANT.id,
+        event=OperationEvent.RETRY,
+        due_ledger=0,
+        pause=0.0,
+        fee=0,
+        pack_limit=None,
+    )
+
+
+def test_a_verdict_without_a_reason_is_a_refusal() -> None:
+    verdict = Verdict(readiness=Readiness.FAIL, message="no")
+    settled = judged(PLANT, verdict, HEAD)
+    assert settled is not None
+    assert (settled.reason, settled.message) == (FailureReason.REFUSED, "no")
+
+
+def test_only_a_farmers_own_account_can_have_locked_its_call_out() -> None:
+    locked = excluded(PLANT, HEAD, last_answer=BAD_AUTH, is_own=True)
+    assert (locked.event, locked.reason) == (OperationEvent.EXPIRE, FailureReason.ACCOUNT_LOCKED)
+    for retried in (
+        excluded(PLANT, HEAD, last_answer=BAD_AUTH),
+        excluded(PLANT, HEAD, last_answer=BAD_AUTH, is_own=False),
+        excluded(PLANT, HEAD, last_answer="txBAD_SEQ", is_own=True),
+    ):
+        assert (retried.event, retried.reason) == (OperationEvent.RETRY, None)
