@@ -106,6 +106,12 @@ def test_a_reward_may_be_as_much_as_the_stake() -> None:
     assert len(paid_harvests(foreign_harvest(minted, {4: pail(stake), 5: pail(0)}), BLOCKS)) == 2
 
 
+def test_a_pail_that_paid_nothing_was_not_minted_for() -> None:
+    pails = {4: pail(0, is_worked=False), 5: pail(30)}
+    found = paid_harvests(foreign_harvest((paid(5, 30) + 30,), pails), BLOCKS)
+    assert [(item.block_index, item.reward) for item in found] == [(4, 0), (5, paid(5, 30))]
+
+
 def test_without_its_block_nothing_is_guessed() -> None:
     minted = (paid(4, 0), paid(5, 30) + 30)
     assert not list(

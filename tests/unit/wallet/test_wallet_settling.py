@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.ids import OperationId, WalletId
 from services.wallet.domain.blocks import Readiness, Verdict
-from services.wallet.domain.chain_facts import PailState
+from services.wallet.domain.chain_facts import ContractError, PailState
 from services.wallet.domain.model import (
     CarriedOperation,
     ChainHead,
@@ -17,8 +17,16 @@ from services.wallet.domain.model import (
     OperationKind,
     Settlement,
 )
+from services.wallet.domain.outcomes import MAX_ATTEMPTS
 from services.wallet.domain.refusals import Price
-from services.wallet.domain.settling import excluded, given_up, judged, later, worked_already
+from services.wallet.domain.settling import (
+    excluded,
+    given_up,
+    judged,
+    later,
+    refused,
+    worked_already,
+)
 from services.wallet.domain.submission import BAD_AUTH
 
 ID = UUID(int=1)
@@ -95,3 +103,25 @@ def test_only_a_farmers_own_account_can_have_locked_its_call_out() -> None:
         excluded(PLANT, HEAD, last_answer="txBAD_SEQ", is_own=True),
     ):
         assert (retried.event, retried.reason) == (OperationEvent.RETRY, None)
+
+
+def test_a_refusal_before_any_ledger_costs_nothing() -> None:
+    settled = refused(PLANT, ContractError(raiser="farm", code="FarmPaused"), HEAD, pail=None)
+    assert (settled.event, settled.reason) == (OperationEvent.FAIL, FailureReason.FARM_PAUSED)
+    assert (settled.ledger, settled.fee) == (0, 0)
+
+
+def test_a_pail_settles_only_what_was_refused_for_it() -> None:
+    pail = PailState(sequence=900, stake=70, gap=None, zeros=None, live_until=5000)
+    paused = refused(PLANT, ContractError(raiser="farm", code="FarmPaused"), HEAD, pail=pail)
+    assert paused.reason is FailureReason.FARM_PAUSED
+    there = refused(PLANT, ContractError(raiser="farm", code="PailExists"), HEAD, pail=pail)
+    assert (there.event, there.amount) == (OperationEvent.SUCCEED, 70)
+
+
+def test_what_only_came_too_early_is_tried_again_however_often() -> None:
+    work = replace(PLANT, kind=OperationKind.WORK, zeros=4, attempts=MAX_ATTEMPTS)
+    early = refused(work, ContractError(raiser="farm", code="GapCountTooLow"), HEAD, pail=None)
+    assert (early.event, early.due_ledger) == (OperationEvent.RETRY, HEAD.ledger + 1)
+    other = refused(work, ContractError(raiser="host", code="Storage/X"), HEAD, pail=None)
+    assert (other.event, other.reason) == (OperationEvent.FAIL, FailureReason.REFUSED)
