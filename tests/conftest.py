@@ -1,6 +1,7 @@
 """Fixtures that all tests share; importable helpers are in tests/support."""
 
 import gc
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
@@ -18,6 +19,15 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the processes that tests start.
+
+    A shell that starts the tests in the background has them ignore it, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
