@@ -1,7 +1,7 @@
 """What is left open is taken up again, and no failure ends the loop that does so."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -58,9 +58,9 @@ async def moments() -> None:
 
 
 @pytest.fixture
-def trouble() -> Iterator[list[dict[str, Any]]]:
+async def trouble() -> AsyncIterator[list[dict[str, Any]]]:
     """What the event loop tells of errors that nobody took."""
-    loop, found = asyncio.get_event_loop(), list[dict[str, Any]]()
+    loop, found = asyncio.get_running_loop(), list[dict[str, Any]]()
     loop.set_exception_handler(lambda _, context: found.append(context))
     yield found
     loop.set_exception_handler(None)
