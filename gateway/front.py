@@ -81,7 +81,7 @@ class Front:
             set_running(None)
 
     async def _serve(self, request: Request) -> None:
-        refusal = self._refusal_of(request.path)
+        route: Route | None = None
         try:
             request.check_head()
             found = self._routes.find(request.path)
@@ -89,7 +89,6 @@ class Front:
                 await self._file(request)
                 return
             route = _allowed(found.by_method, request)
-            refusal = route.refuse
             request.record.route, request.served = route.name, route.served
             request.variables = dict(zip(route.variables, found.raw_values, strict=True))
             reply = await route.handle(request)
@@ -98,14 +97,14 @@ class Front:
         except ClientGoneError:
             request.record.status = _GONE
         except PoolError as error:
-            await self._refuse(error, refusal, request)
+            await self._refuse(error, route, request)
         except Exception as error:  # a defect must not end the connection without a word
             log.exception("defect", route=request.record.route, exc_info=error)
             told = InternalError("internal error; the gateway's log has the details")
-            await self._refuse(told, refusal, request)
+            await self._refuse(told, route, request)
 
     def _refusal_of(self, path: str) -> Refusal:
-        """Return what tells the errors of a path, also where no route serves the request."""
+        """Return what tells the errors of a path where no route serves the request."""
         for owned, refusal in self._owned.items():
             if path == owned or path.startswith(f"{owned}/"):
                 return refusal
@@ -127,7 +126,7 @@ class Front:
             if route is not None:
                 request.record.route = f"{request.method} {route.path}"
 
-    async def _refuse(self, error: PoolError, refusal: Refusal, request: Request) -> None:
+    async def _refuse(self, error: PoolError, route: Route | None, request: Request) -> None:
         record = request.record
         record.reason = error.reason
         if error.code in _SUSPICIOUS:
@@ -142,6 +141,7 @@ class Front:
         if record.status:  # it has begun to answer: what is left is to end the connection
             request.abort()
             return
+        refusal = self._refusal_of(request.path) if route is None else route.refuse
         await refusal(error, request).send(request)
 
     def _address(self, scope: Scope) -> str:

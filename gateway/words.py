@@ -65,13 +65,13 @@ def in_http(text: str, *, served: Mapping[str, str] | None = None) -> str:
     `served` has, by the RPC's short name, the way by which this caller has reached it, where that
     is not the main one.
     """
-    ways = {**_ways(), **(served or {})}
 
     def word(found: re.Match[str]) -> str:
         if found["quoted"] is not None:
             return found[0]
         if found["rpc"] is not None:
-            way = ways.get(f"{found['service']}/{found['method']}")
+            name = f"{found['service']}/{found['method']}"
+            way = (served or {}).get(name) or _ways().get(name)
             return found[0] if way is None else in_json(way)
         return _fields().get(found[0], found[0])
 

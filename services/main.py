@@ -10,14 +10,13 @@ from typing import TypeVar
 from libs.common.config import ServiceSettings
 from libs.common.errors import PoolError
 from libs.common.grpc.server import RunningServer, run_service
-from libs.common.start import fail, read_settings
+from libs.common.start import OF_SETTINGS, fail, read_settings
 from services.migrations import MigrationSettings, migrate_one
 
-_HELP = """serve     answers calls until SIGTERM; the default
+_HELP = f"""serve     answers calls until SIGTERM; the default
 migrate   brings the service's schema up to date, by DATABASE_ADMIN_URL, and ends
 
-Its settings come from variables of the environment, and from files: docs/configuration.md has all
-of them."""
+{OF_SETTINGS}"""
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 

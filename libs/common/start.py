@@ -10,6 +10,11 @@ from pydantic import ValidationError
 
 from libs.common.config import Settings
 
+#: What a process's help says of its settings.
+OF_SETTINGS = (
+    "Its settings come from variables of the environment, and from files: docs/configuration.md "
+    "has all of them."
+)
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -36,10 +41,7 @@ def only_serves(command: str, what: str, arguments: Sequence[str]) -> None:
     """
     if not arguments:
         return
-    usage = (
-        f"usage: {command}\n\n{what} Its settings come from variables of the environment, and "
-        "from files: docs/configuration.md has all of them."
-    )
+    usage = f"usage: {command}\n\n{what} {OF_SETTINGS}"
     if set(arguments) <= {"-h", "--help"}:
         print(usage)  # noqa: T201
         sys.exit(0)

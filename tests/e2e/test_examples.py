@@ -24,6 +24,7 @@ from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
 from devstack.wallet_calls import wait_until
 from libs.common.grpc.identity import CallerKind
 from libs.common.names import SERVICES
+from tests.support.commands import said_by
 
 pytestmark = pytest.mark.e2e
 
@@ -95,13 +96,8 @@ async def ended(
 ) -> tuple[int | None, str, str]:
     """The exit status of a command, and what it has said."""
     process = await start(command, folder, variables)
-    try:
-        async with asyncio.timeout(seconds):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    return process.returncode, out.decode(), err.decode()
+    output, errors = await said_by(process, seconds)
+    return process.returncode, output, errors
 
 
 async def output_of(

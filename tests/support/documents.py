@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.commands import said_by
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,11 +35,6 @@ async def run_lines(document: str, variables: Mapping[str, str], *, seconds: flo
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        async with asyncio.timeout(seconds):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, output.decode() + errors.decode()
-    return output.decode()
+    output, errors = await said_by(process, seconds)
+    assert process.returncode == 0, output + errors
+    return output

@@ -18,8 +18,9 @@ from libs.batches.model import (
     chunk_numbers,
 )
 from libs.common.errors import PoolError
-from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
+from libs.common.ids import BatchId, PoolerId, new_id
 from libs.common.paging import encode_token
+from tests.support.batch_events import event_values
 
 
 @given(st.integers(0, 30), st.integers(1, 12))
@@ -32,19 +33,7 @@ def test_chunks_are_filled_in_order(items: int, size: int) -> None:
 
 
 def event(block: int) -> Event:
-    return Event(
-        event_id=new_id(),
-        farmer_id=FarmerId(new_id()),
-        block_index=block,
-        custodial_wallet="G",
-        status="success",
-        reason="",
-        error_message="",
-        transaction_hash="",
-        ledger=1,
-        fee_charged=0,
-        settled_at=datetime.now(UTC),
-    )
+    return Event(**event_values("success", block=block))
 
 
 @given(st.integers(0, 5), st.integers(1, 5))

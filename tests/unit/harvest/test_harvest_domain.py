@@ -1,34 +1,17 @@
 """What harvest tells of blocks and harvests: spans, sums and reasons."""
 
-from datetime import UTC, datetime
-
 import pytest
 
-from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.common.ids import PoolerId, new_id
 from services.harvest.domain import errors
 from services.harvest.domain.model import Harvest, HarvestSummary
 from services.harvest.domain.reports import DAYS, HOURS, Blocks, Earned, Earnings, blocks_of_late
+from tests.support.batch_events import AT, event_values
 from tests.support.reasons import reasons_of
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def harvest(status: str, reward: int) -> Harvest:
-    return Harvest(
-        event_id=new_id(),
-        farmer_id=FarmerId(new_id()),
-        block_index=7,
-        custodial_wallet="G",
-        status=status,
-        reason="",
-        error_message="",
-        transaction_hash="",
-        ledger=0,
-        fee_charged=0,
-        settled_at=NOW,
-        reward_amount=reward,
-        stake_returned=1,
-    )
+    return Harvest(**event_values(status), reward_amount=reward, stake_returned=1)
 
 
 def test_a_summary_counts_who_was_paid_and_sums_up_the_rewards() -> None:
@@ -61,7 +44,7 @@ def test_lately_is_the_newest_blocks_that_are_over(
 
 
 def test_earnings_of_some_days_count_today_and_no_day_more() -> None:
-    days = [Earnings(starts_at=NOW, rewards=n, harvests=1, stake_returned=0) for n in (1, 20, 300)]
+    days = [Earnings(starts_at=AT, rewards=n, harvests=1, stake_returned=0) for n in (1, 20, 300)]
     earned = Earned(rewards=400, harvests=4, days=days, hours=[])
     assert [earned.within(count) for count in (0, 1, 2, 3, 30)] == [0, 1, 21, 321, 321]
 

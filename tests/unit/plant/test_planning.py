@@ -1,7 +1,5 @@
 """The plan of a Plant call: stakes; what comes of the call."""
 
-from datetime import UTC, datetime
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +7,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.plant.domain import errors
 from services.plant.domain.model import Candidate, Planting, PlantSummary
 from services.plant.domain.planning import plan
+from tests.support.batch_events import event_values
 from tests.support.reasons import reasons_of
 
 candidates = st.lists(
@@ -32,20 +31,7 @@ def test_everyone_is_planned_once_in_order_with_its_floor(people: list[Candidate
 
 
 def planting(status: str, stake: int) -> Planting:
-    return Planting(
-        event_id=new_id(),
-        farmer_id=FarmerId(new_id()),
-        block_index=7,
-        custodial_wallet="G",
-        status=status,
-        reason="",
-        error_message="",
-        transaction_hash="",
-        ledger=0,
-        fee_charged=0,
-        settled_at=datetime(2026, 11, 1, tzinfo=UTC),
-        stake_amount=stake,
-    )
+    return Planting(**event_values(status), stake_amount=stake)
 
 
 def test_a_summary_counts_who_is_planted_and_sums_up_their_stakes() -> None:
