@@ -102,10 +102,10 @@ check: verify-gen verify-docs verify-fmt lint types imports protos migrations ##
 
 ## ---- running ------------------------------------------------------------------------------------
 
-test: setup ## Run all tests; sets up on a fresh clone
+test: setup ## Run all tests, and once more, alone, the few that failed; sets up on a fresh clone
 	@# Tests start some hundred processes, also where PYTHONDONTWRITEBYTECODE is set.
 	-@$(PY) -m compileall -qq $(CODE) gen
-	@$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(PY) scripts/run_tests.py -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-fast: setup ## Run the unit tests only
 	@$(PY) -m pytest tests/unit -m "not e2e and not faults" $(PYTEST_ARGS)

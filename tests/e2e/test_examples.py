@@ -202,6 +202,7 @@ async def test_the_one_in_python_heeds_ctrl_c_while_it_mines(pool: Pool) -> None
         pooler = client.PoolerId(UUID(variables["POOLER_ID"]))
 
         async def is_planted() -> bool:
+            assert process.returncode is None, await process.communicate()
             block = (await asked.block()).head.current_block
             return bool([one async for one in asked.planted(pooler, block)])
 

@@ -77,18 +77,22 @@ class FakeChain:
 
     @property
     def plantable(self) -> int:
+        """Index of the block that a plant would go to now."""
+        return self.plantable_at(self.at())
+
+    def plantable_at(self, at: Moment) -> int:
         """Index of the block that a plant would go to."""
         assert self.state.running is not None
         return farm.plantable_index(
             current=self.state.index,
             running_since=self.state.running.opened_at,
-            now=self.at().time,
+            now=at.time,
             interval_seconds=BLOCK_SECONDS,
         )
 
-    def plant(self, farmer: str, amount: int = 0) -> None:
-        """Plant, as anyone."""
-        self.state = farm.plant(self.state, farmer=farmer, amount=amount, at=self.at())
+    def plant(self, farmer: str, amount: int = 0, *, at: Moment | None = None) -> None:
+        """Plant, as anyone; now, or with others at one moment."""
+        self.state = farm.plant(self.state, farmer=farmer, amount=amount, at=at or self.at())
 
     def work(self, farmer: str, index: int, nonce: int) -> int:
         """Work; return the zeros."""
@@ -190,13 +194,15 @@ class FakePool:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
 
     def plant(self, request: plant_pb2.PlantRequest) -> plant_pb2.PlantResponse:
-        if request.block_index != self.chain.plantable:
+        # One moment for all: between two farmers a second may begin, and with it the next block.
+        at = self.chain.at()
+        if request.block_index != self.chain.plantable_at(at):
             raise FailedPreconditionError("not now", reason="WRONG_BLOCK")
         farmers = list(self.farmers.items())[: request.max_farmers_capacity or None]
         planted = []
         for farmer_id, address in farmers:
             with suppress(FarmError):
-                self.chain.plant(address, STAKE)
+                self.chain.plant(address, STAKE, at=at)
                 planted.append(_planting(farmer_id, address, request.block_index))
         self.plantings += planted
         return plant_pb2.PlantResponse(
