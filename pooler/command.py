@@ -13,6 +13,7 @@ from cyclopts import Parameter, validators
 
 from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
 from libs.common.grpc.tls import TLS_OPTIONS
+from miner.model import EngineUnavailableError
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
@@ -52,12 +53,16 @@ class Options:
         Stake of farmers that are registered now, a decimal from 0 to 1.
     blocks
         Blocks to farm; 0 means until it is stopped.
-    processes
-        Processes that mine; 0 means one per processor. They give way to everything else.
+    engines
+        Engines that mine: `python -m miner engines` lists them; the best that there are by default.
+    threads
+        Threads that mine on processors; 0 means one per processor. They give way to everything
+        else.
     submit_share
         Part of a block after which the nonces are submitted.
     enough_zeros
-        A farmer whose nonce has this many zeros is not mined for any more.
+        A farmer whose nonce has this many zeros is not mined for any more; once all have them, the
+        nonces are submitted.
     closing_seconds
         Seconds that somebody else has to open the block after the last one.
     registry_target
@@ -91,7 +96,8 @@ class Options:
     farmers: Count = _DEFAULTS.farmers
     stake_percentage: str = _DEFAULTS.stake_percentage
     blocks: Count = _DEFAULTS.blocks
-    processes: Count = _DEFAULTS.processes
+    engines: tuple[str, ...] = _DEFAULTS.engines
+    threads: Count = _DEFAULTS.threads
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
     closing_seconds: Seconds = _DEFAULTS.closing_seconds
@@ -141,7 +147,7 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
         return 2
     try:
         return _serve(options.config(), as_json=options.json)
-    except CertificateError as error:
+    except (CertificateError, EngineUnavailableError) as error:
         sys.stderr.write(f"pooler: {error}\n")
         return 2
 
@@ -169,7 +175,7 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
 async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
     """Run the pooler; SIGTERM ends it as Ctrl-C does.
 
-    What was accepted goes on in the pool; the workers end.
+    What was accepted goes on in the pool; the search ends.
     """
     running = asyncio.current_task()
     if running is not None:

@@ -47,7 +47,7 @@ def environment(server: FakeServer | TokenPort) -> dict[str, str]:
         **{f"POOLER_{name.upper()}_TARGET": at for name, at in asdict(server.targets).items()},
         "POOLER_PUBLIC_KEY": KEY,
         "POOLER_FARMERS": "2",
-        "POOLER_PROCESSES": "1",
+        "POOLER_THREADS": "1",
         "POOLER_CLOSING_SECONDS": "0",
     }
 
