@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.engine import Engine
+from miner.engines.program.engine import ProgramEngine
+from miner.engines.program.template import template_of
 from miner.engines.python import PythonEngine
 from miner.model import EngineUnavailableError, MinerError
 from miner.processors import processors
@@ -19,6 +21,8 @@ class Choice:
     engines: Sequence[str] = ()
     #: Threads that hash on processors; 0: one per processor.
     threads: int = 0
+    #: Command lines of programs to search with (miner.engines.program.template).
+    programs: Sequence[str] = ()
     #: Folder for compiled code; None: in the user's cache folder.
     cache: Path | None = None
 
@@ -37,7 +41,7 @@ def roster_of(choice: Choice) -> Roster:
         try:
             made += ENGINES[name](choice)
         except EngineUnavailableError:
-            if choice.engines:
+            if choice.engines or (name == "programs" and choice.programs):
                 raise
     return Roster(made, PythonEngine())
 
@@ -95,7 +99,42 @@ def _llvm(choice: Choice) -> list[Engine]:
     return [LlvmEngine(choice.threads or processors(), cache)]
 
 
+def _opencl(choice: Choice) -> list[Engine]:
+    return _opencl_devices(choice, on_processors=False)
+
+
+def _opencl_cpu(choice: Choice) -> list[Engine]:
+    return _opencl_devices(choice, on_processors=True)
+
+
+def _opencl_devices(_choice: Choice, *, on_processors: bool) -> list[Engine]:
+    try:
+        # An extra, as above.
+        from miner.engines.opencl.devices import devices  # noqa: PLC0415
+        from miner.engines.opencl.engine import OpenClEngine  # noqa: PLC0415
+    except ImportError as error:
+        raise EngineUnavailableError(
+            f"opencl: {error}; it needs pyopencl (pip install -r requirements/opencl.txt)"
+        ) from error
+    found = devices(processors=on_processors)
+    return [OpenClEngine(device, number) for number, device in enumerate(found)]
+
+
+def _programs(choice: Choice) -> list[Engine]:
+    if not choice.programs:
+        raise EngineUnavailableError("programs: none is given")
+    threads = choice.threads or processors()
+    templates = [template_of(text, threads) for text in choice.programs]
+    return [ProgramEngine(template, number) for number, template in enumerate(templates)]
+
+
 #: How each engine is made; one name may stand for several devices.
-ENGINES: Mapping[str, Callable[[Choice], list[Engine]]] = {"llvm": _llvm, "python": _python}
+ENGINES: Mapping[str, Callable[[Choice], list[Engine]]] = {
+    "llvm": _llvm,
+    "opencl": _opencl,
+    "opencl-cpu": _opencl_cpu,
+    "programs": _programs,
+    "python": _python,
+}
 #: The engines that are used where none are named, as far as this machine has them.
-_BEST = ("llvm",)
+_BEST = ("llvm", "opencl", "programs")

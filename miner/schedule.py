@@ -58,37 +58,40 @@ class Schedule:
         return True
 
     def take(self, hashes: int, appetite: Appetite) -> list[Slice]:
-        """Return slices of about as many nonces, all for farmers with the fewest zeros.
+        """Return slices of at most so many nonces in all, for farmers with the fewest zeros.
 
-        They are empty just when every farmer has enough. A slice has the nonces of an expected
-        find, over the engine's divisor; no nonce is ever given out twice until 2^63 are.
+        There are none just when every farmer has enough, else one at least. A slice has the nonces
+        of an expected find, over the engine's divisor; no nonce is given out twice until 2^63 are.
         """
         level = self._lowest()
         if level is None:
             return []
         size = max(appetite.least, 16 ** (level + 1) // appetite.divisor)
         at_most = most_head(level + 1)
-        waiting = self._waiting[level]
-        slices: list[Slice] = []
-        left = max(hashes, appetite.least)
-        for _ in range(len(waiting)):
-            target = waiting.popleft()
-            if self._zeros[target] != level:
-                continue
-            waiting.append(target)
-            count = min(size, max(left, appetite.least))
-            slices.append(Slice(target, self._reserve(target, count), count, at_most))
-            left -= count
-            if left <= 0:
-                break
+        count = max(1, hashes // size)
+        nonces = size if size <= hashes else max(appetite.least, hashes)
+        slices = []
+        following = self._next
+        for target in self._turns(level, count):
+            first = following[target]
+            if first + nonces > NONCES:
+                first = 0
+            following[target] = first + nonces
+            slices.append(Slice(target, first, nonces, at_most))
         return slices
 
-    def _reserve(self, target: int, count: int) -> int:
-        first = self._next[target]
-        if first + count > NONCES:
-            first = 0
-        self._next[target] = first + count
-        return first
+    def _turns(self, level: int, count: int) -> list[int]:
+        """Return the next farmers at a level, at most so many; their next turn comes last."""
+        waiting, zeros = self._waiting[level], self._zeros
+        turns: list[int] = []
+        for _ in range(len(waiting)):
+            target = waiting.popleft()
+            if zeros[target] == level:
+                turns.append(target)
+                if len(turns) == count:
+                    break
+        waiting.extend(turns)
+        return turns
 
     def _lowest(self) -> int | None:
         """Return the fewest zeros that somebody below the cap has; forget levels that are empty."""

@@ -18,6 +18,12 @@ from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
 
+
+def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[str]:  # noqa: ARG001
+    """Split a variable that has a value in each line."""
+    return text.splitlines()
+
+
 Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Seconds = Annotated[float, Parameter(validator=validators.Number(gte=0))]
@@ -58,6 +64,9 @@ class Options:
     threads
         Threads that mine on processors; 0 means one per processor. They give way to everything
         else.
+    programs
+        Command line of another miner to mine with, such as "kale-miner=/opt/miner --gpu"; may be
+        given again. POOLER_PROGRAM has one in each line.
     submit_share
         Part of a block after which the nonces are submitted.
     enough_zeros
@@ -98,6 +107,9 @@ class Options:
     blocks: Count = _DEFAULTS.blocks
     engines: tuple[str, ...] = _DEFAULTS.engines
     threads: Count = _DEFAULTS.threads
+    programs: Annotated[tuple[str, ...], Parameter(name="--program", env_var_split=_lines)] = (
+        _DEFAULTS.programs
+    )
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
     closing_seconds: Seconds = _DEFAULTS.closing_seconds

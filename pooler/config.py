@@ -34,6 +34,8 @@ class PoolerConfig:
     engines: tuple[str, ...] = ()
     #: Threads that mine on processors; 0 means one per processor.
     threads: int = 0
+    #: Command lines of other miners to mine with (docs/miner.md).
+    programs: tuple[str, ...] = ()
     #: Part of a block after which the nonces are submitted: late, but before the next plant.
     submit_share: float = 0.8
     #: A farmer with this many zeros is not mined for any more; once all have them, the nonces are
@@ -53,7 +55,7 @@ class PoolerConfig:
 
     def choice(self) -> Choice:
         """Return what mines."""
-        return Choice(engines=self.engines, threads=self.threads)
+        return Choice(engines=self.engines, threads=self.threads, programs=self.programs)
 
     def enrolment(self) -> Enrolment:
         """Return the pooler and the farmers that there shall be."""

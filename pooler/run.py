@@ -83,7 +83,8 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused;
     and EngineUnavailableError when it is to mine with an engine that is not there.
     """
-    roster = roster_of(config.choice())
+    # Drivers of devices take their time.
+    roster = await asyncio.to_thread(roster_of, config.choice())
 
     def notice(method: str, error: PoolError, delay: float) -> None:
         # A stream of blocks that breaks costs nothing: every wait also reads.

@@ -10,11 +10,10 @@ from miner.engines.llvm.cache import ObjectCache
 from miner.engines.llvm.cpu import Cpu
 from miner.engines.llvm.kernel import SYMBOL, Shape, kernel
 
-#: (words, slices, count, stop) as addresses and a number; frees the GIL while it runs.
-NativeScan = Callable[[int, int, int, int], int]
-_SIGNATURE = ctypes.CFUNCTYPE(
-    ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
-)
+#: (words, slices, results, count, stop), all addresses but the count; frees the GIL while it runs.
+NativeScan = Callable[[int, int, int, int, int], int]
+_ADDRESS, _NUMBER = ctypes.c_void_p, ctypes.c_uint64
+_SIGNATURE = ctypes.CFUNCTYPE(_NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _NUMBER, _ADDRESS)
 
 
 class Loaded:

@@ -4,13 +4,14 @@ import ctypes
 import struct
 import threading
 from collections.abc import Sequence
+from itertools import chain
 
 from miner.engine import Appetite, Hit, Scan, Slice
 from miner.engines import selfcheck
 from miner.engines.llvm.cache import ObjectCache
 from miner.engines.llvm.compiler import Loaded, NativeScan, load
 from miner.engines.llvm.cpu import Cpu, kind_of, shape_for, this_cpu
-from miner.engines.llvm.kernel import SLICE_WORDS, Shape
+from miner.engines.llvm.kernel import RESULT_WORDS, SLICE_WORDS, Shape
 from miner.keccak import prepared_words
 from miner.model import Work
 
@@ -74,9 +75,10 @@ class LlvmScanner:
         self._native = native
         self._work = work
         self._words = (ctypes.c_uint64 * (_WORDS * len(work.targets)))()
-        self._prepared: set[int] = set()
+        self._unprepared = set(range(len(work.targets)))
         self._slices = (ctypes.c_uint64 * (SLICE_WORDS * _ROOM))()
-        self._results = memoryview(self._slices).cast("B").cast("Q")
+        self._results = (ctypes.c_uint64 * (RESULT_WORDS * _ROOM))()
+        self._read = memoryview(self._results).cast("B").cast("Q")
         self._stopped = ctypes.c_uint64(0)
 
     def scan(self, slices: Sequence[Slice]) -> Scan:
@@ -85,20 +87,14 @@ class LlvmScanner:
         hits: list[Hit] = []
         for start in range(0, len(slices), _ROOM):
             part = slices[start : start + _ROOM]
-            self._write(part)
-            self._native(
-                ctypes.addressof(self._words),
-                ctypes.addressof(self._slices),
-                len(part),
-                ctypes.addressof(self._stopped),
-            )
-            tried, good = self._read(len(part))
+            tried, good = self._scan(part)
             hashes += sum(tried)
-            hits += [
-                Hit(piece.target, piece.first + count - 1)
-                for piece, count, is_good in zip(part, tried, good, strict=True)
-                if is_good
-            ]
+            if 1 in good:
+                hits += [
+                    Hit(piece.target, piece.first + count - 1)
+                    for piece, count, is_good in zip(part, tried, good, strict=False)
+                    if is_good
+                ]
         return Scan(hashes, hits)
 
     def stop(self) -> None:
@@ -108,21 +104,25 @@ class LlvmScanner:
     def close(self) -> None:
         """Do nothing: memory goes with the object."""
 
-    def _write(self, slices: Sequence[Slice]) -> None:
-        fields: list[int] = []
-        for piece in slices:
-            if piece.target not in self._prepared:
-                self._prepare(piece.target)
-            fields += (*piece, 0, 0)
-        struct.pack_into(f"={len(fields)}Q", self._slices, 0, *fields)
+    def _scan(self, slices: Sequence[Slice]) -> tuple[list[int], list[int]]:
+        """Return the nonces tried in each slice that was come to, and 1 where the last is good."""
+        if self._unprepared:
+            self._prepare({piece.target for piece in slices} & self._unprepared)
+        words = SLICE_WORDS * len(slices)
+        struct.pack_into(f"={words}Q", self._slices, 0, *chain.from_iterable(slices))
+        done = self._native(
+            ctypes.addressof(self._words),
+            ctypes.addressof(self._slices),
+            ctypes.addressof(self._results),
+            len(slices),
+            ctypes.addressof(self._stopped),
+        )
+        end = RESULT_WORDS * done
+        return self._read[0:end:2].tolist(), self._read[1:end:2].tolist()
 
-    def _prepare(self, target: int) -> None:
+    def _prepare(self, targets: set[int]) -> None:
         work = self._work
-        words = prepared_words(work.index, work.entropy, work.targets[target].key)
-        struct.pack_into(f"={_WORDS}Q", self._words, target * _WORDS * _BYTES, *words)
-        self._prepared.add(target)
-
-    def _read(self, count: int) -> tuple[list[int], list[int]]:
-        end = count * SLICE_WORDS
-        results = self._results
-        return results[4:end:SLICE_WORDS].tolist(), results[5:end:SLICE_WORDS].tolist()
+        for target in targets:
+            words = prepared_words(work.index, work.entropy, work.targets[target].key)
+            struct.pack_into(f"={_WORDS}Q", self._words, target * _WORDS * _BYTES, *words)
+        self._unprepared -= targets

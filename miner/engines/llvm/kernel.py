@@ -1,11 +1,12 @@
 """The native function that works off many slices in one call, made as LLVM IR.
 
-    uint64_t scan(const uint64_t *words, uint64_t *slices, uint64_t count, const uint64_t *stop)
+    uint64_t scan(const uint64_t *words, const uint64_t *slices, uint64_t *results, uint64_t count,
+                  const uint64_t *stop)
 
 `words` has 25 prepared words for each farmer (miner.keccak.prepared_words), `slices` SLICE_WORDS
-words for each slice. A slice ends at its first good nonce; what it tried, and whether the last one
-was good, is written into it. `scan` returns the number of slices that it has come through, fewer
-than `count` once `*stop` is not 0, which is looked at after each vector.
+and `results` RESULT_WORDS words for each slice. A slice ends at its first good nonce. `scan`
+returns the number of slices that it has come through and written results of, fewer than `count`
+once `*stop` is not 0, which is looked at after each vector.
 """
 
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from miner.keccak import nonce_shifts
 
 #: The function's name in the object code.
 SYMBOL = "scan"
-#: A slice in words: row of the farmer, first nonce, nonces, largest good head; and from the
-#: function: nonces tried, 1 when the last of them is good.
-SLICE_WORDS = 6
-_ROW, _FIRST, _COUNT, _AT_MOST, _TRIED, _GOOD = range(SLICE_WORDS)
+#: A slice: row of the farmer, first nonce, nonces, largest good head (miner.engine.Slice).
+SLICE_WORDS = 4
+_ROW, _FIRST, _COUNT, _AT_MOST = range(SLICE_WORDS)
+#: What came of it: nonces tried; 1 when the last of them is good, else 0.
+RESULT_WORDS = 2
+_TRIED, _GOOD = range(RESULT_WORDS)
 _HALF = 2**32
 
 
@@ -42,7 +45,7 @@ def kernel(shape: Shape, triple: str) -> str:
     swap = ir.Function(module, ir.FunctionType(WORD, [WORD]), "llvm.bswap.i64")
     zeros = ir.Function(module, ir.FunctionType(WORD, [WORD, ir.IntType(1)]), "llvm.ctlz.i64")
     least = ir.Function(module, ir.FunctionType(WORD, [WORD, WORD]), "llvm.umin.i64")
-    kind = ir.FunctionType(WORD, [POINTER, POINTER, WORD, POINTER])
+    kind = ir.FunctionType(WORD, [POINTER, POINTER, POINTER, WORD, POINTER])
     function = ir.Function(module, kind, SYMBOL)
     _Kernel(function, shape, swap, zeros, least).build()
     return str(module)
@@ -62,7 +65,7 @@ class _Kernel:
         self._function = function
         self._shape = shape
         self._swap, self._zeros, self._least = swap, zeros, least
-        self._words, self._slices, self._count, self._stop = function.args
+        self._words, self._slices, self._results, self._count, self._stop = function.args
         self._b = ir.IRBuilder(function.append_basic_block("entry"))
         self._v = Vectors(function.module, self._b, shape.lanes)
         names = ("slice", "run", "group", "look", "lane", "judge", "next_lane", "next", "good")
@@ -226,8 +229,9 @@ class _Kernel:
         good.add_incoming(word(1), self._at["good"])
         tried.add_incoming(self._tried_here, self._over)
         good.add_incoming(word(0), self._over)
-        b.store(tried, self._field(_TRIED))
-        b.store(good, self._field(_GOOD))
+        result = b.gep(self._results, [b.mul(self._number, word(RESULT_WORDS))])
+        b.store(tried, b.gep(result, [word(_TRIED)]))
+        b.store(good, b.gep(result, [word(_GOOD)]))
         self._number.add_incoming(b.add(self._number, word(1)), b.block)
         b.branch(self._at["slice"])
         b.position_at_end(self._at["done"])

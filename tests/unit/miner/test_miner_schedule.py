@@ -50,9 +50,8 @@ class ScheduleMachine(RuleBasedStateMachine):
             assert appetite.least <= piece.nonces
             assert piece.nonces <= max(16 ** (fewest + 1) // appetite.divisor, appetite.least)
             self.note(piece)
-        # A scan is as large as was asked for, unless all who wait have their slice.
-        total = sum(piece.nonces for piece in slices)
-        assert total < max(hashes, appetite.least) + appetite.least
+        # A scan is no larger than was asked for, but for what a slice has at least.
+        assert sum(piece.nonces for piece in slices) <= max(hashes, appetite.least)
 
     def note(self, piece: Slice) -> None:
         """No nonce is given out twice."""
