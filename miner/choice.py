@@ -21,6 +21,8 @@ class Choice:
     engines: Sequence[str] = ()
     #: Threads that hash on processors; 0: one per processor.
     threads: int = 0
+    #: Vectors for llvm, such as AVX2; empty: the best of the processor.
+    vectors: str = ""
     #: Command lines of programs to search with (miner.engines.program.template).
     programs: Sequence[str] = ()
     #: Folder for compiled code; None: in the user's cache folder.
@@ -90,13 +92,20 @@ def _llvm(choice: Choice) -> list[Engine]:
     try:
         # An extra: a machine that only serves does without it.
         from miner.engines.llvm.cache import ObjectCache, default_folder  # noqa: PLC0415
+        from miner.engines.llvm.cpu import kinds, this_cpu  # noqa: PLC0415
         from miner.engines.llvm.engine import LlvmEngine  # noqa: PLC0415
     except ImportError as error:
         raise EngineUnavailableError(
             f"llvm: {error}; it needs llvmlite (pip install -r requirements/miner.txt)"
         ) from error
     cache = ObjectCache(choice.cache or default_folder())
-    return [LlvmEngine(choice.threads or processors(), cache)]
+    known = kinds(this_cpu())
+    if choice.vectors and choice.vectors not in known:
+        raise EngineUnavailableError(
+            f"vectors: this processor has no {choice.vectors}; it has {', '.join(known)}"
+        )
+    cpu = known[choice.vectors] if choice.vectors else None
+    return [LlvmEngine(choice.threads or processors(), cache, cpu=cpu)]
 
 
 def _opencl(choice: Choice) -> list[Engine]:
@@ -126,6 +135,15 @@ def _programs(choice: Choice) -> list[Engine]:
     threads = choice.threads or processors()
     templates = [template_of(text, threads) for text in choice.programs]
     return [ProgramEngine(template, number) for number, template in enumerate(templates)]
+
+
+def vectors() -> list[str]:
+    """Return the kinds of vectors that llvm can use on this processor; none without llvm."""
+    try:
+        from miner.engines.llvm.cpu import kinds, this_cpu  # noqa: PLC0415  (an extra, as above)
+    except ImportError:
+        return []
+    return list(kinds(this_cpu()))
 
 
 #: How each engine is made; one name may stand for several devices.

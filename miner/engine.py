@@ -54,6 +54,8 @@ class Appetite:
     #: A slice has at most the nonces of an expected find over this: 1 where a slice ends at its
     #: first hit, more where it goes on to its end.
     divisor: int = 1
+    #: The thread that scans hashes by itself, so that its processor time is that of the hashes.
+    is_own_thread: bool = True
 
 
 class Scanner(Protocol):

@@ -1,6 +1,7 @@
 """The processors of this machine: how many, and whether they are cores or threads of cores."""
 
 import os
+import platform
 import sys
 import threading
 from contextlib import suppress
@@ -38,6 +39,16 @@ def describe() -> str:
     if own == count:
         return f"{count} processors, each a core of its own"
     return f"{count} processors: threads of {own} cores"
+
+
+def model() -> str:
+    """Return the processors' model as the system names it; empty where nothing tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def give_way() -> None:

@@ -68,4 +68,5 @@ class Runner:
             pace.took(scan.hashes, monotonic() - began)
             self._board.put(slices, scan)
             before, spent = spent, thread_time()
-            self._board.count(self.engine.name, scan.hashes, spent - before)
+            own = spent - before if appetite.is_own_thread else 0.0
+            self._board.count(self.engine.name, scan.hashes, own)

@@ -1,6 +1,6 @@
 """The processor that code is made for, and the vectors that suit it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llvmlite import binding
 
@@ -32,24 +32,51 @@ def this_cpu() -> Cpu:
     )
 
 
+def kinds(cpu: Cpu) -> dict[str, Cpu]:
+    """Return the kinds of vectors that a processor has, the best first.
+
+    Each with the processor as one that has no better vectors.
+    """
+    if cpu.triple.startswith(("aarch64", "arm64")):
+        return {"NEON": cpu}
+    if not cpu.triple.startswith(("x86_64", "amd64")):
+        return {"plain": cpu}
+    return {
+        kind: _without(cpu, better)
+        for kind, feature, better in _KINDS
+        if not feature or cpu.has(feature)
+    }
+
+
+def kind_of(cpu: Cpu) -> str:
+    """Return the best vectors of a processor, in a word."""
+    return next(iter(kinds(cpu)))
+
+
 def shape_for(cpu: Cpu) -> Shape:
     """Return the shape that is fastest on a processor.
 
     Vectors of 8 words need AVX-512, which also has a rotation and any function of three words as
-    one instruction; vectors of 4 need AVX2. NEON and SSE2 have vectors of 2; without either, LLVM
+    one instruction; vectors of 4 need AVX2. NEON and SSE2 have vectors of 2; without any, LLVM
     makes two words of each.
     """
-    if cpu.has("avx512f"):
-        return Shape(lanes=8)
-    if cpu.has("avx2"):
-        return Shape(lanes=4)
-    return Shape(lanes=2)
+    return Shape(lanes=_LANES[kind_of(cpu)])
 
 
-def kind_of(cpu: Cpu) -> str:
-    """Return in a word which vectors are used."""
-    if cpu.has("avx512f"):
-        return "AVX-512"
-    if cpu.has("avx2"):
-        return "AVX2"
-    return "NEON" if cpu.triple.startswith(("aarch64", "arm64")) else "SSE2"
+def _without(cpu: Cpu, prefixes: tuple[str, ...]) -> Cpu:
+    """Return a processor without the features that begin so."""
+    features = (
+        f"-{one[1:]}" if one[1:].startswith(prefixes) else one
+        for one in cpu.features.split(",")
+        if one
+    )
+    return replace(cpu, features=",".join(features)) if prefixes else cpu
+
+
+#: Vectors of x86, the best first: the feature that they need, and what is better.
+_KINDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("AVX-512", "avx512f", ()),
+    ("AVX2", "avx2", ("avx512", "avx10")),
+    ("SSE2", "", ("avx", "vaes", "vpclmulqdq", "fma", "f16c", "gfni", "xop")),
+)
+_LANES = {"AVX-512": 8, "AVX2": 4, "SSE2": 2, "NEON": 2, "plain": 2}

@@ -43,13 +43,13 @@ class LlvmEngine:
     @property
     def name(self) -> str:
         """Return its name with the vectors that it uses."""
-        return f"llvm ({kind_of(self._cpu)}, {self._shape.lanes} lanes)"
+        return f"llvm {kind_of(self._cpu)}"
 
     @property
     def appetite(self) -> Appetite:
         """Return what it wants to be given."""
         return Appetite(
-            threads=self._threads, hashes=50_000, seconds=0.02, least=2 * self._shape.lanes
+            threads=self._threads, hashes=2_000, seconds=0.02, least=2 * self._shape.lanes
         )
 
     def warm(self) -> None:

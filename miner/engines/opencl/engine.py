@@ -45,7 +45,14 @@ class OpenClEngine:
     def appetite(self) -> Appetite:
         """Return what it wants: slices that are a part of an expected find, as none ends early."""
         least = self._group * self._per_item
-        return Appetite(threads=1, hashes=64 * least, seconds=0.05, least=least, divisor=8)
+        return Appetite(
+            threads=1,
+            hashes=64 * least,
+            seconds=0.05,
+            least=least,
+            divisor=8,
+            is_own_thread=False,
+        )
 
     def warm(self) -> None:
         """Compile for the device, then compare with the judge.

@@ -55,6 +55,7 @@ class ProgramEngine:
             hashes=_FIRST_NONCES,
             seconds=self._run_seconds,
             least=_FIRST_NONCES,
+            is_own_thread=False,
         )
 
     def warm(self) -> None:

@@ -1,7 +1,6 @@
 """The native code finds what the judge finds: every nonce, no other, for every kind of vector."""
 
 import threading
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from miner.engine import Hit, Slice
 from miner.engines import selfcheck
 from miner.engines.llvm.cache import ObjectCache
 from miner.engines.llvm.compiler import assembly
-from miner.engines.llvm.cpu import Cpu, shape_for, this_cpu
+from miner.engines.llvm.cpu import Cpu, kinds, shape_for, this_cpu
 from miner.engines.llvm.engine import LlvmEngine, LlvmScanner
 from miner.engines.llvm.kernel import Shape
 from miner.engines.python import PythonEngine
@@ -28,18 +27,8 @@ WORK = Work(
 )
 
 
-def with_less(name: str, feature: str) -> list[object]:
-    """This processor as one that has no better vectors than a feature's, if it has the feature."""
-    lesser = replace(CPU, name=name, features=f"+{feature}")
-    return [pytest.param(lesser, id=feature)] if CPU.has(feature) else []
-
-
 #: All kinds of code that run on this processor.
-CPUS = [
-    pytest.param(CPU, id="this processor"),
-    *with_less("haswell", "avx2"),
-    *with_less("x86-64", "sse2"),
-]
+CPUS = [pytest.param(cpu, id=kind) for kind, cpu in kinds(CPU).items()]
 
 
 @cache
@@ -137,6 +126,22 @@ def test_every_processors_best_instructions_are_used(
     assert shape.lanes == lanes
     code = assembly(other, shape)
     assert [one for one in instructions if one not in code] == []
+
+
+def test_the_best_vectors_come_first_and_lesser_ones_do_without() -> None:
+    best = Cpu(
+        triple="x86_64-unknown-linux-gnu",
+        name="znver4",
+        features="+sse2,+avx,+avx2,+avx512f,+avx512vl,+vaes,+bmi2",
+    )
+    lesser = kinds(best)
+    assert list(lesser) == ["AVX-512", "AVX2", "SSE2"]
+    assert lesser["AVX-512"] == best
+    assert lesser["AVX2"].features == "+sse2,+avx,+avx2,-avx512f,-avx512vl,+vaes,+bmi2"
+    assert lesser["SSE2"].features == "+sse2,-avx,-avx2,-avx512f,-avx512vl,-vaes,+bmi2"
+    assert [shape_for(cpu).lanes for cpu in lesser.values()] == [8, 4, 2]
+    other = Cpu(triple="riscv64-unknown-linux-gnu", name="", features="")
+    assert (list(kinds(other)), shape_for(other).lanes) == (["plain"], 2)
 
 
 def test_more_slices_than_fit_into_one_call_are_all_scanned() -> None:
