@@ -16,6 +16,7 @@ from pooler.events import (
     Mining,
     Planted,
     Registered,
+    SatOut,
     Swept,
     Trouble,
     Waiting,
@@ -60,6 +61,11 @@ def describe(event: Event) -> str:
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
         case Waiting():
             line = f"waiting for {event.what}"
+        case SatOut():
+            line = (
+                f"block {event.block_index}: {event.farmers} of {event.of} farmers sit out: "
+                f"their fees, {format_kale(event.fees)} XLM each, are worth more than their rewards"
+            )
         case Planted():
             line = _batch("planted", event.summary, "staked")
         case Mining():
