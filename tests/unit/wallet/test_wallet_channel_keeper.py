@@ -211,7 +211,7 @@ async def test_a_budget_that_is_used_up_is_an_alarm_until_no_channel_lacks_anyth
     state = await keeper.top_ups()
     assert (state.spent, state.budget) == (10, 30)
     assert state.error == "2 channel accounts are low, and TOP_UP_DAILY_STROOPS is used up"
-    assert "cause=TOP_UP_DAILY_STROOPS" in "".join(capfd.readouterr())
+    assert "cause=TOP_UP_DAILY_STROOPS " in "".join(capfd.readouterr())
     world.refused = 0
     await keeper.step()
     assert (await keeper.top_ups()).error == ""

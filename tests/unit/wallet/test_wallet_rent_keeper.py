@@ -273,7 +273,7 @@ async def test_a_price_above_the_budget_is_told_once_and_not_asked_for_again(
     assert "RENT_DAILY_STROOPS leaves 1000 of 1000" in world.alarm
     assert world.paid == []
     told = "".join(capfd.readouterr())
-    assert "cause=RENT_DAILY_STROOPS" in told
+    assert "cause=RENT_DAILY_STROOPS " in told
     assert "entry='farm instance'" in told
     assert f"due_ledger={LEDGER + FARM.lead}" in told
     assert "needed=1001" in told
@@ -337,7 +337,7 @@ async def test_a_treasury_that_has_too_little_asks_for_xlm(
     await world.keeper.step()
     assert "the treasury has 200 to spend: send it XLM" in world.alarm
     assert world.deployer.asked == [("instance", FARM.extend_to, 200)]
-    assert "cause=treasury" in "".join(capfd.readouterr())
+    assert "cause=treasury " in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("xlm", [None, 0, 4 * 5_000_000])
@@ -384,7 +384,7 @@ async def test_a_refused_simulation_is_told(capfd: pytest.CaptureFixture[str]) -
     world.deployer.errors["instance"] = error
     await world.keeper.step()
     assert "the farm instance cannot be extended" in world.alarm
-    assert "cause=simulation" in "".join(capfd.readouterr())
+    assert "cause=simulation " in "".join(capfd.readouterr())
 
 
 async def test_calls_that_wait_are_told_with_the_alarm() -> None:

@@ -229,7 +229,7 @@ async def test_a_bid_above_the_cap_waits_for_a_person_and_is_told_until_it_fits(
     await world.submit(item, error=FeeCapExceededError("the cap is 5 stroops", bid=6))
     assert world.events() == {item.id: OperationEvent.RETRY}
     assert [one.pause for one in world.operations.settled] == [60]
-    assert "cause=MAX_FEE_STROOPS" in "".join(capfd.readouterr())
+    assert "cause=MAX_FEE_STROOPS " in "".join(capfd.readouterr())
     assert "the cap is 5 stroops" in world.alarms.message("onboards")
     await world.submit(item)
     assert world.alarms.message("onboards") == ""
@@ -245,7 +245,7 @@ async def test_operations_without_a_budget_wait_and_the_others_go_back(
     assert world.operations.released == [other.id]
     assert [one.pause for one in world.operations.settled] == [60]
     assert "budget is used up" in world.alarms.message("onboards")
-    assert "cause=FEE_DAILY_STROOPS" in "".join(capfd.readouterr())
+    assert "cause=FEE_DAILY_STROOPS " in "".join(capfd.readouterr())
     assert world.sender.caps == []
 
 
