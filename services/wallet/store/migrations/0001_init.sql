@@ -657,9 +657,6 @@ CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_
 -- Whether a record of the log tells of a pause, or of an end, that is there.
 CREATE INDEX idx_pauses_begun ON wallet.pauses (paused_at);
 CREATE INDEX idx_pauses_ended ON wallet.pauses (resumed_at, id);
--- Whether a pause is in force by the log.
-CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
-WHERE action IN ('pause', 'resume');
 
 -- An end stays: who could take it back for a moment would put it there again around a later order.
 CREATE FUNCTION wallet.refuse_return_of_pause() RETURNS trigger
@@ -1253,7 +1250,7 @@ REVOKE ALL ON FUNCTION wallet.tell_effective_addresses() FROM public;
 GRANT EXECUTE ON FUNCTION wallet.tell_effective_addresses() TO kalepool_wallet;
 
 -- Who is told of a pause: everybody, a pooler, or the pooler of a farmer. Why, and who ordered it, is
--- operators' business.
+-- operators' business. Of several for the same, the first is told, and the end of the last.
 CREATE FUNCTION wallet.tell_pause() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -1269,6 +1266,11 @@ BEGIN
         )
     FROM (SELECT 1) AS once
     LEFT JOIN wallet.wallets AS w ON NEW.scope = 'wallet' AND w.id = NEW.target
+    WHERE NOT EXISTS (
+        SELECT 1 FROM wallet.pauses AS o
+        WHERE o.scope = NEW.scope AND o.target IS NOT DISTINCT FROM NEW.target
+          AND o.resumed_at IS NULL AND o.id <> NEW.id
+    )
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
