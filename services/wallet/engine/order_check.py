@@ -273,8 +273,12 @@ class OrderCheck:
     # Signing ----------------------------------------------------------------------------------
 
     async def _sign(self, rows: Sequence[OrderRow], actor: str) -> int:
-        """Sign those of these rows that wallet did not write; return how many were signed."""
-        signed, chosen = 0, [row for row in rows if not self._is_genuine(row)]
+        """Sign those of these rows that wallet did not write; return how many were signed.
+
+        A row that wallet cannot have written stays unsigned.
+        """
+        signed = 0
+        chosen = [row for row in rows if row.is_readable and not self._is_genuine(row)]
         for table in {row.name.table for row in chosen}:
             signed += await self._store.sign(
                 [(row, self._macs.mac(row.data)) for row in chosen if row.name.table == table]
@@ -286,7 +290,8 @@ class OrderCheck:
     # Judging ----------------------------------------------------------------------------------
 
     def _is_genuine(self, row: OrderRow) -> bool:
-        return self._macs.is_ready and self._macs.is_genuine(row.data, row.mac)
+        is_judged = row.is_readable and self._macs.is_ready
+        return is_judged and self._macs.is_genuine(row.data, row.mac)
 
     def _is_outdated(self, row: OrderRow) -> bool:
         return row.mac is not None and self._macs.number_of(row.mac) < self._macs.current

@@ -1072,6 +1072,13 @@ CREATE INDEX idx_audit_log_row_keys ON wallet.audit_log (number) WHERE action = 
 
 -- API tokens --------------------------------------------------------------------------------------
 
+-- Whether a list is one of texts that every reader can take: no list of lists, with no gap, of so many bytes.
+CREATE FUNCTION wallet.is_list(list text [], most int) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(array_ndims(list), 1) = 1
+    AND NOT EXISTS (SELECT 1 FROM unnest(list) AS n (item) WHERE n.item IS NULL)
+    AND (SELECT coalesce(sum(octet_length(n.item)), 0) FROM unnest(list) AS n (item)) <= most;
+
 -- Who has a token calls the pool without a certificate. A row holds the SHA-256 of the token, which is 256
 -- random bits that nobody keeps.
 CREATE TABLE wallet.tokens (
@@ -1084,7 +1091,7 @@ CREATE TABLE wallet.tokens (
     -- What its maker calls it.
     name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
     -- Full names of the only methods that it is for; none: all that its role may call by a token.
-    methods text [] NOT NULL,
+    methods text [] NOT NULL CHECK (wallet.is_list(methods, 16384)),
     is_read_only boolean NOT NULL,
     secret_hash bytea NOT NULL UNIQUE CHECK (octet_length(secret_hash) = 32),
     -- What its maker calls the request; empty: not named.

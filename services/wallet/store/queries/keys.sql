@@ -49,7 +49,7 @@ changed AS (
     RETURNING k.wallet_id
 )
 UPDATE wallet.key_rotations
-SET rewrapped = rewrapped + (SELECT count(*) FROM changed)
+SET rewrapped = least(rewrapped + (SELECT count(*) FROM changed), 2147483647)
 WHERE id = $1
 RETURNING (SELECT count(*) FROM changed) AS changed;
 

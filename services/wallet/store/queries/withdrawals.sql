@@ -144,7 +144,9 @@ WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
 
 -- name: payments_in_flight :many
 -- Stroops of withdrawals that are on their way: from whom, to whom, of which asset.
-SELECT w.address AS source, d.destination, d.asset, sum(d.amount)::bigint AS amount
+SELECT
+    w.address AS source, d.destination, d.asset,
+    least(sum(d.amount), 9223372036854775807)::bigint AS amount
 FROM wallet.operations AS o
 INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
