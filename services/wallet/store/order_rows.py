@@ -13,7 +13,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record
 from libs.common.ids import new_id
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow, digest_of
 from services.wallet.store import orders
 from services.wallet.store.payers import since
 
@@ -49,6 +49,11 @@ class OrderRow:
     values: Record | Mapping[str, object] = field(repr=False, compare=False)
     #: Whether there are such bytes at all: a row that wallet cannot have written may have none.
     is_readable: bool = True
+
+    @property
+    def seen(self) -> SeenRow:
+        """Return the row as it is now, for whoever looks at it and signs it then."""
+        return SeenRow(name=self.name, digest=digest_of(self.data))
 
     @property
     def columns(self) -> Mapping[str, str]:

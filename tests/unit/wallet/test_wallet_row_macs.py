@@ -15,7 +15,7 @@ from nacl.encoding import RawEncoder
 
 from services.wallet.domain import orders
 from services.wallet.domain.errors import RowKeysMissingError, RowNameError
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow, digest_of
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import (
@@ -409,4 +409,19 @@ def test_a_row_has_a_name_that_can_be_read_again(text: str, name: Name) -> None:
 def test_what_names_no_row_is_refused(text: str) -> None:
     with pytest.raises(RowNameError) as caught:
         Name.read(text)
+    assert [violation.field for violation in caught.value.violations] == ["names"]
+
+
+def test_a_row_that_was_seen_has_a_name_with_what_it_said() -> None:
+    digest = digest_of(b"row")
+    assert digest != digest_of(b"another row")
+    seen = SeenRow(name=Name(table="payout_addresses", key=TWO, number=3), digest=digest)
+    assert str(seen) == f"payout_addresses/{TWO}/3@{digest}"
+    assert SeenRow.read(str(seen)) == seen
+
+
+@pytest.mark.parametrize("digest", ["", "@", f"@{'0' * 31}", f"@{'0' * 33}", f"@{'x' * 32}"])
+def test_a_name_without_what_the_row_said_is_refused(digest: str) -> None:
+    with pytest.raises(RowNameError, match="orders check") as caught:
+        SeenRow.read(f"wallets/{ONE}{digest}")
     assert [violation.field for violation in caught.value.violations] == ["names"]
