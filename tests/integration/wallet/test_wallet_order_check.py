@@ -412,3 +412,36 @@ async def test_a_key_that_was_given_up_is_not_brought_back_by_an_older_wrapping(
     with pytest.raises(KeyProviderError, match="row key 2 is gone"):
         await keys.open()
     assert not macs.is_genuine(b"row", leaked)
+
+
+async def test_a_key_that_somebody_put_in_keeps_none_from_being_replaced(
+    rows: WalletRows, database: DatabaseAccess
+) -> None:
+    """Else a key that leaked would count for ever."""
+    macs, keys, check = open_check(rows.pool)
+    await keys.open()
+    insert = (
+        "INSERT INTO wallet.row_keys (number, accepts_from, kek_id, wrapped_key, created_at) "
+        "VALUES ($1, 1, $2, 'x', {})"
+    )
+    kek = await PROVIDER.current_kek()
+    async with connect(database.dsn("wallet")) as thief:
+        for number, moment in ((65_535, "now()"), (2, "'2026-01-01Z'")):
+            with pytest.raises(asyncpg.CheckViolationError, match="does not follow"):
+                await thief.execute(insert.format(moment), number, kek)
+        for number in (2, 3):
+            await thief.execute(insert.format("now()"), number, kek if number == 2 else "other")
+    assert await keys.replace(actor="ann") == 4
+    await age(rows, 20)
+    await keys.open()
+    assert (macs.current, keys.writes_alone) == (4, True)
+    assert (await check.step()).count == 0
+    # So it is for a process that starts now; a key of wallet's own has to open.
+    fresh, others, _ = open_check(rows.pool)
+    await others.open()
+    assert fresh.current == 4
+    async with connect(database.dsn("wallet")) as thief:
+        await thief.execute("UPDATE wallet.row_keys SET wrapped_key = 'x' WHERE number = 4")
+    _, late, _ = open_check(rows.pool)
+    with pytest.raises(KeyProviderError, match="row key 4"):
+        await late.open()

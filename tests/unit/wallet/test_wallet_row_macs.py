@@ -20,6 +20,7 @@ from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import (
     MAC_BYTES,
+    MadeKey,
     RowMacs,
     SealedRowKey,
     reseal_row_key,
@@ -385,6 +386,24 @@ def test_an_authenticator_is_the_keyed_blake2b_of_the_row(key: bytes, row: bytes
     mac = RowMacs({7: key}).mac(row)
     other = nacl.hash.generichash(row, digest_size=32, key=key, encoder=RawEncoder)
     assert mac == b"\0\7" + other
+
+
+async def test_a_key_that_somebody_else_put_in_is_passed_over() -> None:
+    """What wallet made itself, by its own record, has to open; else nothing is judged."""
+    first, second = await seal_row_key(PROVIDER, 1), await seal_row_key(PROVIDER, 2)
+    foreign = await seal_row_key(LocalKeyProvider(bytes(32)), 3)
+    macs = RowMacs()
+    assert await macs.use(PROVIDER, [first, second, foreign]) == [3]
+    assert macs.current == 2
+    mac = macs.mac(orders.record_bytes(number=9, digest=bytes(32)))
+    made = MadeKey(subject="3", number=9, hash=bytes(32), mac=mac)
+    for record in (replace(made, mac=None), replace(made, mac=bytes(34)), replace(made, number=8)):
+        assert await macs.use(PROVIDER, [first, second, foreign], [record]) == [3]
+    with pytest.raises(KeyProviderError, match="row key 3"):
+        await macs.use(PROVIDER, [first, second, foreign], [made])
+    assert macs.current == 2
+    # A record in wallet's name about nothing is not read.
+    assert await macs.use(PROVIDER, [first, second], [replace(made, subject="x", mac=None)]) == []
 
 
 async def test_no_key_is_printed() -> None:

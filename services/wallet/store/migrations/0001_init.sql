@@ -1069,6 +1069,32 @@ CREATE TABLE wallet.row_keys (
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;
 -- Which keys were given up, by the log.
 CREATE INDEX idx_audit_log_row_keys ON wallet.audit_log (number) WHERE action = 'give_up_row_keys';
+-- Which keys wallet made in place of older ones, by the log.
+CREATE INDEX idx_audit_log_made_keys ON wallet.audit_log (action, number)
+WHERE action IN ('replace_row_key', 'replace_token_key');
+
+-- A key follows the one before it, and is made now: a number that leaves no room for the next one would keep a
+-- key that was stolen from ever being replaced, and a moment of before would have it count at once.
+CREATE FUNCTION wallet.refuse_odd_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last int;
+    is_there boolean;
+BEGIN
+    EXECUTE format(
+        'SELECT max(k.number), coalesce(bool_or(k.number = $1), false) FROM %I.%I AS k',
+        TG_TABLE_SCHEMA, TG_TABLE_NAME
+    ) INTO last, is_there USING NEW.number;
+    -- Who makes the same one at the same moment leaves the first as it is.
+    IF NEW.created_at <> now() OR (NOT is_there AND NEW.number <> coalesce(last, 0) + 1) THEN
+        RAISE EXCEPTION 'key % does not follow key %', NEW.number, last
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER row_keys_follow BEFORE INSERT ON wallet.row_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_key();
 
 -- API tokens --------------------------------------------------------------------------------------
 
@@ -1135,6 +1161,8 @@ CREATE TABLE wallet.token_keys (
     created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.token_keys TO kalepool_wallet;
+CREATE TRIGGER token_keys_follow BEFORE INSERT ON wallet.token_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_key();
 
 -- Notices -------------------------------------------------------------------------------------------
 
