@@ -242,6 +242,12 @@ class RowNameError(InvalidArgumentError):
     default_reason = "ROW_NAME"
 
 
+class RowChangedError(FailedPreconditionError):
+    """A row says another thing than when somebody looked at it."""
+
+    default_reason = "ROW_CHANGED"
+
+
 class TamperedError(FailedPreconditionError):
     """A row was written by somebody other than wallet: wallet does not act on it."""
 

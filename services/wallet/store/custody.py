@@ -10,7 +10,7 @@ from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, Seal, chained
 from services.wallet.domain.model import TransactionId
-from services.wallet.domain.pausing import Held, Pause, Reach, Scope
+from services.wallet.domain.pausing import Pause, Reach, Scope
 from services.wallet.store.orders import Orders
 
 #: What can be done, and recorded, before there is any key of rows.
@@ -141,17 +141,15 @@ class CustodyStore:
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> UUID:
         """Pause signing: nothing new is signed once this has returned; return the pause's id.
 
-        A pause that is in force by its row and by the log stays as it is. Raises
-        PauseNotRecordedError when the database did not keep the row.
+        Each order is a row of its own: none that is there stands for it, as an operator may have
+        ended that one once. Raises PauseNotRecordedError when the database did not keep the row.
         """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            place = (reach.scope.value, reach.target)
-            standing = await session.one("standing_pause", *place, str(reach))
-            if standing is not None:
-                return UUID(str(standing["id"]))
             pause_id = new_id()
-            await session.execute("insert_pause", pause_id, *place, reason, actor)
+            await session.execute(
+                "insert_pause", pause_id, reach.scope.value, reach.target, reason, actor
+            )
             await _read_back(session, pause_id, reach)
             act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
             await add_records(session, [act], self._orders)
@@ -222,14 +220,6 @@ class RecordJudge:
             self._newest, self._since = number, at
         # Another process may use the key before for a while, and nobody later.
         return number > 0 and (number == self._newest or at <= self._since + _OVERLAP)
-
-
-async def is_carrier_paused(session: Session, held: Held, transaction_id: TransactionId) -> bool:
-    """Tell whether nothing may be signed for this transaction, by the pauses in force."""
-    if held.everything or not held.reaches:
-        return held.everything
-    rows = await session.many("carried_owners", transaction_id)
-    return any(held.holds(row["wallet_id"], row["pooler_id"]) for row in rows)
 
 
 async def _read_back(database: Session | Database, pause_id: UUID, reach: Reach) -> None:

@@ -10,7 +10,7 @@ from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.model import Ending, OperationEvent, OperationKind, OperationState
-from services.wallet.domain.reconciling import DENIED, Balance, Difference, Finding, Kept, Told
+from services.wallet.domain.reconciling import DENIED, Balance, Finding, Kept, Told
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.operations import tell
 from services.wallet.store.orders import Orders
@@ -21,7 +21,8 @@ class Entry:
     """A difference as recorded."""
 
     id: UUID
-    kind: Difference
+    #: A kind of difference, as text: a newer version may know more.
+    kind: str
     farmer_id: FarmerId
     block_index: int
     recorded: str
@@ -226,7 +227,7 @@ class ReconcileStore:
     async def page(self, *, before: UUID | None, settled: bool, limit: int) -> list[Entry]:
         """Return differences, newest first."""
         rows = await self._database.many("differences", before, settled, limit)
-        return [Entry(**{**dict(row), "kind": Difference(row["kind"])}) for row in rows]
+        return [Entry(**dict(row)) for row in rows]
 
 
 def _done(

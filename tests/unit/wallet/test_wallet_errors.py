@@ -43,6 +43,7 @@ REASONS = {
     errors.TokenRoleError: "TOKEN_ROLE",
     errors.TokenKeysMissingError: "TOKEN_KEYS_MISSING",
     errors.RowNameError: "ROW_NAME",
+    errors.RowChangedError: "ROW_CHANGED",
     errors.TamperedError: "TAMPERED",
     errors.KeysUnavailableError: "KEYS_UNAVAILABLE",
     errors.KeysUnusableError: "KEYS_UNUSABLE",

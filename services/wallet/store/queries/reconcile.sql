@@ -52,7 +52,7 @@ SELECT
     w.address,
     b.ledger AS since,
     coalesce(b.kale_stroops, 0) AS kale,
-    coalesce(m.moved, 0)::bigint AS moved,
+    least(greatest(coalesce(m.moved, 0), -9223372036854775808), 9223372036854775807)::bigint AS moved,
     EXISTS (
         SELECT 1 FROM wallet.operations AS o
         WHERE o.wallet_id = w.id AND o.state IN ('queued', 'signed', 'sent')
@@ -66,7 +66,7 @@ LEFT JOIN LATERAL (
         sum(
             CASE o.kind
                 WHEN 'plant' THEN -o.amount
-                WHEN 'harvest' THEN o.amount + o.stake_returned
+                WHEN 'harvest' THEN o.amount::numeric + o.stake_returned
                 WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
                 ELSE 0
             END

@@ -46,9 +46,6 @@ SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
 -- name: wallet_by_farmer :one
 SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = $1;
 
--- name: wallet_id_of_farmer :one
-SELECT id FROM wallet.wallets WHERE farmer_id = $1;
-
 -- name: wallet_by_address :one
 SELECT * FROM wallet.wallets_with_accounts WHERE address = $1 AND kind = 'farmer';
 
