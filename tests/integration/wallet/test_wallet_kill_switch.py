@@ -295,9 +295,11 @@ async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
     assert await acts(pool) == []
 
 
-@pytest.mark.usefixtures("patient")
 async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
-    pool: Database, database: DatabaseAccess, pausing: Pausing
+    pool: Database,
+    database: DatabaseAccess,
+    pausing: Pausing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     farmer_id, _, draft = await farmer(pool)
     async with connect(database.dsn("wallet")) as thief:
@@ -305,6 +307,7 @@ async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
     reach = Reach(scope=Scope.FARMER, target=farmer_id)
     # Nobody can tell whether the row has the right farmer.
     assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+    monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
     assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded == []
     await asyncio.sleep(2 * AGAIN)
