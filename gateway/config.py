@@ -66,7 +66,8 @@ class GatewaySettings(TransportSettings):
     public_rate_limit: Annotated[Count, Field(ge=0)] = 600
     #: Tokens that are none, and that one address may try in a minute.
     wrong_token_limit: Annotated[Count, Field(ge=1)] = 30
-    #: Milliseconds in which a connection has to send the head of a request, once it has begun.
+    #: Milliseconds in which a connection has to send the head of a request, once it has begun; some
+    #: have a quarter more, so that not all end at once.
     head_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 10_000
     #: Milliseconds in which a request has to bring its body.
     body_timeout_ms: Milliseconds = 30_000
