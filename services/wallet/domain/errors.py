@@ -200,6 +200,12 @@ class TreasuryMissingError(UnavailableError):
     default_reason = "TREASURY_MISSING"
 
 
+class NotInLogError(UnavailableError):
+    """The database does not keep a record of the audit log: nothing is done without it."""
+
+    default_reason = "AUDIT_LOG_REFUSED"
+
+
 class RowKeysMissingError(UnavailableError):
     """The keys that orders are authenticated with are not open: nothing is ordered or signed."""
 

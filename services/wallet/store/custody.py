@@ -9,6 +9,7 @@ from libs.common.db.pool import Record as Row
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, Seal, chained
+from services.wallet.domain.errors import NotInLogError
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Pause, Reach, Scope
 from services.wallet.store.orders import Orders
@@ -39,19 +40,26 @@ async def lock_audit_log(session: Session) -> None:
 
 
 async def append(session: Session, acts: Sequence[Act], orders: Orders) -> None:
-    """Add records in the transaction of what they tell of, and take the lock for that."""
+    """Add records in the transaction of what they tell of, and take the lock for that.
+
+    Raises NotInLogError.
+    """
     if acts:
         await lock_audit_log(session)
         await add_records(session, acts, orders)
 
 
-async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> None:
-    """Add records as `append` does, where the lock is held already."""
+async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> Sequence[Record]:
+    """Add records as `append` does, where the lock is held already; return them.
+
+    Raises NotInLogError where the database leaves one out: nothing is done then that would not be
+    in the log.
+    """
     if not acts:
-        return
+        return ()
     head, moment = await audit_head(session)
     records = chained(acts, head, moment)
-    await session.execute(
+    added = await session.execute(
         "insert_audit_records",
         [item.number for item in records],
         [item.at for item in records],
@@ -64,6 +72,9 @@ async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> 
         [item.version for item in records],
         [orders.for_record(item.number, item.hash) for item in records],
     )
+    if added != len(records):
+        raise NotInLogError(f"the database took {added} of {len(records)} records")
+    return records
 
 
 async def audit_head(session: Session | Database) -> tuple[Head, datetime]:
@@ -96,9 +107,15 @@ class CustodyStore:
             await audit_head(session)
 
     async def record(self, act: Act) -> None:
-        """Add one record in a transaction of its own."""
+        """Add one record in a transaction of its own, and see that it is there then.
+
+        Raises NotInLogError.
+        """
         async with self._database.transaction() as session:
-            await append(session, [act], self._orders)
+            await lock_audit_log(session)
+            (record,) = await add_records(session, [act], self._orders)
+        if await self.hash_at(record.number) != record.hash:
+            raise NotInLogError(f"record {record.number} is not in the log")
 
     async def head(self) -> Head:
         """Return where the audit log ends."""

@@ -201,10 +201,14 @@ class WalletStore:
         """Return wallets of a pooler's farmers (none named: of all) who never planted.
 
         They were made so many hours ago or earlier, and nothing of them is open or paused. Rows
-        that wallet did not write are left out.
+        that wallet did not write are left out, and so is who sent a plant that failed by another's
+        word than wallet's.
         """
         rows = await self._database.many("idle_wallets", pooler_id, list(farmers), hours, limit)
-        return [_wallet(row) for row in rows if self._orders.is_wallet(row)]
+        wallets = [_wallet(row) for row in rows if self._orders.is_wallet(row)]
+        sent = await self._database.many("sent_plants", [one.id for one in wallets])
+        doubted = {row["wallet_id"] for row in sent if not self._orders.is_end(row)}
+        return [one for one in wallets if one.id not in doubted]
 
     async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         """Return the farmers' wallets; a farmer without a wallet is absent."""

@@ -356,6 +356,29 @@ async def test_a_revocation_cannot_be_taken_back(
     assert [line["event"] for line in lines] == ["token was revoked by the audit log"]
 
 
+@pytest.mark.parametrize("is_by_another", [False, True], ids=["revoked here", "seen here"])
+async def test_a_revocation_cannot_be_taken_back_together_with_its_record(
+    pool: Database, rows: WalletRows, *, is_by_another: bool
+) -> None:
+    """By somebody with all rights, while a process runs that revoked it or saw it revoked."""
+    wallet = await open_wallet(pool)
+    text, token = await wallet.tokens.create(new_token(), ANN)
+    before = await rows.connection.fetchval("SELECT mac FROM wallet.tokens")
+    if is_by_another:
+        await (await open_wallet(pool)).tokens.revoke(token.id, actor=ANN.identity)
+        await refused(wallet, text)
+    else:
+        await wallet.tokens.revoke(token.id, actor=ANN.identity)
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute("DELETE FROM wallet.audit_log WHERE action = 'revoke_token'")
+    await rows.connection.execute(
+        "UPDATE wallet.tokens SET revoked_by = NULL, revoked_at = NULL, mac = $1", before
+    )
+    with structlog.testing.capture_logs() as lines:
+        await refused(wallet, text)
+    assert [line["event"] for line in lines] == ["token was revoked"]
+
+
 async def test_a_revocation_that_wallet_did_not_write_is_seen(
     wallet: Wallet, database: DatabaseAccess
 ) -> None:

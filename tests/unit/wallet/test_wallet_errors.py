@@ -36,6 +36,7 @@ REASONS = {
     errors.BusyError: "BUSY",
     errors.ChainUnknownError: "STELLAR_UNAVAILABLE",
     errors.TreasuryMissingError: "TREASURY_MISSING",
+    errors.NotInLogError: "AUDIT_LOG_REFUSED",
     errors.RowKeysMissingError: "ROW_KEYS_MISSING",
     errors.TokenNotFoundError: "TOKEN_NOT_FOUND",
     errors.TokenUnknownError: "TOKEN_UNKNOWN",
