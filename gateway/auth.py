@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from kalepool.wallet.v1 import token_pb2
 
-from gateway.addresses import limited_by
 from gateway.errors import TokenUnknownError
 from libs.common.errors import ErrorCode, PoolError, ResourceExhaustedError, UnauthenticatedError
 from libs.common.grpc.bucket import Bucket
 from libs.common.singleflight import SingleFlight
+from libs.http.addresses import limited_by
 
 #: An API token: 256 random bits in base64url after a prefix that scanners of secrets know.
 _TOKEN = re.compile(r"kp_[A-Za-z0-9_-]{43}")

@@ -178,7 +178,8 @@ def errors() -> str:
     for service in SERVICES:
         import_module(f"services.{service}.domain.errors")
     import_module("gateway.errors")
-    import_module("gateway.strict_json")
+    import_module("libs.http.errors")
+    import_module("libs.http.strict_json")
     import_module("libs.batches.model")
     import_module("libs.common.grpc.standing")
     import_module("libs.common.grpc.tokens")

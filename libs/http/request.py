@@ -1,4 +1,4 @@
-"""One request as the gateway's handlers see it: its head, its body with limits, and its caller."""
+"""One request as handlers see it: its head, its body with limits, and its caller."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.errors import (
+from libs.common.errors import InvalidArgumentError, UnavailableError
+from libs.common.grpc.identity import is_pooler
+from libs.http.errors import (
     AmbiguousHeadersError,
     BodyMissingError,
     BodyTooLargeError,
     MediaTypeError,
+    Words,
 )
-from gateway.heads import head_of
-from libs.common.errors import InvalidArgumentError, UnavailableError
-from libs.common.grpc.identity import is_pooler
+from libs.http.heads import head_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,7 +37,7 @@ class ClientGoneError(Exception):
 
 
 class Wire(Protocol):
-    """The connection that a request came by (gateway/connection.py)."""
+    """The connection that a request came by (libs/http/connection.py)."""
 
     async def answer(self, head: bytes, body: bytes, *, is_last: bool) -> None:
         """Send a whole answer; the connection ends with it when it is the last."""
@@ -121,8 +122,8 @@ class Request:
     headers: Mapping[str, str]
     #: The values of the path's variables, by name.
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: What errors call the RPC that the path leads to, by the RPC's short name.
-    served: Mapping[str, str] = field(default_factory=dict)
+    #: Puts the texts of errors into the words of those who call.
+    words: Words = str
     #: Whether the connection ends with the answer: where a request ends is not sure.
     is_last: bool = False
     #: All of the body has been read, or there is none.

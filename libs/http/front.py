@@ -1,4 +1,4 @@
-"""The gateway's ASGI application: finds who serves a path, and answers whatever goes wrong."""
+"""The ASGI application: finds who serves a path, and answers whatever goes wrong."""
 
 import logging
 import time
@@ -8,16 +8,16 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from gateway.addresses import CallerAddress
-from gateway.errors import MethodNotAllowedError, NoSuchPathError
-from gateway.heads import with_common
-from gateway.request import ClientGoneError, Receive, Record, Request, Scope, Send
-from gateway.routes import Refusal, Route, refuse
-from gateway.template import PathTree, Template
 from libs.common.errors import ErrorCode, InternalError, PoolError
 from libs.common.grpc.trace import trace_of
 from libs.common.log import RepeatedLine, get_logger, get_security_logger, set_running
 from libs.common.metrics import METER
+from libs.http.addresses import CallerAddress
+from libs.http.errors import MethodNotAllowedError, NoSuchPathError, Words
+from libs.http.heads import with_common
+from libs.http.request import ClientGoneError, Receive, Record, Request, Scope, Send
+from libs.http.routes import Refusal, Route, refuse
+from libs.http.template import PathTree, Template
 
 log = get_logger(__name__)
 security = get_security_logger()
@@ -36,11 +36,20 @@ _GONE = 499
 class Front:
     """The application: the routes of the API and of pages first, then files."""
 
-    def __init__(self, addresses: CallerAddress, files: Any, *, refusal: Refusal = refuse) -> None:
+    def __init__(
+        self,
+        addresses: CallerAddress,
+        files: Any,
+        *,
+        refusal: Refusal = refuse,
+        words: Words = str,
+    ) -> None:
         """Take the application of the files, which serves what no route does.
 
-        `refusal` makes the reply to paths that nothing serves.
+        `refusal` makes the reply to paths that nothing serves; `words` puts the texts of errors
+        into the words of those who call, unless a route has a way of its own.
         """
+        self._words = words
         self._addresses = addresses
         self._files = files
         self._refusal = refusal
@@ -72,6 +81,7 @@ class Front:
             request_id=trace.request_id,
             record=record,
             headers=headers,
+            words=self._words,
         )
         started = time.monotonic()
         try:
@@ -89,7 +99,8 @@ class Front:
                 await self._file(request)
                 return
             route = _allowed(found.by_method, request)
-            request.record.route, request.served = route.name, route.served
+            request.record.route = route.name
+            request.words = route.words or self._words
             request.variables = dict(zip(route.variables, found.raw_values, strict=True))
             reply = await route.handle(request)
             if reply is not None:
@@ -100,7 +111,7 @@ class Front:
             await self._refuse(error, route, request)
         except Exception as error:  # a defect must not end the connection without a word
             log.exception("defect", route=request.record.route, exc_info=error)
-            told = InternalError("internal error; the gateway's log has the details")
+            told = InternalError("internal error; the log has the details")
             await self._refuse(told, route, request)
 
     def _refusal_of(self, path: str) -> Refusal:

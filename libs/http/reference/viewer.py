@@ -1,49 +1,81 @@
 """/docs shows the OpenAPI document, /openapi.json is it. Nothing is from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import jinja2
 from starlette.routing import Router
 
-from gateway.openapi import Document
-from gateway.pages.show import environment
-from gateway.pages.static_files import StaticFile, content_of, fixed, static_files
-from gateway.writer import to_json
+from libs.http.files import StaticFile, fixed
+from libs.http.reference.document import Document
+from libs.http.strict_json import to_json
 
+_FOLDER = Path(__file__).parent
 _VERBS = ("get", "post", "put", "patch", "delete")
 
 
-def files_of(document: Document) -> Router:
-    """Return the application of all files; what it does not serve is an HTTPException."""
-    page = (
-        environment()
-        .get_template("docs.html")
-        .render(
-            info=document["info"],
-            groups=list(_groups(document)),
-            schemas=list(_schemas(document)),
-        )
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """How the lines for a shell name what differs from caller to caller."""
+
+    #: Variable with the server's address.
+    server: str = "GATEWAY"
+    #: Variable with the token.
+    token: str = "TOKEN"  # noqa: S105  (a variable's name)
+
+
+def files_of(
+    document: Document, *others: StaticFile, shell: Shell = Shell(), home: str = ""
+) -> Router:
+    """Return the application of all files; what it does not serve is an HTTPException.
+
+    `home` is what the application's first page is called; empty when there is none.
+    """
+    page = _template().render(
+        info=document["info"],
+        groups=list(_groups(document, shell)),
+        schemas=list(_schemas(document)),
+        home=home,
     )
     own = (
         StaticFile(path="/openapi.json", body=to_json(document), media_type="application/json"),
         StaticFile(path="/docs", body=page.encode(), media_type="text/html; charset=utf-8"),
         StaticFile(
             path="/docs.css",
-            body=content_of("docs.css"),
+            body=styled((_FOLDER / "docs.css").read_bytes()),
             media_type="text/css; charset=utf-8",
         ),
     )
-    return Router(
-        routes=[fixed(file) for file in (*own, *static_files().values())],
-        redirect_slashes=False,
+    return Router(routes=_routes((*own, *others)), redirect_slashes=False)
+
+
+def _routes(files: Iterable[StaticFile]) -> list[Any]:
+    return [fixed(file) for file in files]
+
+
+def styled(sheet: bytes) -> bytes:
+    """Return a style sheet after what all sheets share: colours, letters, tables."""
+    return (_FOLDER / "base.css").read_bytes() + sheet
+
+
+def _template() -> jinja2.Template:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    return made.get_template("docs.html")
 
 
-def _groups(document: Document) -> Iterator[dict[str, Any]]:
+def _groups(document: Document, shell: Shell) -> Iterator[dict[str, Any]]:
     """Yield the operations by tag."""
     for tag in document["tags"]:
         operations = [
-            _operation(document, path, verb, item[verb])
+            _operation(document, path, verb, item[verb], shell)
             for path, item in document["paths"].items()
             for verb in _VERBS
             if verb in item and tag["name"] in item[verb]["tags"]
@@ -52,7 +84,9 @@ def _groups(document: Document) -> Iterator[dict[str, Any]]:
             yield {**tag, "operations": operations}
 
 
-def _operation(document: Document, path: str, verb: str, given: Mapping[str, Any]) -> Any:
+def _operation(
+    document: Document, path: str, verb: str, given: Mapping[str, Any], shell: Shell
+) -> Any:
     body = given.get("requestBody", {}).get("content", {}).get("application/json")
     return {
         "id": given["operationId"],
@@ -63,7 +97,7 @@ def _operation(document: Document, path: str, verb: str, given: Mapping[str, Any
         "is_public": {} in given.get("security", document["security"]),
         "parameters": given["parameters"],
         "fields": [] if body is None else list(_fields(document, body["schema"])),
-        "curl": _curl(path, verb, given, body),
+        "curl": _curl(path, verb, given, body, shell),
         "responses": [
             {"status": status, **response, "schema": _link(response)}
             for status, response in given["responses"].items()
@@ -72,7 +106,7 @@ def _operation(document: Document, path: str, verb: str, given: Mapping[str, Any
     }
 
 
-def _curl(path: str, verb: str, given: Mapping[str, Any], body: Any) -> str:
+def _curl(path: str, verb: str, given: Mapping[str, Any], body: Any, shell: Shell) -> str:
     """Return a line for a shell, with examples for what has to be given."""
     query = []
     for parameter in given["parameters"]:
@@ -82,10 +116,10 @@ def _curl(path: str, verb: str, given: Mapping[str, Any], body: Any) -> str:
             path = path.replace(f"{{{parameter['name']}}}", str(value))
         elif value is not None:
             query.append(f"{parameter['name']}={value}")
-    address = "$GATEWAY" + path + ("?" + "&".join(query) if query else "")
+    address = f"${shell.server}{path}" + ("?" + "&".join(query) if query else "")
     parts = ["curl"] + ([f"-X {verb.upper()}"] if verb not in {"get", "post"} else [])
     if {} not in given.get("security", [None]):
-        parts.append('-H "Authorization: Bearer $TOKEN"')
+        parts.append(f'-H "Authorization: Bearer ${shell.token}"')
     if body is not None:
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{to_json(body['example']).decode()}'")

@@ -7,15 +7,15 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from gateway.config import GatewaySettings
-from gateway.connection import Connection
 from libs.common.descriptors import connections_for_callers, limit
 from libs.common.log import get_logger
+from libs.http.connection import Connection
 
 log = get_logger(__name__)
 #: Open files that are kept for calls of services.
@@ -28,12 +28,32 @@ _HANDSHAKE = 10.0
 _LOOK = 10.0
 
 
-def protocol_of(settings: GatewaySettings) -> type[Connection]:
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How HTTP is served: where, by which certificate, and with which limits."""
+
+    #: Address and port to listen on; port 0 lets the system choose.
+    host: str
+    port: int
+    #: Certificate and private key (PEM), read again when they change; None: plain HTTP.
+    certificate: Path | None
+    key: Path | None
+    #: Connections at most; one more is closed at once.
+    max_connections: int
+    #: Seconds in which a connection has to send the head of a request, once it has begun.
+    head_seconds: float
+    #: Seconds after which a connection without requests is closed.
+    keep_alive_seconds: int
+    #: Seconds that running requests get to end.
+    grace_seconds: int
+
+
+def protocol_of(settings: Serving) -> type[Connection]:
     """Return the class of connections, which has the settings' limits."""
 
     class Limited(Connection):
         most = connections_for_callers(settings.max_connections, database=_FOR_SERVICES, of=limit())
-        head_seconds = settings.head_timeout_ms / 1000
+        head_seconds = settings.head_seconds
 
     return Limited
 
@@ -71,7 +91,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_http(app: Any, settings: GatewaySettings) -> AsyncIterator[int]:
+async def open_http(app: Any, settings: Serving) -> AsyncIterator[int]:
     """Serve an ASGI application while the block runs; yield the port. Then let requests end."""
     # Its lines about strangers' bytes would be as many as strangers like.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -85,10 +105,10 @@ async def open_http(app: Any, settings: GatewaySettings) -> AsyncIterator[int]:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=max(1, settings.keep_alive_ms // 1000),
-        timeout_graceful_shutdown=max(1, settings.shutdown_grace_ms // 1000),
-        ssl_certfile=settings.gateway_tls_cert_file,
-        ssl_keyfile=settings.gateway_tls_key_file,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
     )
     config.load()
     listener = _listen(settings.host, settings.port)
@@ -121,9 +141,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _renew(context: ssl.SSLContext | None, settings: GatewaySettings) -> None:
+async def _renew(context: ssl.SSLContext | None, settings: Serving) -> None:
     """Take up renewed files of the certificate; new connections are shown them."""
-    certificate, key = settings.gateway_tls_cert_file, settings.gateway_tls_key_file
+    certificate, key = settings.certificate, settings.key
     if context is None or certificate is None or key is None:
         return
     shown = _marks(certificate, key)

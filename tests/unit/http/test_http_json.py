@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.strict_json import BadJsonError, Real, Repeated, Unusable, parse
+from libs.http.strict_json import BadJsonError, Real, Repeated, Unusable, parse
 
 
 def test_what_is_json_is_read() -> None:

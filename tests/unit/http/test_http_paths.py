@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.template import PathTree, decoded, parse_template
 from libs.common.errors import InvalidArgumentError
+from libs.http.template import PathTree, decoded, parse_template
 
 
 def tree(*paths: str) -> PathTree[str]:

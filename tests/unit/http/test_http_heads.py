@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.heads import COMMON, head_of, with_common
+from libs.http.heads import COMMON, head_of, with_common
 
 
 def lines(head: bytes) -> list[bytes]:

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.errors import problem_of
-from gateway.writer import to_json
 from libs.common.errors import InvalidArgumentError
+from libs.http.errors import problem_of
+from libs.http.strict_json import to_json
 
 #: Bytes of the head of a request at most: a query may have a thousand ids.
 HEAD = 65_536

@@ -5,10 +5,16 @@ It is for limits and records only: nobody gets more rights by an address.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
-from gateway.config import Network
-
+Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 #: What a connection's address is called where it has none (a socket of this machine).
 UNKNOWN = "unknown"
@@ -16,6 +22,12 @@ UNKNOWN = "unknown"
 _CUSTOMER_BITS = 64
 #: Addresses that are kept parsed, as one caller comes again and again.
 _KEPT = 4096
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Parse addresses and networks, comma separated. Raise ValueError for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(ip_network(part) for part in parts if part)
 
 
 class CallerAddress:

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from gateway.errors import problem_of
-from gateway.feeds import Reader
-from gateway.request import Request
-from gateway.writer import to_json
 from libs.common.errors import PoolError
+from libs.http.errors import problem_of
+from libs.http.request import Request
+from libs.http.strict_json import to_json
 
 #: Seconds between two looks whether the caller's token still counts.
 _CHECKED = 50.0
@@ -30,8 +30,37 @@ _HEAD = {
 }
 
 
+class Event(Protocol):
+    """One event of a stream."""
+
+    @property
+    def text(self) -> bytes:
+        """Return the event as a stream has it, with the empty line that ends it."""
+
+
+class EventReader(Protocol):
+    """One reader of a stream: the events that it has not taken yet."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether there is nobody who reads."""
+
+    def close(self) -> None:
+        """End the reader: there is nobody who reads."""
+
+    async def next(self, seconds: float) -> Event | None:
+        """Take the next event; None when there is none within the time, or nobody reads.
+
+        Raise the PoolError that ends the stream.
+        """
+
+
 async def send_events(
-    request: Request, reader: Reader, *, heartbeat: float, check: Callable[[], Awaitable[object]]
+    request: Request,
+    reader: EventReader,
+    *,
+    heartbeat: float,
+    check: Callable[[], Awaitable[object]],
 ) -> None:
     """Send a reader's events until the caller is gone, or an error ends the stream.
 
@@ -44,7 +73,7 @@ async def send_events(
     except PoolError as error:
         request.record.reason = error.reason
         problem = problem_of(
-            error, instance=request.path, request_id=request.request_id, served=request.served
+            error, instance=request.path, request_id=request.request_id, words=request.words
         )
         with contextlib.suppress(TimeoutError):
             await _part(request, b"event: error\ndata: %b\n\n" % to_json(problem), heartbeat)
@@ -57,7 +86,7 @@ async def send_events(
 
 
 async def _send(
-    request: Request, reader: Reader, heartbeat: float, check: Callable[[], Awaitable[object]]
+    request: Request, reader: EventReader, heartbeat: float, check: Callable[[], Awaitable[object]]
 ) -> None:
     """Send events until nobody reads; raise the PoolError that ends the stream."""
     loop = asyncio.get_running_loop()

@@ -19,6 +19,10 @@ _LONGEST_REAL = 64
 LARGE = 65_536
 
 
+#: Writes a value of Python as JSON.
+json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 class Unusable:
     """A number that no field can hold."""
 
@@ -75,6 +79,11 @@ def parse(body: bytes) -> Any:
         raise BadJsonError.because(f"is no JSON: {error.msg} at {where}") from None
     except RecursionError:
         raise BadJsonError.because("is nested too deeply") from None
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value of Python as JSON in UTF-8."""
+    return json_text(value).encode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
