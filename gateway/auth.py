@@ -45,12 +45,6 @@ class Credentials:
     ends_at: float
 
 
-def token_in(authorization: str) -> str | None:
-    """Return what an Authorization header brings as a token; None when it brings none."""
-    scheme, _, token = authorization.strip().partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
 class Tokens:
     """The access tokens of callers who were here within the last minute."""
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from gateway.auth import Credentials, Tokens, token_in
+from gateway.auth import Credentials, Tokens
 from gateway.backends import Backends, Caller, Gone
 from gateway.bindings import Method
 from gateway.config import GatewaySettings
 from gateway.feeds import Feeds
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.http.addresses import limited_by
+from libs.http.bearer import token_in
 from libs.http.errors import TokenMissingError
 from libs.http.request import Bodies, Request
 

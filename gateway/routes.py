@@ -5,7 +5,7 @@ from functools import partial
 
 from google.protobuf.message import Message
 
-from gateway.auth import Credentials, token_in
+from gateway.auth import Credentials
 from gateway.backends import Caller
 from gateway.bindings import Binding
 from gateway.handling import Gateway
@@ -14,6 +14,7 @@ from gateway.words import in_http, short_name
 from gateway.writer import message_to_json
 from libs.common.errors import InvalidArgumentError
 from libs.http.addresses import limited_by
+from libs.http.bearer import token_in
 from libs.http.request import Reply, Request
 from libs.http.routes import Handler, Route
 from libs.http.sse import send_events

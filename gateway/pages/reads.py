@@ -13,10 +13,10 @@ from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb
 
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
-from gateway.pages.kept import Kept
 from gateway.pages.viewer import Viewer
 from libs.common.errors import DeadlineExceededError, PoolError
 from libs.http.addresses import UNKNOWN
+from libs.http.kept import Kept
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -11,7 +11,6 @@ from gateway.health import PoolHealth
 from gateway.pages import login, overview
 from gateway.pages.block import block
 from gateway.pages.farmer import farmer
-from gateway.pages.kept import Kept
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.page import Page
@@ -24,6 +23,7 @@ from libs.common.errors import InvalidArgumentError, PoolError
 from libs.http.addresses import limited_by
 from libs.http.errors import NoSuchPathError, headers_of, phrase_of, status_of
 from libs.http.files import PAGE_HEADERS
+from libs.http.kept import Kept
 from libs.http.request import Reply, Request
 from libs.http.routes import Handler, Route, refuse
 from libs.http.template import Template, decoded, parse_template

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.pages.kept import Kept
+from libs.http.kept import Kept
 
 
 class Maker:
