@@ -51,6 +51,8 @@ class StandInBlock:
 
     index: int
     targets: Sequence[Target]
+    #: Another chain has other entropy.
+    chain: str = ""
     cap: int = 64
     opened_at: float = 0.0
     closes_at: float = 300.0
@@ -61,7 +63,7 @@ class StandInBlock:
     @property
     def entropy(self) -> bytes:
         """Return the block's entropy."""
-        return bytes_of("block", self.index)
+        return bytes_of("block", self.chain, self.index)
 
     def zeros_of(self, position: int) -> int:
         """Return the best zeros so far of a farmer."""
@@ -77,12 +79,16 @@ class StandInBlock:
 
 
 def block_of(
-    index: int, *, farmers: int, seconds: float = 300.0, opened_at: float = 0.0
+    index: int, *, farmers: int, seconds: float = 300.0, opened_at: float = 0.0, chain: str = ""
 ) -> StandInBlock:
     """Return a block with so many farmers; the same index has the same block."""
-    targets = [target_of(number) for number in range(farmers)]
-    closes_at = opened_at + seconds
-    return StandInBlock(index=index, targets=targets, opened_at=opened_at, closes_at=closes_at)
+    return StandInBlock(
+        index=index,
+        targets=[target_of(number) for number in range(farmers)],
+        opened_at=opened_at,
+        closes_at=opened_at + seconds,
+        chain=chain,
+    )
 
 
 async def play(shares: Shares, *, farmers: int, seconds: float) -> None:

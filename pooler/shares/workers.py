@@ -20,6 +20,8 @@ from pooler.shares.store.store import KEPT_BLOCKS, SLOT_MS, LateShares, RecentSh
 _LONGEST = 86_400
 #: Seconds without a request after which a worker is no longer kept in memory.
 _IDLE = 7200.0
+#: The window by which a worker begins again after a restart.
+_WINDOW = "1h"
 #: Index that no block reaches.
 _ALL = 2**62
 #: Seconds of a block, by which the shares of past blocks are put into windows.
@@ -87,7 +89,7 @@ class LiveWorker:
             if self._chosen != chosen or self._vardiff is None:
                 self._vardiff = Vardiff(difficulty=bounds.clamp(chosen), since=at)
         elif self._vardiff is None or (self._chosen is not None and self._vardiff.shares == 0):
-            self._vardiff = difficulty.first(rate, at, bounds)
+            self._vardiff = difficulty.first(self._known_rate(at, rate), at, bounds)
         self._chosen = chosen
         self.retarget(at, bounds)
 
@@ -126,6 +128,11 @@ class LiveWorker:
     def suspicions(self) -> list[Suspicion]:
         """Return what speaks for nonces that it withholds."""
         return list(self.tally.suspicions())
+
+    def _known_rate(self, at: float, told: float | None) -> float | None:
+        """Return the rate that it says it has, or else the one that it had in a run before."""
+        past = self.meter.rates(at, 1).get(_WINDOW)
+        return past.rate if told is None and past is not None and past.shares else told
 
     def _take_credited(self, verdict: Verdict, target: int, block: int, at: float) -> None:
         self.newest_share = at

@@ -21,7 +21,7 @@ class Turns:
         self._zeros_of = zeros_of
         self._cap = cap
         #: Farmers by the zeros that they had when they were last looked at.
-        self._waiting: dict[int, deque[int]] = {-1: deque(range(farmers))}
+        self._waiting: dict[int, deque[int]] = {-1: deque(range(farmers))} if farmers else {}
         self._starts = [secrets.randbelow(_STARTS) for _ in range(farmers)]
 
     def next(self) -> tuple[int, int] | None:

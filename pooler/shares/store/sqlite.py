@@ -123,8 +123,9 @@ class SqliteDatabase:
     async def transaction(self) -> AsyncIterator[_Thread]:
         """See Database."""
         async with self._writing:
-            await self._writer.run(lambda db: db.execute("BEGIN IMMEDIATE"))
             try:
+                # Who is cancelled meanwhile has begun all the same: the thread goes on.
+                await self._writer.run(lambda db: db.execute("BEGIN IMMEDIATE"))
                 yield self._writer
                 await self._writer.run(lambda db: db.execute("COMMIT"))
             except BaseException:

@@ -291,17 +291,19 @@ class Store:
     async def credit(self, shares: Sequence[Share], bests: Sequence[Best]) -> Credited:
         """Write shares down, but those that are there, and those of a block that is closed."""
         async with self._database.transaction() as session:
-            rows = await session.each("add_share", [share.values for share in shares])
+            # In one order: two poolers that write the same shares must not wait for each other.
+            ordered = sorted(share.values for share in shares)
+            rows = await session.each("add_share", ordered)
             new = {_share_key(row) for row in rows}
             rest = [one.key for one in shares if one.key not in new]
             known = {_share_key(row) for row in await session.each("share", rest)}
-            await session.each("keep_best", [_best_values(one) for one in bests])
+            await session.each("keep_best", sorted(map(_best_values, bests)))
         return Credited(new=new, known=known)
 
     async def keep_bests(self, bests: Sequence[Best]) -> None:
         """Write down nonces that are better than those that are kept."""
         async with self._database.transaction() as session:
-            await session.each("keep_best", [_best_values(one) for one in bests])
+            await session.each("keep_best", sorted(map(_best_values, bests)))
 
     async def bests(self, block: int) -> list[Best]:
         """Return the best nonces of a block."""
