@@ -41,6 +41,7 @@ SUITES = (
             "integration/harvest",
         ),
     ),
+    ("libs/http/", ("unit/http", "unit/gateway", "integration/gateway")),
     ("libs/", ("unit/common", "unit/cli", "integration/common", "integration/registry")),
 )
 _HUNK = re.compile(r"^@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")

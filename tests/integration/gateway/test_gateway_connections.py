@@ -15,7 +15,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from gateway.listener import Listener
+from libs.http.listener import Listener
 from libs.common import log as logs
 from libs.common.authority import make_authority
 from libs.common.grpc.identity import CallerKind
@@ -268,7 +268,7 @@ class _Counted(asyncio.Protocol):
 async def test_without_descriptors_no_connection_is_taken_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.listener._PAUSE", 0.01)
+    monkeypatch.setattr("libs.http.listener._PAUSE", 0.01)
     made: list[int] = []
     with _Full(socket.create_server(("127.0.0.1", 0)), failures=3) as listening:
         listener = Listener(
