@@ -15,10 +15,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from libs.http.listener import Listener
 from libs.common import log as logs
 from libs.common.authority import make_authority
 from libs.common.grpc.identity import CallerKind
+from libs.http.listener import Listener
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER_TOKEN, SUBJECTS
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
