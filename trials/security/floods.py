@@ -70,6 +70,8 @@ class Kind:
     reads: bool = True
     #: Whether it leaves when it has got something.
     leaves: bool = False
+    #: Calls that it makes at once.
+    calls: int = 0
 
 
 def kinds(path: str, message: bytes) -> list[Kind]:
@@ -87,9 +89,18 @@ def kinds(path: str, message: bytes) -> list[Kind]:
         Kind(name="preface, then nothing", has_certificate=True, first=_PREFACE),
         Kind(name="settings, then nothing", has_certificate=True, first=begun),
         Kind(name="half a frame", has_certificate=True, first=begun + calls[:20]),
-        Kind(name="calls without a request", has_certificate=True, first=begun + calls),
         Kind(
-            name="answers not taken", has_certificate=True, first=closed_window + whole, reads=False
+            name="calls without a request",
+            has_certificate=True,
+            first=begun + calls,
+            calls=_STREAMS,
+        ),
+        Kind(
+            name="answers not taken",
+            has_certificate=True,
+            first=closed_window + whole,
+            reads=False,
+            calls=_STREAMS,
         ),
         Kind(
             name="pings",
