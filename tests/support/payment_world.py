@@ -1,7 +1,6 @@
 """Stand-ins for all that a carrier of payments asks: payers, their numbers, accounts and keys."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,9 +24,15 @@ from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.sequence_sources import LEASE
 from services.wallet.engine.wakeup import Wakeup, Wakeups
-from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.payers import LeasedPayer, PaymentInFlight
-from tests.support.signing import CLOSE_TIME, LEDGER, NETWORK, FakeQueue, chain_state
+from tests.support.signing import (
+    CLOSE_TIME,
+    LEDGER,
+    NETWORK,
+    FakeQueue,
+    FakeSigners,
+    chain_state,
+)
 
 OUTSIDE, ELSEWHERE = Keypair.random().public_key, Keypair.random().public_key
 #: The number that a payer stands at, unless told otherwise.
@@ -190,27 +195,6 @@ class Chain:
         }
 
 
-class Signers:
-    """Opens a key for every wallet, always the same."""
-
-    def __init__(self) -> None:
-        self.keys: dict[WalletId, SeedSigner] = {}
-        self.opened: list[list[WalletId]] = []
-        self.error: Exception | None = None
-
-    def key(self, wallet_id: WalletId) -> SeedSigner:
-        """Return a wallet's key."""
-        return self.keys.setdefault(wallet_id, SeedSigner(Keypair.random().raw_secret_key()))
-
-    @asynccontextmanager
-    async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
-        """As the real one's."""
-        self.opened.append(list(wallet_ids))
-        if self.error is not None:
-            raise self.error
-        yield [self.key(item) for item in wallet_ids]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
     """A transaction that was handed on."""
@@ -273,7 +257,7 @@ class PaymentWorld:
 
     def __post_init__(self) -> None:
         self.payers, self.numbers, self.chain = Payers(), Numbers(), Chain()
-        self.queue, self.signers, self.transactions = FakeQueue(), Signers(), Transactions()
+        self.queue, self.signers, self.transactions = FakeQueue(), FakeSigners(), Transactions()
         self.settled = Wakeup()
         self.state = chain_state()
         wallet = SimpleNamespace(id=TREASURY, address=self.signers.key(TREASURY).address)

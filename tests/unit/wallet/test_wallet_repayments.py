@@ -15,8 +15,16 @@ from services.wallet.domain.withdrawals import Asset
 from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.store.payers import LeasedPayer, UnmadePayment
 from services.wallet.store.transactions import Draft
-from tests.support.payment_world import TREASURY, Signers, Submitted
-from tests.support.signing import CLOSE_TIME, LEDGER, LIMITS, NETWORK, FakeSender, chain_state
+from tests.support.payment_world import TREASURY, Submitted
+from tests.support.signing import (
+    CLOSE_TIME,
+    LEDGER,
+    LIMITS,
+    NETWORK,
+    FakeSender,
+    FakeSigners,
+    chain_state,
+)
 
 #: Where the payer stands, and the target of the payments that it has not made.
 NUMBER, TARGET = 500, 3000
@@ -45,7 +53,7 @@ class World:
     """Repayments over stand-ins."""
 
     def __init__(self, limits: OperatorLimits = LIMITS) -> None:
-        self.signers, self.sender = Signers(), FakeSender()
+        self.signers, self.sender = FakeSigners(), FakeSender()
         self.is_allowed = True
         self.drafts: list[tuple[Draft, int]] = []
         self.repayments = Repayments(
