@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services gateway libs localnet client pooler cli devstack demo trials backup examples scripts tests
+CODE := services gateway libs localnet client miner pooler cli devstack demo trials backup examples scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25

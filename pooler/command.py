@@ -13,9 +13,16 @@ from cyclopts import Parameter, validators
 
 from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
 from libs.common.grpc.tls import TLS_OPTIONS
+from miner.model import EngineUnavailableError
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
+
+
+def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[str]:  # noqa: ARG001
+    """Split a variable that has a value in each line."""
+    return text.splitlines()
+
 
 Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
@@ -52,12 +59,19 @@ class Options:
         Stake of farmers that are registered now, a decimal from 0 to 1.
     blocks
         Blocks to farm; 0 means until it is stopped.
-    processes
-        Processes that mine; 0 means one per processor. They give way to everything else.
+    engines
+        Engines that mine: `python -m miner engines` lists them; the best that there are by default.
+    threads
+        Threads that mine on processors; 0 means one per processor. They give way to everything
+        else.
+    programs
+        Command line of another miner to mine with, such as "kale-miner=/opt/miner --gpu"; may be
+        given again. POOLER_PROGRAM has one in each line.
     submit_share
         Part of a block after which the nonces are submitted.
     enough_zeros
-        A farmer whose nonce has this many zeros is not mined for any more.
+        A farmer whose nonce has this many zeros is not mined for any more; once all have them, the
+        nonces are submitted.
     closing_seconds
         Seconds that somebody else has to open the block after the last one.
     registry_target
@@ -91,7 +105,11 @@ class Options:
     farmers: Count = _DEFAULTS.farmers
     stake_percentage: str = _DEFAULTS.stake_percentage
     blocks: Count = _DEFAULTS.blocks
-    processes: Count = _DEFAULTS.processes
+    engines: tuple[str, ...] = _DEFAULTS.engines
+    threads: Count = _DEFAULTS.threads
+    programs: Annotated[tuple[str, ...], Parameter(name="--program", env_var_split=_lines)] = (
+        _DEFAULTS.programs
+    )
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
     closing_seconds: Seconds = _DEFAULTS.closing_seconds
@@ -141,7 +159,7 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
         return 2
     try:
         return _serve(options.config(), as_json=options.json)
-    except CertificateError as error:
+    except (CertificateError, EngineUnavailableError) as error:
         sys.stderr.write(f"pooler: {error}\n")
         return 2
 
@@ -169,7 +187,7 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
 async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
     """Run the pooler; SIGTERM ends it as Ctrl-C does.
 
-    What was accepted goes on in the pool; the workers end.
+    What was accepted goes on in the pool; the search ends.
     """
     running = asyncio.current_task()
     if running is not None:

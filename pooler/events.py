@@ -43,8 +43,10 @@ class Mining:
     #: Seconds since it began, and seconds that it has in all.
     seconds: float
     budget: float
-    #: Hashes over all processes.
+    #: Hashes over all engines.
     hashes: int
+    #: Hashes a second since it began, by engine.
+    rates: Mapping[str, float]
     #: Farmers with a nonce, by its zeros.
     zeros: Mapping[int, int]
 

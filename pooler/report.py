@@ -111,7 +111,7 @@ def _batch(verb: str, summary: BatchSummary, amount: str) -> str:
 
 
 def _mining(event: Mining) -> str:
-    rate = event.hashes / event.seconds / 1e6 if event.seconds > 0 else 0.0
+    rate = sum(event.rates.values()) / 1e6
     zeros = ", ".join(f"{count} with {zeros}" for zeros, count in event.zeros.items())
     return (
         f"block {event.block_index}: mined {event.seconds:.0f} of {event.budget:.0f} s, "

@@ -22,6 +22,13 @@ def raw_key(address: str) -> bytes:
     return key
 
 
+def address_of(key: bytes) -> str:
+    """Return the G address of an account with this ed25519 public key, 32 bytes."""
+    payload = bytes((_ACCOUNT,)) + key
+    # CRC-16/XMODEM, as SEP-23 says.
+    return base64.b32encode(payload + binascii.crc_hqx(payload, 0).to_bytes(2, "little")).decode()
+
+
 def is_account(address: str) -> bool:
     """Tell whether the address is a valid G address."""
     return _has_version(address, _ACCOUNT)
