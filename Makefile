@@ -113,12 +113,14 @@ test-fast: setup ## Run the unit tests only
 demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
 
-bench: setup ## Measure the wallet on mainnet's limits, then the gateway (BENCH_ARGS='--farmers 100': only the wallet)
+bench: setup ## Measure the wallet on mainnet's limits, then the gateway and shares (BENCH_ARGS='--farmers 100': only the wallet)
 	@$(PY) -m trials.bench run $(BENCH_ARGS)
-	$(if $(strip $(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
+	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
+	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.shares bench)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)
+	$(if $(strip $(FAULTS_ARGS)),,@$(PY) -m trials.shares kill)
 	$(if $(strip $(FAULTS_ARGS)),,@$(MAKE) day history)
 
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
@@ -127,6 +129,7 @@ day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--fa
 security: setup ## Try all callers and roles, forged orders, thefts, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--quick --requests 5000 --abandoned 5000')
 	@$(PY) -m trials.security $(SECURITY_ARGS)
 	@$(PY) -m trials.security.cost
+	$(if $(strip $(SECURITY_ARGS)),,@$(PY) -m trials.shares attack)
 
 history: setup ## Compare a block's statements with and without 10 million events (HISTORY_ARGS='--events 100000')
 	@$(PY) -m trials.history $(HISTORY_ARGS)

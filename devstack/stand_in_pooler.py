@@ -1,7 +1,8 @@
 """python -m devstack.stand_in_pooler: work for miners without a pool, for tests and trials.
 
 Plays blocks with the contract's own hash, farmers that are nobody, and no chain. The settings are
-those of pooler/shares/config.py; the first line on standard output is JSON with the port.
+those of pooler/shares/config.py. On standard output the first line is JSON with the port; with
+--tell-blocks each block has a line of its own, with the moment from which it is known.
 """
 
 import argparse
@@ -91,12 +92,15 @@ def block_of(
     )
 
 
-async def play(shares: Shares, *, farmers: int, seconds: float) -> None:
+async def play(shares: Shares, options: argparse.Namespace) -> None:
     """Play one block after the other, for ever; which block it is, the clock says."""
+    seconds: float = options.block_seconds
     while True:
         index = int(time.time() // seconds)
         opened_at = index * seconds
-        block = block_of(index, farmers=farmers, seconds=seconds, opened_at=opened_at)
+        block = block_of(index, farmers=options.farmers, seconds=seconds, opened_at=opened_at)
+        if options.tell_blocks:
+            _tell({"block": index, "at": time.time()})
         for find in await shares.open_block(block):
             block.offer(find)
         await shares.harvested(index - 1, REWARDS)
@@ -105,14 +109,18 @@ async def play(shares: Shares, *, farmers: int, seconds: float) -> None:
         await asyncio.sleep(max(0.0, opened_at + seconds - time.time()))
 
 
-async def serve(farmers: int, seconds: float) -> None:
+def _tell(content: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+async def serve(options: argparse.Namespace) -> None:
     """Serve miners until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with open_app(SharesSettings()) as (shares, port):
-        playing = asyncio.create_task(play(shares, farmers=farmers, seconds=seconds))
-        sys.stdout.write(json.dumps({"port": port}) + "\n")
-        sys.stdout.flush()
+        _tell({"port": port})
+        playing = asyncio.create_task(play(shares, options))
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({playing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in (playing, waiting):
@@ -126,10 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Work for miners without a pool.")
     parser.add_argument("--farmers", type=int, default=25)
     parser.add_argument("--block-seconds", type=float, default=300.0)
+    parser.add_argument("--tell-blocks", action="store_true")
     options = parser.parse_args(arguments)
     configure_logging(service="stand-in", level="warning")
     raise_limit()
-    uvloop.run(serve(options.farmers, options.block_seconds))
+    uvloop.run(serve(options))
 
 
 if __name__ == "__main__":

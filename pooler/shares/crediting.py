@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from pooler.shares.domain.model import Best, Share
 from pooler.shares.store.store import Credited, Store
@@ -75,10 +76,12 @@ class Crediting:
 
     async def _write(self, items: Sequence[_Waiting]) -> None:
         try:
+            await failpoint("shares.credit.brought")
             credited = await self._store.credit(
                 [share for item in items for share in item.shares],
                 [best for item in items for best in item.bests],
             )
+            await failpoint("shares.credit.written")
         except asyncio.CancelledError:
             for item in items:
                 item.done.cancel()

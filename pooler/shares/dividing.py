@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.common.errors import PoolError
+from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from pooler.shares.domain.model import BlockRow, BlockState, PaidPart, Part
 from pooler.shares.domain.points import divide
@@ -46,6 +47,7 @@ class Dividing:
         pot, parts = parts_of(row, rewards, await self._store.points_of_block(index))
         if not await self._store.divide(index, rewards=rewards, pot=pot, parts=parts):
             return []
+        await failpoint("shares.block.divided")
         log.info("block divided", block=index, rewards=rewards, pot=pot, miners=len(parts))
         return parts
 
@@ -61,6 +63,7 @@ class Dividing:
             except PoolError as error:
                 log.warning("parts not handed on", block=row.block, reason=error.reason)
                 break
+            await failpoint("shares.parts.taken")
             handed += await self._store.hand_on(row.block)
         return handed
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId
 from libs.common.log import get_logger, get_security_logger
 from pooler.shares.accounts import Accounts
@@ -264,7 +265,9 @@ class Shares:
 
     async def _close_before(self, index: int) -> None:
         await self._submitting.settled()
+        await failpoint("shares.block.opened")
         closed = await self.store.close_blocks(index)
+        await failpoint("shares.block.closed")
         if closed:
             log.info("blocks closed", blocks=closed)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from libs.common.log import get_security_logger
 from pooler.shares.crediting import Crediting
 from pooler.shares.domain.codes import Code
-from pooler.shares.domain.errors import BadTokenError
+from pooler.shares.domain.errors import BadTokenError, PausedError
 from pooler.shares.domain.jobs import Job, JobSigner
 from pooler.shares.domain.judging import Verdict
 from pooler.shares.domain.model import Best, Miner, Share
@@ -19,7 +19,6 @@ from pooler.shares.workers import LiveWorker, Workers
 security = get_security_logger()
 
 _BAD_TOKEN = Verdict(code=Code.BAD_TOKEN)
-_UNKNOWN = Verdict(code=Code.UNKNOWN_JOB)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +84,9 @@ class Submitting:
     async def submit(self, miner: Miner, brought: Sequence[Brought]) -> Outcome:
         """Return what became of shares, once those that are accepted are on the disk.
 
-        Raise UnavailableError when they cannot be written: all of them may be brought again. Who
-        goes away meanwhile has brought them all the same.
+        Raise UnavailableError when they cannot be written, and PausedError before a block is taken
+        up after a restart: in both cases all of them may be brought again. Who goes away
+        meanwhile has brought them all the same.
         """
         jobs = {token: self._job(token) for token in {one.job for one in brought}}
         numbers = {job.worker for job in jobs.values() if job is not None}
@@ -94,9 +94,11 @@ class Submitting:
         workers = {number: await self._workers.numbered(miner, number, now) for number in numbers}
         # From here to the shares' place in the next commit nothing else runs.
         rounds, at = self._rounds(), int(self._clock() * 1000)
+        if rounds.running is None:
+            raise PausedError("no block is mined yet: bring them again", retry_after=1.0)
         batch = _Batch(jobs=jobs, workers=workers, verdicts=[], credits={}, bests=[])
         for one in brought:
-            self._judge(batch, one, rounds, at)
+            self._judge(batch, one, rounds.running, rounds.previous, at)
         written = None
         if batch.credits:
             written = self._crediting.bring(list(batch.credits.values()), batch.bests)
@@ -120,18 +122,16 @@ class Submitting:
         except BadTokenError:
             return None
 
-    def _judge(self, batch: _Batch, one: Brought, rounds: Rounds, at: int) -> None:
+    def _judge(
+        self, batch: _Batch, one: Brought, running: Round, previous: Round | None, at: int
+    ) -> None:
         """Add the verdict on a share to the batch."""
         job = batch.jobs[one.job]
         worker = None if job is None else batch.workers[job.worker]
-        running = rounds.running
         if job is None or worker is None:  # another miner's is none for this one
             batch.verdicts.append(_BAD_TOKEN)
             return
-        if running is None:
-            batch.verdicts.append(_UNKNOWN)
-            return
-        verdict = _verdict(job, one.nonce, running, rounds.previous, at)
+        verdict = _verdict(job, one.nonce, running, previous, at)
         if verdict.code is Code.ACCEPTED:
             share = Share(
                 block=job.block,
@@ -152,10 +152,10 @@ class Submitting:
         batch: _Batch,
         brought: Sequence[Brought],
         written: "asyncio.Future[Credited] | None",
-        running: Round | None,
+        running: Round,
     ) -> Outcome:
         """Wait until the shares are written; count them where they belong."""
-        if written is not None and running is not None:
+        if written is not None:
             await self._settle(batch, written, running)
         now = self._clock()
         found: list[LiveWorker] = []

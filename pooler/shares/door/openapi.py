@@ -178,7 +178,7 @@ def _submit() -> dict[str, Any]:
             "was lost is brought again: what was credited then is a DUPLICATE."
         ),
         responses={"200": _json("A verdict for each.", "Submitted", examples.SUBMITTED)},
-        errors={**_BODY, **_MINERS, **_NOT_BANNED},
+        errors={**_BODY, **_MINERS, **_NOT_BANNED, 409: "No block is mined yet: bring them again."},
         parameters=[
             {
                 **_parameter("Kale-Job", "The job of shares that name none.", {"type": "string"}),

@@ -13,6 +13,7 @@ from libs.kale.hash import leading_zeros, work_hash
 from pooler.shares.block import Find
 from pooler.shares.domain.errors import OtherChainError
 from pooler.shares.domain.model import MinerId
+from pooler.shares.submitting import Rounds
 from tests.support.share_world import (
     ADDRESS,
     DIFFICULTY,
@@ -555,3 +556,15 @@ async def test_the_reference_is_served(world: ShareWorld) -> None:
     assert (await world.http.get("/openapi.json")).json()["openapi"] == "3.1.0"
     assert (await world.http.get("/")).json()["reason"] == "NO_SUCH_PATH"
     assert (await world.http.put("/work")).headers["allow"] == "GET"
+
+
+async def test_before_a_block_is_taken_up_shares_are_brought_again(tmp_path: Path) -> None:
+    async with open_share_world(tmp_path) as world:
+        rig = await world.join()
+        shares = found_in(await rig.job(), 1)
+        world.shares.rounds = Rounds()
+        answer = await rig.post("/submit", json={"shares": shares})
+        assert (answer.status_code, answer.json()["reason"]) == (409, "PAUSED")
+        assert answer.headers["retry-after"] == "1"
+        await world.shares.open_block(world.block)
+        assert await rig.codes(*shares) == ["ACCEPTED"]

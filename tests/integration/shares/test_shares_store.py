@@ -27,7 +27,7 @@ from pooler.shares.domain.model import (
 )
 from pooler.shares.domain.terms import Terms
 from pooler.shares.domain.withholding import Tally
-from pooler.shares.store.database import QUERIES, BackupError, WrongDatabaseError
+from pooler.shares.store.database import QUERIES
 from pooler.shares.store.opening import open_store
 from pooler.shares.store.sqlite import in_sqlite, open_sqlite
 from pooler.shares.store.store import LateShares, MinerResult, RecentShares, Store
@@ -502,94 +502,6 @@ async def test_every_query_fits_its_dataclass_in_postgresql(
                 if name in ROWS:
                     assert columns == [one.name for one in dataclasses.fields(ROWS[name])], name
                 assert bool(columns) == (query.kind != "exec"), name
-
-
-async def test_a_copy_is_whole_and_its_owners_alone(tmp_path: Path) -> None:
-    place, copy = tmp_path / "shares.db", tmp_path / "copy.db"
-    async with open_store(str(place)) as store:
-        worker = await worker_of(store, await joined(store))
-        farmer, *_ = await opened(store)
-
-        async def write() -> None:
-            for nonce in range(200):
-                await store.credit([share(worker.number, farmer, nonce)], [])
-
-        await asyncio.gather(write(), store.backup(copy))
-        written = len(await store.shares_of_block(7))
-    assert [one.stat().st_mode & 0o077 for one in (place, copy)] == [0, 0]
-    assert {one.name for one in list(tmp_path.iterdir())} == {"copy.db", "shares.db"}  # noqa: ASYNC240
-    async with open_store(str(copy)) as restored:
-        shares = await restored.shares_of_block(7)
-        assert len(shares) <= written == 200
-        assert len(await restored.miners()) == 1
-
-
-async def test_a_copy_takes_no_files_place(tmp_path: Path) -> None:
-    place = tmp_path / "shares.db"
-    async with open_store(str(place)) as store:
-        with pytest.raises(BackupError, match="is there already"):
-            await store.backup(place)
-        with pytest.raises(BackupError, match="cannot be copied"):
-            await store.backup(tmp_path / "none" / "copy.db")
-
-
-async def test_postgresql_is_copied_by_its_own_programs(database_factory: DatabaseFactory) -> None:
-    async with (
-        database_factory.create(template="template1") as access,
-        open_store(access.admin_dsn) as store,
-    ):
-        with pytest.raises(BackupError, match="pg_dump"):
-            await store.backup(Path("x"))
-
-
-async def test_each_commit_is_on_the_disk(tmp_path: Path) -> None:
-    async with open_sqlite(tmp_path / "shares.db") as database, database.transaction() as session:
-
-        def settings(db: sqlite3.Connection) -> list[Any]:
-            names = ("journal_mode", "synchronous", "foreign_keys", "fullfsync")
-            return [db.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-
-        assert await session.run(settings) == ["wal", 2, 1, 1]
-
-
-@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"x" * 99])
-async def test_another_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
-    place = tmp_path / "other"
-    place.write_bytes(content)
-    with pytest.raises(WrongDatabaseError):
-        async with open_store(str(place)):
-            pass
-    assert place.read_bytes() == content
-
-
-async def test_another_database_and_another_version_are_left_alone(tmp_path: Path) -> None:
-    other, newer = tmp_path / "other.db", tmp_path / "newer.db"
-    connection = sqlite3.connect(other)
-    connection.execute("CREATE TABLE theirs (x)")
-    connection.close()
-    async with open_store(str(newer)):
-        pass
-    connection = sqlite3.connect(newer)
-    connection.execute("UPDATE facts SET value = x'32'")
-    connection.commit()
-    connection.close()
-    for place in (other, newer):
-        with pytest.raises(WrongDatabaseError, match="of this version"):
-            async with open_store(str(place)):
-                pass
-
-
-async def test_another_version_in_postgresql_is_left_alone(
-    database_factory: DatabaseFactory,
-) -> None:
-    async with database_factory.create(template="template1") as access:
-        async with open_store(access.admin_dsn):
-            pass
-        async with connect(access.admin_dsn) as connection:
-            await connection.execute("UPDATE shares.facts SET value = '2'")
-        with pytest.raises(WrongDatabaseError, match="version"):
-            async with open_store(access.admin_dsn):
-                pass
 
 
 async def test_two_poolers_make_the_tables_once(reopen: Reopen) -> None:
