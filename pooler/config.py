@@ -6,6 +6,7 @@ from uuid import UUID
 from client import Enrolment, PoolerId, Targets, TlsFiles, TokenFiles, Transport, transport_of
 from miner.choice import Choice
 from miner.model import NO_CAP
+from pooler.shares.config import SharesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class PoolerConfig:
     threads: int = 0
     #: Command lines of other miners to mine with (docs/miner.md).
     programs: tuple[str, ...] = ()
+    #: Work for miners; None: there is none.
+    shares: SharesSettings | None = None
     #: Part of a block after which the nonces are submitted: late, but before the next plant.
     submit_share: float = 0.8
     #: A farmer with this many zeros is not mined for any more; once all have them, the nonces are

@@ -87,7 +87,18 @@ class Trouble:
     retry_in: float | None
 
 
-Event = Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+@dataclass(frozen=True, kw_only=True)
+class ServingMiners:
+    """Miners can connect."""
+
+    #: Where.
+    host: str
+    port: int
+
+
+Event = (
+    ServingMiners | Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+)
 Observer = Callable[[Event], None]
 
 

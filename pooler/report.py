@@ -16,6 +16,7 @@ from pooler.events import (
     Mining,
     Planted,
     Registered,
+    ServingMiners,
     Swept,
     Trouble,
     Waiting,
@@ -58,6 +59,8 @@ def describe(event: Event) -> str:
     match event:
         case Registered():
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
+        case ServingMiners():
+            line = f"miners are served at {event.host}:{event.port}"
         case Waiting():
             line = f"waiting for {event.what}"
         case Planted():

@@ -22,7 +22,7 @@ from client import (
     raw_key,
 )
 from miner.choice import roster_of
-from miner.model import Find, Target, Work
+from miner.model import Target, Work
 from miner.roster import Roster
 from miner.search import Search, open_search
 from pooler.config import PoolerConfig
@@ -38,6 +38,7 @@ from pooler.events import (
     Worked,
     registered,
 )
+from pooler.miners import MinedBlock, Miners, open_miners
 
 #: Plant and SubmitWork calls per block: the first, and two for what failed for passing reasons.
 _TRIES = 3
@@ -81,7 +82,8 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     """Run a pooler for config.blocks blocks, or until it is cancelled.
 
     Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused;
-    and EngineUnavailableError when it is to mine with an engine that is not there.
+    EngineUnavailableError when it is to mine with an engine that is not there; and
+    WrongDatabaseError or ListenError when it cannot serve miners.
     """
     # Drivers of devices take their time.
     roster = await asyncio.to_thread(roster_of, config.choice())
@@ -98,8 +100,14 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
         pooler_id = await enrol(
             client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
         )
-        async with open_watch(client) as watch, _heartbeats(client, config, pooler_id):
-            loop = BlockLoop(client, config, pooler_id, watch, roster=roster, observe=observe)
+        async with (
+            open_watch(client) as watch,
+            _heartbeats(client, config, pooler_id),
+            open_miners(config.shares, client, pooler_id, watch, observe) as miners,
+        ):
+            loop = BlockLoop(
+                client, config, pooler_id, watch, roster=roster, miners=miners, observe=observe
+            )
             return await loop.farm()
 
 
@@ -148,14 +156,16 @@ class BlockLoop:
         watch: ChainWatch,
         *,
         roster: Roster,
+        miners: Miners,
         observe: Observer,
     ) -> None:
-        """Take `watch`, which follows the chain already, and the engines that mine."""
+        """Take `watch`, which follows the chain already, the engines that mine, and miners."""
         self._client = client
         self._config = config
         self._pooler_id = pooler_id
         self._watch = watch
         self._roster = roster
+        self._miners = miners
         self._observe = observe
         self._counts: Counter[str] = Counter()
         #: By block: works and harvests that succeeded, and stroops of KALE harvested.
@@ -177,6 +187,7 @@ class BlockLoop:
                 await self._farm_next(harvests)
             await self._close(self._blocks[-1], harvests)
         await self._sweep()
+        await self._miners.settle()
         await self._count_recorded()
         return RunSummary(
             pooler_id=self._pooler_id,
@@ -237,6 +248,7 @@ class BlockLoop:
         self._unharvested.append(block.index)
         best = await self._mine(block, planted, until=self._submit_at(block))
         await self._work(block.index, best)
+        self._miners.worked(block.index)
 
     async def _plantable(self) -> int:
         """Return the next block that is worth planting.
@@ -305,30 +317,29 @@ class BlockLoop:
         seconds = max(_LEAST_BUDGET, until - self._watch.now())
         notice = self._tell_engine_trouble
         async with open_search(work, self._roster, seconds=seconds, notice=notice) as search:
-            reporting = asyncio.create_task(self._report(block.index, seconds, search))
+            mined = MinedBlock(block, planted, search, cap=cap)
+            reporting = asyncio.create_task(self._report(seconds, search, mined))
             over = asyncio.create_task(self._watch.wait_until_after(block.index))
             enough = asyncio.create_task(self._enough(search, cap))
             try:
-                await asyncio.wait(
-                    {over, enough}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                )
+                async with self._miners.mining(mined):
+                    await asyncio.wait(
+                        {over, enough}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                    )
             finally:
                 await _cancel({reporting, over, enough})
             self._counts["hashes"] += search.hashes
-            self._observe(_mining(block.index, seconds, search))
-            return {
-                planted[at].farmer_id: _submission(planted[at], find)
-                for at, find in search.best.items()
-            }
+            self._observe(_mining(seconds, search, mined))
+            return mined.best()
 
     async def _enough(self, search: Search, cap: int) -> None:
         await search.finish()
         if cap < self._config.enough_zeros:
             await asyncio.Event().wait()
 
-    async def _report(self, index: int, budget: float, search: Search) -> None:
+    async def _report(self, budget: float, search: Search, mined: MinedBlock) -> None:
         while True:
-            self._observe(_mining(index, budget, search))
+            self._observe(_mining(budget, search, mined))
             await asyncio.sleep(_REPORT_SECONDS)
 
     def _tell_engine_trouble(self, words: str) -> None:
@@ -442,19 +453,15 @@ def _worth_another_try(summary: BatchSummary) -> bool:
     return any(one.worth_another_try for one in summary.outcomes)
 
 
-def _mining(index: int, budget: float, search: Search) -> Event:
+def _mining(budget: float, search: Search, mined: MinedBlock) -> Event:
     return Mining(
-        block_index=index,
+        block_index=mined.index,
         seconds=search.seconds,
         budget=budget,
         hashes=search.hashes,
         rates={name: rates.per_second for name, rates in search.rates().items()},
-        zeros=dict(sorted(Counter(find.zeros for find in search.best.values()).items())),
+        zeros=mined.zeros(),
     )
-
-
-def _submission(planted: FarmerOutcome, find: Find) -> Submission:
-    return Submission(farmer_id=planted.farmer_id, nonce=find.nonce, found_at=find.found_at)
 
 
 def _engine_trouble(words: str) -> Event:

@@ -53,7 +53,7 @@ async def open_app(
 ) -> AsyncIterator[tuple[Shares, int]]:
     """Serve miners while the block runs; yield the work for them, and the port.
 
-    Raise WrongDatabaseError, UnavailableError, or OSError for a port that is taken.
+    Raise WrongDatabaseError, UnavailableError, or ListenError for a port that is taken.
     """
     async with (
         open_store(settings.place, authority=settings.shares_database_ca_file) as store,

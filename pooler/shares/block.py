@@ -80,6 +80,9 @@ class BlockEvents(Protocol):
     async def works_sent(self, index: int) -> None:
         """Take no more shares of a block: its works are on their way."""
 
+    async def close_before(self, index: int) -> None:
+        """Close the blocks before one that is open on the chain: nothing of them is mined."""
+
     async def harvested(self, index: int, rewards: int) -> None:
         """Share out a block: all that it will ever earn was harvested (stroops, without stakes)."""
 

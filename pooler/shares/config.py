@@ -132,6 +132,10 @@ class SharesSettings(Settings):
         """Return where shares are kept."""
         return self.shares_database.get_secret_value()
 
+    def secrets(self) -> frozenset[str]:
+        """Return every value that must not be shown: the name of a file may be."""
+        return super().secrets() if "://" in self.place else frozenset()
+
     def proxies(self) -> tuple[Network, ...]:
         """Return the networks of the proxies that are believed."""
         return parse_networks(self.shares_trusted_proxies)

@@ -36,14 +36,12 @@ class Dividing:
     async def harvested(self, index: int, rewards: int) -> list[Part]:
         """Divide a block that has earned so many stroops; return the miners' parts.
 
-        Nothing happens, and nothing is returned, when the block is divided already or unknown.
+        The block is closed by now. Nothing happens, and nothing is returned, when it is divided
+        already, or unknown.
         """
         row = await self._store.block(index)
         if row is None or row.state in _DIVIDED:
             return []
-        if row.state is not BlockState.CLOSED:
-            await self._store.close_blocks(index + 1)
-            row = await self._store.block(index) or row
         pot, parts = parts_of(row, rewards, await self._store.points_of_block(index))
         if not await self._store.divide(index, rewards=rewards, pot=pot, parts=parts):
             return []

@@ -107,11 +107,16 @@ class Shares:
         await self.store.note_own_hashes(index, running.own_hashes)
         await self.store.send_block(index, at=running.sent_at)
 
-    async def harvested(self, index: int, rewards: int) -> None:
+    async def close_before(self, index: int) -> None:
         """See BlockEvents."""
         running = self.rounds.running
-        if running is not None and index >= running.index:
-            raise ValueError(f"block {index} is not over")
+        if running is not None and running.index < index and not running.sent_at:
+            running.sent_at = int(self.clock() * 1000)
+        await self._close_before(index)
+
+    async def harvested(self, index: int, rewards: int) -> None:
+        """See BlockEvents."""
+        await self.close_before(index + 1)
         for part in await self.dividing.harvested(index, rewards):
             self.streams.tell(part.miner, part_event(part))
 

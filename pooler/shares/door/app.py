@@ -1,13 +1,15 @@
 """Wiring of the door."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from libs.common.log import get_logger
+from libs.common.start import ListenError
 from libs.http.addresses import CallerAddress
 from libs.http.front import Front
 from libs.http.reference.viewer import Shell, files_of
 from libs.http.server import open_http
+from pooler.shares.config import SharesSettings
 from pooler.shares.door.handlers import Door
 from pooler.shares.door.openapi import document_of
 from pooler.shares.service import Shares
@@ -19,7 +21,10 @@ _SHELL = Shell(server="POOL", token="CREDENTIAL")  # noqa: S106  (names of varia
 
 @asynccontextmanager
 async def open_door(shares: Shares) -> AsyncIterator[int]:
-    """Serve miners while the block runs; yield the port. Raise OSError for one that is taken."""
+    """Serve miners while the block runs; yield the port.
+
+    Raise ListenError for a port that is taken.
+    """
     settings = shares.settings
     door = Door(shares)
     files = files_of(document_of(settings), shell=_SHELL)
@@ -27,12 +32,21 @@ async def open_door(shares: Shares) -> AsyncIterator[int]:
     for verb, template, route in door.routes():
         front.add(verb, template, route)
     try:
-        async with open_http(front, settings.serving()) as port:
+        async with AsyncExitStack() as stack:
+            port = await _listening(stack, front, settings)
             log.info("serving miners", host=settings.shares_host, port=port)
-            try:
-                yield port
-            finally:
-                # Streams have no end of their own, and would be waited for.
-                shares.streams.close_all()
+            # Streams have no end of their own, and would be waited for.
+            stack.callback(shares.streams.close_all)
+            yield port
     finally:
         await door.aclose()
+
+
+async def _listening(stack: AsyncExitStack, front: Front, settings: SharesSettings) -> int:
+    try:
+        return await stack.enter_async_context(open_http(front, settings.serving()))
+    except OSError as error:
+        place = f"{settings.shares_host}:{settings.shares_port}"
+        raise ListenError(
+            f"cannot listen at {place}, which SHARES_HOST and SHARES_PORT name: {error}"
+        ) from error

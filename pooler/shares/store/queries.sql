@@ -203,5 +203,13 @@ SELECT zeros, shares, better FROM shares.levels WHERE worker = $1 ORDER BY zeros
 -- name: forget_shares :exec
 DELETE FROM shares.shares WHERE block < $1;
 
+-- name: forget_worker_blocks :exec
+DELETE FROM shares.worker_blocks
+WHERE block < $1
+    AND block IN (SELECT block FROM shares.blocks WHERE state IN ('final', 'handed_on'));
+
+-- name: forget_late_shares :exec
+DELETE FROM shares.late_shares WHERE block < $1;
+
 -- name: forget_bests :exec
 DELETE FROM shares.bests WHERE block < $1;

@@ -30,6 +30,8 @@ from pooler.shares.store.database import Database, Row, Session
 _JOB_KEY = "job_key"
 #: Blocks whose shares are kept one by one, for rates of the last hour after a restart.
 KEPT_BLOCKS = 13
+#: Blocks for which is kept what each worker did, about a month; miners' parts are kept for ever.
+KEPT_WORKER_BLOCKS = 8640
 #: Milliseconds of a slot in which shares are summed up after a restart.
 SLOT_MS = 15_000
 
@@ -332,7 +334,7 @@ class Store:
             await session.each("add_late", rows)
 
     async def close_blocks(self, before: int) -> list[int]:
-        """Close all blocks before one: write what each worker did; forget single shares of old."""
+        """Close all blocks before one: write what each worker did, and forget what is old."""
         async with self._database.transaction() as session:
             rows = await session.many("open_blocks_before", before)
             closing = [int(row["block"]) for row in rows]
@@ -341,6 +343,8 @@ class Store:
                 await session.execute("close_block", block)
             await session.execute("forget_shares", before - KEPT_BLOCKS)
             await session.execute("forget_bests", before - 1)
+            await session.execute("forget_worker_blocks", before - KEPT_WORKER_BLOCKS)
+            await session.execute("forget_late_shares", before - KEPT_WORKER_BLOCKS)
         return closing
 
     async def forget_idle_miners(self, *, joined_before: int, at: int) -> int:

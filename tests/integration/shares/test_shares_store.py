@@ -30,7 +30,13 @@ from pooler.shares.domain.withholding import Tally
 from pooler.shares.store.database import QUERIES
 from pooler.shares.store.opening import open_store
 from pooler.shares.store.sqlite import in_sqlite, open_sqlite
-from pooler.shares.store.store import LateShares, MinerResult, RecentShares, Store
+from pooler.shares.store.store import (
+    KEPT_WORKER_BLOCKS,
+    LateShares,
+    MinerResult,
+    RecentShares,
+    Store,
+)
 from tests.support.database import DatabaseFactory, connect
 
 TERMS = Terms(miners_bps=1000, own_hashes_take_part=True)
@@ -414,6 +420,26 @@ async def test_single_shares_of_long_ago_are_forgotten_and_their_points_are_not(
     await store.close_blocks(21)
     assert await store.shares_of_block(7) == []
     assert len(await store.past_of_worker(worker.number, until_block=99, since=0)) == 1
+
+
+async def test_what_workers_did_is_kept_for_a_month_and_until_it_is_divided(store: Store) -> None:
+    miner = await joined(store)
+    worker = await worker_of(store, miner)
+    farmer, *_ = await opened(store)
+    await opened(store, 8)
+    for block in (7, 8):
+        await store.credit([share(worker.number, farmer, 1, block=block)], [])
+        late = LateShares(block=block, worker=worker.number, shares=1, points=1, latest_ms=1)
+        await store.note_late([late])
+    await store.close_blocks(9)
+    part = Part(block=7, miner=miner.number, points=16, amount=1)
+    await store.divide(7, rewards=10, pot=1, parts=[part])
+    await store.close_blocks(7 + KEPT_WORKER_BLOCKS)
+    assert await store.points_of_block(7) == {miner.number: 16}
+    await store.close_blocks(9 + KEPT_WORKER_BLOCKS)
+    assert await store.points_of_block(7) == {}
+    assert await store.points_of_block(8) == {miner.number: 16}
+    assert len(await store.paid_parts(7)) == 1
 
 
 async def test_levels_grow(store: Store) -> None:
