@@ -88,7 +88,7 @@ async def test_keys_are_opened_again_only_when_they_have_changed() -> None:
         opened.append(len(sealed))
         await use(provider, sealed)
 
-    rows.macs.use = counted  # type: ignore[method-assign]
+    rows.macs.use = counted  # type: ignore[assignment, method-assign]
     await rows.keys.open()
     assert opened == []
     await rows.keys.replace(actor="operator")
