@@ -25,7 +25,7 @@ CHANGED ?=
 MUTANTS_ARGS ?=
 MUTANTS_WORKERS ?= 2
 # More than there are cores: many tests wait for ledgers.
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \

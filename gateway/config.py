@@ -56,8 +56,9 @@ class GatewaySettings(TransportSettings):
     max_body_bytes: Annotated[Bytes, Field(ge=1024, le=67_108_864)] = 2_097_152
     #: Connections at most. One more is closed at once.
     max_connections: Annotated[Count, Field(ge=1, le=60_000)] = 20_000
-    #: Requests in progress at most, three quarters of them poolers'; more are told to come again.
-    #: As many again may be in progress of those who have no token.
+    #: Requests in progress at most, three quarters of them poolers', of whom none has more than
+    #: there is room left; more are told to come again. As many again may be in progress of those
+    #: who have no token.
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
     #: Streams of events that one caller may have open at a time: a token's subject, or an address.
     max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
@@ -66,7 +67,8 @@ class GatewaySettings(TransportSettings):
     public_rate_limit: Annotated[Count, Field(ge=0)] = 600
     #: Tokens that are none, and that one address may try in a minute.
     wrong_token_limit: Annotated[Count, Field(ge=1)] = 30
-    #: Milliseconds in which a connection has to send the head of a request, once it has begun.
+    #: Milliseconds in which a connection has to send the head of a request, once it has begun; some
+    #: have a quarter more, so that not all end at once.
     head_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 10_000
     #: Milliseconds in which a request has to bring its body.
     body_timeout_ms: Milliseconds = 30_000

@@ -5,6 +5,7 @@ time, a trailer is no head, and nothing is answered before what came first.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -19,6 +20,9 @@ from libs.http.strict_json import to_json
 HEAD = 65_536
 #: Requests at most that may wait behind the one that is served.
 _WAITING = 32
+#: How many times its limit an idle connection is kept at most, by chance. Ten thousand that came at
+#: once would else be closed at once, and come again at once: whoever asks then waits for seconds.
+_SPREAD = 1.25
 #: Versions that are spoken.
 _VERSIONS = ("1.0", "1.1")
 
@@ -37,6 +41,9 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._patience = random.uniform(1.0, _SPREAD)
+        # uvicorn counts whole seconds; the event loop takes parts of them, too.
+        self.timeout_keep_alive *= self._patience  # type: ignore[assignment]
         self._head_timer: asyncio.TimerHandle | None = None
         #: Bytes of the head, and of a trailer, that is read.
         self._head_size = 0
@@ -233,7 +240,7 @@ class Connection(HttpToolsProtocol):
     # Time -----------------------------------------------------------------------------------------
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self.abort)
+        self._head_timer = self.loop.call_later(self.head_seconds * self._patience, self.abort)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from libs.common.descriptors import connections_for_callers, limit
 from libs.common.log import get_logger
 from libs.http.connection import Connection
+from libs.http.listener import Listener
 
 log = get_logger(__name__)
 #: Open files that are kept for calls of services.
 _FOR_SERVICES = 100
-#: Connections that the system holds for us until we take them.
-_BACKLOG = 2048
 #: Seconds in which a connection has to be through with TLS.
 _HANDSHAKE = 10.0
 #: Seconds between two looks at the files of the certificate.
@@ -67,9 +66,8 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen (uvicorn's hook): with a time for TLS, which uvicorn does not set."""
+        """Listen (uvicorn's hook): a few connections at a time, with a time for TLS."""
         loop = asyncio.get_running_loop()
-        handshake = _HANDSHAKE if self.config.ssl else None
 
         def connection() -> asyncio.Protocol:
             made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -77,16 +75,13 @@ class _Server(uvicorn.Server):
             )
             return made
 
-        self.servers = [
-            await loop.create_server(
-                connection,
-                sock=one,
-                ssl=self.config.ssl,
-                backlog=_BACKLOG,
-                ssl_handshake_timeout=handshake,
-            )
+        listeners = [
+            Listener(one, connection, context=self.config.ssl, handshake=_HANDSHAKE)
             for one in sockets or []
         ]
+        for listener in listeners:
+            listener.open()
+        self.servers = cast("list[asyncio.Server]", listeners)
         self.started = True
 
 
