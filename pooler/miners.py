@@ -22,6 +22,7 @@ from client import (
     UnavailableError,
     raw_key,
 )
+from libs.common.log import get_logger
 from miner.model import Find as OwnFind
 from miner.search import Search
 from pooler.events import Observer, ServingMiners, Trouble
@@ -30,6 +31,8 @@ from pooler.shares.app import open_app
 from pooler.shares.block import Find, Target
 from pooler.shares.config import SharesSettings
 from pooler.shares.service import Shares
+
+log = get_logger(__name__)
 
 #: Seconds between two notes of the pooler's own hashes and finds, and two looks at closed blocks.
 _NOTE, _LOOK = 1.0, 5.0
@@ -158,7 +161,10 @@ class Miners:
         """Do that again and again, until the task is cancelled."""
         while True:
             await asyncio.sleep(_LOOK)
-            await self.settle()
+            try:
+                await self.settle()
+            except Exception as error:  # a defect in one round must not end all of them
+                log.exception("defect", exc_info=error)
 
     async def _give(self, shares: Shares, mined: MinedBlock) -> None:
         """Open a block for miners; then note own hashes and finds, until the task is cancelled."""

@@ -8,7 +8,7 @@ from pooler.shares.domain.codes import Code
 from pooler.shares.domain.model import BlockRow, Miner
 from pooler.shares.domain.rates import Rate
 from pooler.shares.events import moment
-from pooler.shares.round import Round
+from pooler.shares.round import Figures, Round
 from pooler.shares.service import Shares
 from pooler.shares.store.store import MinerResult
 from pooler.shares.workers import LiveWorker
@@ -122,7 +122,8 @@ def _own_part(running: Round, miner: int) -> Mapping[str, Any]:
 
 
 def _worker(worker: LiveWorker, running: Round | None, now: float) -> Mapping[str, Any]:
-    figures = worker.figures(-1 if running is None else running.index)
+    found = None if running is None else running.figures.get(worker.number)
+    figures = found or Figures()
     luck = figures.luck
     return {
         "worker": worker.row.name,

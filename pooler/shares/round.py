@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pooler.shares.block import Find, RunningBlock
 from pooler.shares.domain.codes import Code
 from pooler.shares.domain.jobs import Job
 from pooler.shares.domain.judging import Judge, Verdict
+from pooler.shares.domain.luck import luck_of
 from pooler.shares.domain.model import BlockRow, Share
 from pooler.shares.domain.points import hashes_of
 from pooler.shares.domain.turns import Turns
@@ -18,6 +19,22 @@ _GRACE = 600
 _STALE = Verdict(code=Code.STALE_BLOCK)
 _UNKNOWN = Verdict(code=Code.UNKNOWN_JOB)
 _LIMITED = Verdict(code=Code.LIMITED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """What a worker did in a block so far."""
+
+    #: Shares that are credited, and their points.
+    shares: int = 0
+    points: int = 0
+    #: Best zeros; -1 for none.
+    best: int = -1
+
+    @property
+    def luck(self) -> float | None:
+        """Return how good the best nonce is (domain/luck.py)."""
+        return luck_of(self.best, self.points)
 
 
 class Round:
@@ -35,8 +52,8 @@ class Round:
         self.farmers = tuple(farmers)
         #: When its works were sent (unix ms); 0: they are not.
         self.sent_at = row.sent_at
-        #: Points by worker and by miner, and shares by worker, late ones included.
-        self.worker_points: Counter[int] = Counter()
+        #: What workers did, points by miner, and shares by worker, late ones included.
+        self.figures: dict[int, Figures] = {}
         self.miner_points: Counter[int] = Counter()
         self.brought: Counter[int] = Counter()
         #: The pool's own hashes of runs before this one, and of this one.
@@ -69,7 +86,7 @@ class Round:
         """Go on with what was brought for the same block, which was taken up a second time."""
         self.sent_at = before.sent_at
         self._seen, self.brought = before._seen, before.brought
-        self.worker_points, self.miner_points = before.worker_points, before.miner_points
+        self.figures, self.miner_points = before.figures, before.miner_points
 
     def judge(self, job: Job, nonce: int, at: int) -> Verdict:
         """Judge a nonce that arrives at a moment (unix ms); one that is accepted is taken.
@@ -110,8 +127,13 @@ class Round:
         self.brought[share.worker] -= 1
 
     def count(self, share: Share, miner: int) -> None:
-        """Count the points of a share that is written down."""
-        self.worker_points[share.worker] += share.points
+        """Count a share that is written down."""
+        before = self.figures.get(share.worker, _NOTHING)
+        self.figures[share.worker] = Figures(
+            shares=before.shares + 1,
+            points=before.points + share.points,
+            best=max(before.best, share.zeros),
+        )
         self.miner_points[miner] += share.points
 
     def offer(self, share: Share) -> bool:
@@ -133,6 +155,9 @@ class Round:
     def points(self) -> int:
         """Return the points of all miners."""
         return self.miner_points.total()
+
+
+_NOTHING = Figures()
 
 
 def of_other_block(job: Job, index: int) -> Verdict:

@@ -36,6 +36,8 @@ class Upkeep:
                 await self._round(number)
             except PoolError as error:
                 log.warning("upkeep failed", reason=error.reason, error=error.message)
+            except Exception as error:  # a defect in one round must not end all of them
+                log.exception("defect", exc_info=error)
             number += 1
             await asyncio.sleep(_LOOK)
 

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pooler.shares.domain import difficulty
 from pooler.shares.domain.codes import Code
 from pooler.shares.domain.difficulty import Bounds, Vardiff
 from pooler.shares.domain.errors import LimitedError
 from pooler.shares.domain.judging import Verdict
-from pooler.shares.domain.luck import luck_of
 from pooler.shares.domain.model import Miner, WorkerRow
 from pooler.shares.domain.points import level_of, target_of
 from pooler.shares.domain.rates import Meter, Rate
@@ -26,21 +24,6 @@ _WINDOW = "1h"
 _ALL = 2**62
 #: Seconds of a block, by which the shares of past blocks are put into windows.
 _BLOCK = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockFigures:
-    """What a worker did in the running block."""
-
-    shares: int
-    points: int
-    #: Best zeros; -1 for none.
-    best: int
-
-    @property
-    def luck(self) -> float | None:
-        """Return how good the best nonce is (domain/luck.py)."""
-        return luck_of(self.best, self.points)
 
 
 class LiveWorker:
@@ -64,8 +47,6 @@ class LiveWorker:
         self.is_gone = False
         self._vardiff: Vardiff | None = None
         self._chosen: int | None = None
-        self._block = -1
-        self._figures = BlockFigures(shares=0, points=0, best=-1)
 
     @property
     def difficulty(self) -> int:
@@ -106,20 +87,9 @@ class LiveWorker:
         self.counts[verdict.code] += 1
         self.heard_at = at
         if verdict.code is Code.ACCEPTED:
-            self._take_credited(verdict, target, block, at)
+            self._take_credited(verdict, target, at)
         elif verdict.points:  # a sound one, too late
             self._take_late(verdict, block)
-
-    def restore_block(self, block: int, shares: int, points: int, best: int) -> None:
-        """Take up what it did in the running block in a run before."""
-        self._block = block
-        self._figures = BlockFigures(shares=shares, points=points, best=best)
-
-    def figures(self, block: int) -> BlockFigures:
-        """Return what it did in the running block."""
-        if self._block != block:
-            return BlockFigures(shares=0, points=0, best=-1)
-        return self._figures
 
     def rates(self, at: float) -> dict[str, Rate]:
         """Return its rates by window."""
@@ -134,20 +104,13 @@ class LiveWorker:
         past = self.meter.rates(at, 1).get(_WINDOW)
         return past.rate if told is None and past is not None and past.shares else told
 
-    def _take_credited(self, verdict: Verdict, target: int, block: int, at: float) -> None:
+    def _take_credited(self, verdict: Verdict, target: int, at: float) -> None:
         self.newest_share = at
         self.is_gone = False
         self.meter.add(at, verdict.points)
         self.tally.count(level=level_of(target), zeros=verdict.zeros)
         if self._vardiff is not None and target == self.target:
             self._vardiff = self._vardiff.counted(at)
-        before = self.figures(block)
-        self._block = block
-        self._figures = BlockFigures(
-            shares=before.shares + 1,
-            points=before.points + verdict.points,
-            best=max(before.best, verdict.zeros),
-        )
 
     def _take_late(self, verdict: Verdict, block: int) -> None:
         self.latest_ms = max(self.latest_ms, verdict.lateness_ms)
@@ -188,10 +151,6 @@ class Workers:
     def of(self, miner: int) -> list[LiveWorker]:
         """Return those of a miner."""
         return [one for one in self._by_number.values() if one.miner.number == miner]
-
-    def known(self, number: int) -> LiveWorker | None:
-        """Return a worker that is in memory."""
-        return self._by_number.get(number)
 
     async def restore(self, current_block: int) -> None:
         """Read what all workers did in the newest blocks, for their rates."""

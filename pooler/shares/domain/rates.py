@@ -106,10 +106,6 @@ class Meter:
         for window in self._windows.values():
             window.add(at, points, squares, shares)
 
-    def begin_earlier(self, since: float) -> None:
-        """Take it that the worker had a job already at an earlier moment."""
-        self._since = min(self._since, since)
-
     def rates(self, at: float, difficulty: int) -> dict[str, Rate]:
         """Return the rates by window; a window that has just begun is left out."""
         found = {

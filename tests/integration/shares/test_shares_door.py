@@ -356,6 +356,7 @@ async def test_the_next_run_goes_on_with_points_and_best_nonces(tmp_path: Path) 
         stats = (await again.get("/stats")).json()
         assert stats["block"]["points"] == "64"
         assert stats["block"]["ownHashes"] == "511"
+        assert stats["workers"][0]["block"]["shares"] == 4
         assert stats["workers"][0]["rates"]["5m"]["shares"] == 4
 
 

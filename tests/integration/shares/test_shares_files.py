@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, new_id
 from pooler.shares.domain.model import MinerId, NewMiner, Share
 from pooler.shares.domain.terms import Terms
@@ -128,3 +129,21 @@ async def test_another_version_in_postgresql_is_left_alone(
         with pytest.raises(WrongDatabaseError, match="version"):
             async with open_store(access.admin_dsn):
                 pass
+
+
+async def test_a_full_disk_credits_nothing_and_passes(tmp_path: Path) -> None:
+    async with open_sqlite(tmp_path / "shares.db") as database:
+        store = Store(database)
+        worker, farmer = await filled(store)
+
+        async def pages(most: str) -> None:
+            await database._writer.run(lambda db: db.execute(f"PRAGMA max_page_count = {most}"))
+
+        await pages("1")  # as many as there are, and no more
+        shares = [share(worker, farmer, nonce) for nonce in range(5000)]
+        with pytest.raises(UnavailableError) as caught:
+            await store.credit(shares, [])
+        assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        assert await store.shares_of_block(7) == []
+        await pages("1000000")
+        assert len((await store.credit(shares, [])).new) == 5000
