@@ -29,8 +29,6 @@ from pooler.shares.service import Shares
 
 #: Stroops that a block of the stand-in earns.
 REWARDS = 25_050_000_000
-#: Part of a block after which its works are sent.
-_SENT = 0.9
 
 
 def bytes_of(*names: object) -> bytes:
@@ -104,7 +102,7 @@ async def play(shares: Shares, options: argparse.Namespace) -> None:
         for find in await shares.open_block(block):
             block.offer(find)
         await shares.harvested(index - 1, REWARDS)
-        await asyncio.sleep(max(0.0, opened_at + _SENT * seconds - time.time()))
+        await asyncio.sleep(max(0.0, opened_at + options.sent_share * seconds - time.time()))
         await shares.works_sent(index)
         await asyncio.sleep(max(0.0, opened_at + seconds - time.time()))
 
@@ -134,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Work for miners without a pool.")
     parser.add_argument("--farmers", type=int, default=25)
     parser.add_argument("--block-seconds", type=float, default=300.0)
+    # Part of a block after which its works are sent.
+    parser.add_argument("--sent-share", type=float, default=0.9)
     parser.add_argument("--tell-blocks", action="store_true")
     options = parser.parse_args(arguments)
     configure_logging(service="stand-in", level="warning")

@@ -69,7 +69,7 @@ class LiveWorker:
         if chosen is not None:
             if self._chosen != chosen or self._vardiff is None:
                 self._vardiff = Vardiff(difficulty=bounds.clamp(chosen), since=at)
-        elif self._vardiff is None or (self._chosen is not None and self._vardiff.shares == 0):
+        elif self._vardiff is None or (self._chosen is not None and not self._vardiff.shares):
             self._vardiff = difficulty.first(self._known_rate(at, rate), at, bounds)
         self._chosen = chosen
         self.retarget(at, bounds)
@@ -109,8 +109,8 @@ class LiveWorker:
         self.is_gone = False
         self.meter.add(at, verdict.points)
         self.tally.count(level=level_of(target), zeros=verdict.zeros)
-        if self._vardiff is not None and target == self.target:
-            self._vardiff = self._vardiff.counted(at)
+        if self._vardiff is not None:
+            self._vardiff = self._vardiff.counted(at, verdict.points)
 
     def _take_late(self, verdict: Verdict, block: int) -> None:
         self.latest_ms = max(self.latest_ms, verdict.lateness_ms)

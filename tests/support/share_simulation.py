@@ -33,4 +33,4 @@ def shares_of(
         if now >= seconds:
             return
         yield now, points
-        vardiff = retargeted(vardiff.counted(now), now, BOUNDS)
+        vardiff = retargeted(vardiff.counted(now, points), now, BOUNDS)

@@ -127,7 +127,7 @@ async def _rate(server: Server, batch: int, shares: int) -> Rate:
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
         miner = TrialMiner(http=http, url=server.url, worker=f"rig-{batch}")
         await miner.join()
-        found = list(islice(shares_of(await miner.job()), shares))
+        found = list(islice(shares_of(await miner.outlasting(miner.job)), shares))
         batches = iter([found[at : at + batch] for at in range(0, len(found), batch)])
         before, begun = _cpu(server), time.perf_counter()
         await asyncio.gather(*(_bring(miner, batches) for _ in range(_PARALLEL)))

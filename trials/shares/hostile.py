@@ -83,7 +83,7 @@ async def _beside(
 ) -> HostileResult:
     """Attack while the honest mine."""
     result = HostileResult()
-    job = await honest[0].job()
+    job = await honest[0].outlasting(honest[0].job)
     shares = list(islice(shares_of(job), 20))
     await honest[0].bring(shares)
     hostility = Hostility(seed, job=job, shares=shares)

@@ -22,8 +22,9 @@ from pooler.shares.store.opening import open_store
 from trials.shares.miner import ShareName, TrialMiner
 from trials.shares.server import Server
 
-#: Seconds of a block: short enough that some begin and end while the process is killed.
-BLOCK_SECONDS = 30.0
+#: Seconds of a block: short enough that some begin and end while the process is killed; and the
+#: part after which its works are sent.
+BLOCK_SECONDS, SENT_SHARE = 30.0, 0.9
 #: Seconds from the start of a process to its kill, at least and at most.
 _SHORTEST, _LONGEST = 0.05, 1.2
 #: Shares of a batch.
@@ -68,7 +69,12 @@ async def kill_again_and_again(
 ) -> KillResult:
     """Run the trial in a folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        server = Server(folder=Path(scratch), farmers=plan.farmers, block_seconds=BLOCK_SECONDS)
+        server = Server(
+            folder=Path(scratch),
+            farmers=plan.farmers,
+            block_seconds=BLOCK_SECONDS,
+            sent_share=SENT_SHARE,
+        )
         await server.start()
         miners = await _under_load(server, plan, progress)
         await server.stop()

@@ -22,9 +22,12 @@ class Server:
 
     #: Where its database and its log are.
     folder: Path
-    #: Farmers of a block, and its seconds.
+    #: Farmers of a block.
     farmers: int = 25
-    block_seconds: float = 300.0
+    #: Seconds of a block, and the part after which its works are sent: one block for the whole
+    #: trial, unless the trial says otherwise.
+    block_seconds: float = 1e6
+    sent_share: float = 1.0
     #: Settings besides.
     settings: Mapping[str, str] = field(default_factory=dict)
     #: Cores that it may use; empty: all.
@@ -49,6 +52,7 @@ class Server:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "devstack.stand_in_pooler"),
             *("--farmers", str(self.farmers), "--block-seconds", str(self.block_seconds)),
+            *("--sent-share", str(self.sent_share)),
             *(["--tell-blocks"] if self.tells_blocks else []),
             env={**os.environ, **self._settings()},
             stdout=PIPE,

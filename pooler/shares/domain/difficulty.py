@@ -46,13 +46,14 @@ class Vardiff:
     difficulty: int
     #: When it was set (s).
     since: float
-    #: Shares of this difficulty since then, and when the newest came (s).
-    shares: int = 0
+    #: Shares since then, and when the newest came (s). One that was issued with another difficulty
+    #: counts as many as it stands for.
+    shares: float = 0.0
     newest: float = 0.0
 
-    def counted(self, at: float) -> "Vardiff":
-        """Return it with one more share."""
-        return replace(self, shares=self.shares + 1, newest=at)
+    def counted(self, at: float, points: int) -> "Vardiff":
+        """Return it with one more share, by the hashes that the share took on average."""
+        return replace(self, shares=self.shares + points / self.difficulty, newest=at)
 
     def is_silent(self, at: float) -> bool:
         """Tell whether no share has come for a while."""

@@ -38,7 +38,7 @@ async def test_it_dies_at_an_instant_and_the_batch_is_brought_again(
     async with aiohttp.ClientSession() as http:
         miner = TrialMiner(http=http, url=server.url, worker="rig")
         await miner.join()
-        shares = list(islice(shares_of(await miner.job()), 20))
+        shares = list(islice(shares_of(await miner.outlasting(miner.job)), 20))
         assert await miner.bring(shares[:10]) == ["ACCEPTED"] * 10
         with pytest.raises((aiohttp.ClientError, OSError)):
             await miner.bring(shares[10:])
@@ -61,7 +61,12 @@ async def test_it_dies_between_two_blocks_and_the_next_run_closes_the_first(
     edge: str, tmp_path: Path
 ) -> None:
     """The first block is mined, the second begins; the process dies while it is taken up."""
-    server = Server(folder=tmp_path, block_seconds=3.0, settings={"FAILPOINTS": f"{edge}@2=kill"})
+    server = Server(
+        folder=tmp_path,
+        block_seconds=3.0,
+        sent_share=0.9,
+        settings={"FAILPOINTS": f"{edge}@2=kill"},
+    )
     await server.start()
     async with aiohttp.ClientSession() as http:
         miner = TrialMiner(http=http, url=server.url, worker="rig")

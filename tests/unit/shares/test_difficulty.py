@@ -14,7 +14,7 @@ BOUNDS = Bounds()
 
 def after(vardiff: Vardiff, shares: int, newest: float) -> Vardiff:
     for _ in range(shares):
-        vardiff = vardiff.counted(newest)
+        vardiff = vardiff.counted(newest, vardiff.difficulty)
     return vardiff
 
 
@@ -50,7 +50,7 @@ def test_a_change_is_looked_at_when_a_block_begins_in_a_flood_and_in_silence() -
     assert retargeted(poor, 209.0, BOUNDS, is_new_block=True) != poor
     flood = after(start, 59, 10.0)
     assert retargeted(flood, 10.0, BOUNDS) is flood
-    assert retargeted(flood.counted(10.0), 10.0, BOUNDS).difficulty == 4 * 10**6
+    assert retargeted(flood.counted(10.0, 10**6), 10.0, BOUNDS).difficulty == 4 * 10**6
 
 
 def test_60_silent_seconds_at_the_beginning_change_nothing_and_61_do() -> None:
@@ -58,6 +58,16 @@ def test_60_silent_seconds_at_the_beginning_change_nothing_and_61_do() -> None:
     start = Vardiff(difficulty=10**6, since=0.0)
     assert retargeted(start, 60.0, BOUNDS) is start
     assert retargeted(start, 61.0, BOUNDS).difficulty == 250_000
+
+
+def test_a_share_of_another_difficulty_counts_what_it_stands_for() -> None:
+    start = Vardiff(difficulty=1000, since=0.0)
+    assert start.counted(1.0, 250).shares == 0.25
+    # A worker that goes on with easier jobs is where it should be: nothing changes.
+    easy = start
+    for _ in range(80):
+        easy = easy.counted(299.0, 250)
+    assert retargeted(easy, 300.0, BOUNDS, is_new_block=True) is easy
 
 
 @given(
