@@ -56,7 +56,7 @@ class Board:
         with self._lock:
             return self._schedule.take(hashes, appetite)
 
-    def put(self, slices: Sequence[Slice], scan: Scan) -> None:
+    def put(self, slices: Sequence[Slice], scan: Scan, _appetite: Appetite) -> None:
         """Judge what an engine found in slices. Raise WrongFindError at the first wrong one."""
         asked = {piece.target: piece for piece in slices}
         for hit in scan.hits:

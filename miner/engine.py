@@ -54,8 +54,15 @@ class Appetite:
     #: A slice has at most the nonces of an expected find over this: 1 where a slice ends at its
     #: first hit, more where it goes on to its end.
     divisor: int = 1
+    #: Slices of a scan at most.
+    slices: int = 4_096
     #: The thread that scans hashes by itself, so that its processor time is that of the hashes.
     is_own_thread: bool = True
+
+    @property
+    def stops_at_hit(self) -> bool:
+        """Tell whether a slice ends at its first hit."""
+        return self.divisor == 1
 
 
 class Scanner(Protocol):
@@ -92,5 +99,9 @@ class Engine(Protocol):
         when it does not hash as the judge does.
         """
 
-    def scanner(self, work: Work) -> Scanner:
-        """Return a scanner for a block. Raise EngineFailedError."""
+    def scanner(self, work: Work, *, every: bool = False) -> Scanner:
+        """Return a scanner for a block; raise EngineFailedError.
+
+        Without `every`, of a slice that does not end at its first hit the best one may be told
+        alone, and better ones than were asked for.
+        """

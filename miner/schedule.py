@@ -72,7 +72,7 @@ class Schedule:
         nonces = size if size <= hashes else max(appetite.least, hashes)
         slices = []
         following = self._next
-        for target in self._turns(level, count):
+        for target in self._turns(level, min(count, appetite.slices)):
             first = following[target]
             if first + nonces > NONCES:
                 first = 0

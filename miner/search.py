@@ -3,24 +3,17 @@
     async with open_search(work, roster, seconds=270) as search:
         async for find in search.improvements(): ...
 
-Pooler and miner use it alike. What an engine does wrong costs its own hashes only.
+What an engine does wrong costs its own hashes only.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from miner.board import Board
-from miner.engine import Engine
+from miner.crew import Crew, Notice
 from miner.model import Find, Rates, Work
 from miner.roster import Roster
-from miner.runner import Runner
-
-#: Hears in words what is wrong with an engine.
-Notice = Callable[[str], None]
-
-#: Seconds that threads get to stop; they take milliseconds, but for a device that hangs.
-_STOP_SECONDS = 5.0
 
 
 class Search:
@@ -28,16 +21,11 @@ class Search:
 
     def __init__(self, work: Work, roster: Roster, notice: Notice) -> None:
         """Take the work and the engines; `notice` hears in words what goes wrong."""
-        self._roster = roster
-        self._notice = notice
-        self._loop = asyncio.get_running_loop()
         self._improved: asyncio.Queue[Find | None] = asyncio.Queue()
-        self._over = asyncio.Event()
         self._board = Board(work, self._tell)
-        self._runners: set[Runner] = set()
-        self._failed: list[Engine] = []
-        self._is_stopped = False
+        self._crew = Crew(self._board, roster, notice, every=False)
         self._ends: asyncio.TimerHandle | None = None
+        self._ending = asyncio.create_task(self._tell_end())
 
     @property
     def best(self) -> dict[int, Find]:
@@ -75,15 +63,12 @@ class Search:
 
     async def finish(self) -> dict[int, Find]:
         """Wait until time is over, or every farmer has enough; return the best finds."""
-        await self._over.wait()
+        await self._crew.over.wait()
         return self.best
 
     def stop(self) -> None:
         """End the search."""
-        self._is_stopped = True
-        for runner in self._runners:
-            runner.stop()
-        self._end_when_idle()
+        self._crew.stop()
 
     async def begin(self, seconds: float | None) -> None:
         """Give every farmer a nonce, then let the engines search for so long; None: no end."""
@@ -92,57 +77,22 @@ class Search:
             self.stop()
             return
         if seconds is not None:
-            self._ends = self._loop.call_later(seconds, self.stop)
-        for engine in self._roster.usable():
-            for _ in range(engine.appetite.threads):
-                self._start(Runner(engine, self._board, self._ended))
+            self._ends = asyncio.get_running_loop().call_later(seconds, self.stop)
+        self._crew.start()
 
     async def end(self) -> None:
         """Stop, and wait until no thread searches any more."""
         if self._ends is not None:
             self._ends.cancel()
-        self.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._over.wait()
+        self._ending.cancel()
+        await self._crew.end()
 
-    def _start(self, runner: Runner) -> None:
-        self._runners.add(runner)
-        runner.start()
+    async def _tell_end(self) -> None:
+        await self._crew.over.wait()
+        self._improved.put_nowait(None)
 
     def _tell(self, find: Find) -> None:
-        self._call(self._improved.put_nowait, find)
-
-    def _ended(self, runner: Runner, error: Exception | None) -> None:
-        self._call(self._remove, runner, error)
-
-    def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function in the event loop; without one any more, nobody waits for the call."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _remove(self, runner: Runner, error: Exception | None) -> None:
-        self._runners.discard(runner)
-        if error is not None and not self._is_stopped and runner.engine not in self._failed:
-            self._give_up(runner.engine, error)
-        self._end_when_idle()
-
-    def _give_up(self, engine: Engine, error: Exception) -> None:
-        """Search without an engine; when no other one is left, with the spare one."""
-        self._failed.append(engine)
-        self._notice(self._roster.failed(engine, error))
-        for runner in self._runners:
-            if runner.engine is engine:
-                runner.stop()
-        spare = self._roster.spare
-        is_alone = all(runner.engine is engine for runner in self._runners)
-        if is_alone and spare not in self._failed and self._board.open:
-            self._start(Runner(spare, self._board, self._ended))
-
-    def _end_when_idle(self) -> None:
-        if not self._runners and not self._over.is_set():
-            self._over.set()
-            self._improved.put_nowait(None)
+        self._crew.call(self._improved.put_nowait, find)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ class PythonEngine:
     def warm(self) -> None:
         """Do nothing: it is ready."""
 
-    def scanner(self, work: Work) -> "PythonScanner":
+    def scanner(self, work: Work, *, every: bool = False) -> "PythonScanner":
         """Return a scanner for a block."""
         return PythonScanner(work)
 

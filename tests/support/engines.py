@@ -33,7 +33,7 @@ class FakeEngine:
         #: Scanners that were made and not closed.
         self.opened = 0
 
-    def scanner(self, _work: Work) -> "FakeScanner":
+    def scanner(self, work: Work, *, every: bool = False) -> "FakeScanner":
         self.opened += 1
         return FakeScanner(self)
 
@@ -78,6 +78,6 @@ class CountedPython(PythonEngine):
     def __init__(self) -> None:
         self.taken = 0
 
-    def scanner(self, work: Work) -> PythonScanner:
+    def scanner(self, work: Work, *, every: bool = False) -> PythonScanner:
         self.taken += 1
-        return super().scanner(work)
+        return super().scanner(work, every=every)

@@ -17,6 +17,8 @@ from services.wallet.engine.wakeup import Wakeup
 
 #: The ledger that is read, the open block, and the ledger in which all here was planted.
 LEDGER, CURRENT, PLANTED = 200, 7, 150
+#: More often nobody looks for harvests who comes to an end.
+_MOST_SEARCHES = 50
 
 BLOCK = BlockState(
     index=0,
@@ -90,6 +92,7 @@ class Chain:
         #: The first ledgers from which harvests were asked for, and of whom.
         self.searches: list[tuple[int, list[str]]] = []
         self.blocks_read: list[int] = []
+        self.account_reads = 0
 
     def trusted(self, decision: Decision) -> "Chain":
         """As the chain's."""
@@ -111,6 +114,7 @@ class Chain:
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """As the chain's: 50 stroops each, unless told otherwise."""
+        self.account_reads += 1
         return self.ledger, [
             AccountState(address=item, exists=True, kale=self.kale.get(item, 50))
             for item in addresses
@@ -124,6 +128,7 @@ class Chain:
         self, addresses: Sequence[str], *, first: int
     ) -> list[ForeignHarvest]:
         """As the chain's."""
+        assert len(self.searches) < _MOST_SEARCHES
         self.searches.append((first, list(addresses)))
         if isinstance(self.foreign, Exception):
             raise self.foreign
@@ -148,6 +153,7 @@ class Store:
         self.denials: list[Any] = []
         self.denied_by: list[tuple[int, list[Difference], list[WalletId]]] = []
         self.noted: list[tuple[Difference, WalletId, int]] = []
+        self.findings: list[Finding] = []
         self.gone: list[tuple[int, list[WalletId], list[Difference], str]] = []
         self.saved: dict[WalletId, tuple[int, int]] = {}
         self.harvests: list[tuple[WalletId, int]] = []
@@ -217,6 +223,7 @@ class Store:
 
     async def note(self, findings: Sequence[Finding], *, ledger: int) -> int:
         """As the store's: nothing was known before."""
+        self.findings += findings
         self.noted += [(item.kind, item.wallet_id, ledger) for item in findings]
         return len(findings)
 

@@ -29,6 +29,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.settling import given_up
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Seen, Source
 from services.wallet.engine.template_book import TemplateKey
@@ -136,14 +137,25 @@ class FakeChain:
         self.shown: dict[Place, PailState] = {}
         #: Accounts that are not as they should be, by address.
         self.odd: dict[str, AccountState] = {}
-        #: Addresses whose accounts were read.
+        #: Addresses whose accounts were read, and places of pails.
         self.read: list[str] = []
+        self.pails_read: list[Place] = []
+        #: What several nodes say; None: the same.
+        self.agreed: FakeChain | None = None
+        self.decisions: list[Decision] = []
+        #: The ledger that is read.
+        self.ledger = LEDGER
         #: Raised instead of an answer.
         self.error: Exception | None = None
         #: What becomes of calls that are simulated for themselves, by farmer; absent: NEEDED.
         self.exact: dict[str, Resources | Exception] = {}
         #: Farmers whose calls were simulated for themselves.
         self.simulated: list[str] = []
+
+    def trusted(self, decision: Decision) -> "FakeChain":
+        """As the chain's."""
+        self.decisions.append(decision)
+        return self.agreed or self
 
     def plant(self, *operations: QueuedOperation, stake: int = 11) -> None:
         """Show pails that were worked, so that they can be harvested."""
@@ -154,10 +166,11 @@ class FakeChain:
         """As the chain's: sound accounts, unless others are shown."""
         self.read += addresses
         sound = AccountState(address="", exists=True, has_trustline=True, kale=_MANY)
-        return LEDGER, [self.odd.get(item, replace(sound, address=item)) for item in addresses]
+        return self.ledger, [self.odd.get(item, replace(sound, address=item)) for item in addresses]
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
         """As the chain's."""
+        self.pails_read += places
         if self.error is not None:
             raise self.error
         return {place: self.shown[place] for place in places if place in self.shown}
@@ -231,6 +244,8 @@ class FakeSources:
         self._for_singles = for_singles
         #: Number of channels that were asked for, each time.
         self.asked: list[int] = []
+        #: What was seen of accounts before sources were asked for.
+        self.seen: list[Seen | None] = []
         #: Channels that were given.
         self.given: list[Source] = []
         #: Farmers without an account, and farmers whose accounts do not obey.
@@ -238,9 +253,10 @@ class FakeSources:
         self.locked: set[str] = set()
 
     async def of(
-        self, operations: Sequence[QueuedOperation], _seen: Seen | None = None
+        self, operations: Sequence[QueuedOperation], seen: Seen | None = None
     ) -> dict[OperationId, Source]:
         """As Sources."""
+        self.seen.append(seen)
         if self._for_singles:
             channels = await self.channels(len(operations))
             return {item.id: one for item, one in zip(operations, channels, strict=True)}

@@ -60,7 +60,7 @@ class LlvmEngine:
                 selfcheck.check(LlvmScanner(loaded.scan, selfcheck.PIECE))
                 self._loaded = loaded
 
-    def scanner(self, work: Work) -> "LlvmScanner":
+    def scanner(self, work: Work, *, every: bool = False) -> "LlvmScanner":
         """Return a scanner for a block."""
         self.warm()
         assert self._loaded is not None  # noqa: S101  (warm has loaded it, or raised)

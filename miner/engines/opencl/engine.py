@@ -73,12 +73,12 @@ class OpenClEngine:
             selfcheck.check(check)
             self._context, self._program = context, program
 
-    def scanner(self, work: Work) -> "OpenClScanner":
+    def scanner(self, work: Work, *, every: bool = False) -> "OpenClScanner":
         """Return a scanner for a block. Raise EngineFailedError when the device fails."""
         self.warm()
         assert self._context is not None  # noqa: S101  (warm has made both, or raised)
         assert self._program is not None  # noqa: S101
-        return OpenClScanner(self, self._context, self._program, work)
+        return OpenClScanner(self, self._context, self._program, work, tell_all=every)
 
     def groups_of(self, nonces: int) -> int:
         """Return the groups of items that try so many nonces."""

@@ -19,6 +19,8 @@ _SHORT_SECONDS = 1.0
 _FIRST_ZEROS, _MOST_ZEROS = 5, 16
 #: Nonces of the first run of a program that is told how many.
 _FIRST_NONCES = 1_000_000
+#: Nonces that are set apart for a run of a program that goes on until it finds one.
+_ENOUGH_NONCES = 2**28
 #: Seconds that the check of a program may take.
 _CHECK_SECONDS = 60.0
 
@@ -54,7 +56,8 @@ class ProgramEngine:
             threads=1,
             hashes=_FIRST_NONCES,
             seconds=self._run_seconds,
-            least=_FIRST_NONCES,
+            least=_ENOUGH_NONCES if self._template.takes("zeros") else _FIRST_NONCES,
+            slices=1,
             is_own_thread=False,
         )
 
@@ -77,18 +80,28 @@ class ProgramEngine:
                 raise EngineUnavailableError(f"{self.name}: its nonce for an easy task is none")
             self._is_checked = True
 
-    def scanner(self, work: Work) -> "ProgramScanner":
-        """Return a scanner for a block."""
-        return ProgramScanner(
-            self._template, work, run_seconds=self._run_seconds, zeros=self._first_zeros
-        )
+    def scanner(self, work: Work, *, every: bool = False) -> "ProgramScanner":
+        """Return a scanner for a block.
+
+        For `every` hit it is asked for exactly the zeros of the slice. Raise
+        EngineUnavailableError when it cannot be told where to begin.
+        """
+        if every and not (self._template.takes("nonce") and self._template.takes("zeros")):
+            raise EngineUnavailableError(f"{self.name} takes no first nonce: it has no shares")
+        zeros = None if every else self._first_zeros
+        return ProgramScanner(self._template, work, run_seconds=self._run_seconds, zeros=zeros)
 
 
 class ProgramScanner:
     """The runs of a program for one block."""
 
-    def __init__(self, template: Template, work: Work, *, run_seconds: float, zeros: int) -> None:
-        """Take the block, how long a run may last, and the zeros that are worth a start."""
+    def __init__(
+        self, template: Template, work: Work, *, run_seconds: float, zeros: int | None
+    ) -> None:
+        """Take the block, how long a run may last, and the zeros that are worth a start.
+
+        None: it is asked for the zeros of a slice and no more.
+        """
         self._template = template
         self._work = work
         self._seconds = run_seconds
@@ -140,6 +153,8 @@ class ProgramScanner:
         )
 
     def _zeros_for(self, wanted: int) -> int:
+        if self._zeros is None:
+            return min(wanted, _MOST_ZEROS)
         zeros = max(wanted, self._zeros)
         if self._template.prefers_even and zeros > wanted:
             zeros += zeros % 2
@@ -162,12 +177,12 @@ class ProgramScanner:
         rate = rate_of(ended.output)
         expected = 16**order.zeros if nonce is not None else 0
         hashes = round(rate * ended.seconds) if rate is not None else expected
-        if nonce is None:
-            self._zeros = max(self._zeros - 1, 1)
-            return Scan(hashes, ())
-        if ended.seconds < _SHORT_SECONDS:
-            self._zeros = min(order.zeros + 1, _MOST_ZEROS)
-        return Scan(hashes, [Hit(order.target, nonce)])
+        if self._zeros is not None:
+            if nonce is None:
+                self._zeros = max(self._zeros - 1, 1)
+            elif ended.seconds < _SHORT_SECONDS:
+                self._zeros = min(order.zeros + 1, _MOST_ZEROS)
+        return Scan(hashes, () if nonce is None else [Hit(order.target, nonce)])
 
     def _counted(self, order: Order, piece: Slice, nonce: int | None) -> Scan:
         """Return what a program has found that tells the best of a number of nonces."""

@@ -840,7 +840,13 @@ CREATE TABLE chain.blocks (
     staked_total numeric(39) NOT NULL,
     normalized_total numeric(39) NOT NULL,
     expires_ledger int NOT NULL,
-    updated_ledger int NOT NULL
+    updated_ledger int NOT NULL,
+    -- Nodes may lie, but every service reads these: they are numbers, and moments that can be told.
+    CONSTRAINT blocks_told CHECK (
+        'NaN' NOT IN (staked_total, normalized_total)
+        AND opened_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+        AND closes_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+    )
 );
 
 CREATE TABLE chain.head (
@@ -851,7 +857,11 @@ CREATE TABLE chain.head (
     plantable_block int NOT NULL,
     paused boolean NOT NULL,
     block_seconds int NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now()
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT head_told CHECK (
+        close_time BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+        AND updated_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+    )
 );
 
 -- Rows as the service reads them ------------------------------------------------------------

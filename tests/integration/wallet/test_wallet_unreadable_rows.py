@@ -3,10 +3,12 @@
 import asyncpg
 import pytest
 
+from services.wallet.store.blocks import BlockStore
 from services.wallet.store.tokens import TokenStore
 from tests.integration.wallet.test_wallet_order_check import Checked, checked, open_check
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
+from tests.support.pool_world import PoolWorld
 from tests.support.tokens import new_token
 from tests.support.wallet_rows import WalletRows
 
@@ -46,6 +48,36 @@ async def test_wallets_role_writes_no_list_of_methods_that_stops_its_readers(
             await thief.execute(TOKEN.format(methods=methods))
         await thief.execute(TOKEN.format(methods="ARRAY['/a']"))
     assert len(await tokens.tokens(None, before=None, limit=9)) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "chain.blocks SET opened_at = 'infinity'",
+        "chain.blocks SET closes_at = '10000-01-01Z'",
+        "chain.blocks SET opened_at = '0001-01-01Z'",
+        "chain.blocks SET staked_total = 'NaN'",
+        "chain.blocks SET normalized_total = 'NaN'",
+        "chain.head SET close_time = '-infinity'",
+        "chain.head SET updated_at = 'infinity'",
+    ],
+)
+async def test_wallets_role_writes_no_block_that_nobody_can_read(
+    rows: WalletRows, database: DatabaseAccess, change: str
+) -> None:
+    """Every service reads them, and every pooler by them."""
+    await PoolWorld(rows.connection).head(current=5)
+    store = BlockStore(rows.pool)
+    async with connect(database.dsn("wallet")) as thief:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await thief.execute(f"UPDATE {change}")
+        # What nodes tell at the most is taken, and read.
+        await thief.execute("UPDATE chain.blocks SET closes_at = '9999-12-31 23:59:59Z'")
+    block, head = await store.block(5), await store.head()
+    assert block is not None
+    assert block.closes_at.year == 9999
+    assert head is not None
+    assert head.current_block == 5
 
 
 #: What somebody with all rights writes beyond all bounds, by table.

@@ -380,7 +380,7 @@ async def test_a_plant_without_a_budget_is_given_up_with_its_price(
     assert world.operations.released == [other.id]
     assert "fee budget" in world.alarms.message("fees of plants")
     told = "".join(capfd.readouterr())
-    assert "FEE_DAILY_STROOPS" in told
+    assert "cause=FEE_DAILY_STROOPS " in told
     assert "operations=1" in told
 
 

@@ -156,6 +156,26 @@ async def test_one_node_alone_has_nothing_recorded(is_shown: bool) -> None:
     assert len(world.kinds) == int(is_shown)
 
 
+async def test_one_node_is_not_asked_twice_where_there_is_one() -> None:
+    world = ReconcileWorld(kept(1))
+    world.show(1, pail())
+    world.store.balance_rows = [balance(1)]
+    world.chain.kale = {"G1": 80}
+    world.chain.foreign = StaleAnswerError("not yet")
+    await world.run()
+    assert world.store.planted == [wallet(1)]
+    # Of one node, only the harvests that may explain the balance are asked.
+    assert world.chain.decisions == [Decision.RECORD_FOUND]
+    assert world.chain.account_reads == 1
+
+
+async def test_what_was_settled_after_the_ledger_that_is_read_waits() -> None:
+    world = ReconcileWorld(kept(1, block=CLOSED, ledger=LEDGER + 1))
+    world.show(1, pail(5, 4), block=CLOSED)
+    assert await world.run() == Report(compared=1)
+    assert (world.store.queued, world.changes.count) == ([], 0)
+
+
 async def test_several_nodes_are_not_asked_where_one_agrees_with_the_records() -> None:
     world = ReconcileWorld(kept(1, stake=5))
     world.show(1, pail())
@@ -178,6 +198,9 @@ async def test_a_pail_that_somebody_else_harvested_explains_itself() -> None:
         (D.RECORD_WITHOUT_PLANT, wallet(2)),
     ]
     assert report == Report(compared=2, found=2, settled=1)
+    told = world.store.findings[0]
+    assert (told.block_index, told.recorded, told.on_chain) == (CLOSED, "nothing", "100")
+    assert (CLOSED, [wallet(1)], [], "recorded") in world.store.gone
     # The other one is denied: all harvests since it was planted were told.
     assert world.store.denied_by == [(CLOSED, [D.RECORD_WITHOUT_PLANT], [])]
 

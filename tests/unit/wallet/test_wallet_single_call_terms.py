@@ -8,7 +8,7 @@ from stellar_sdk import FeeBumpTransactionEnvelope, TransactionEnvelope
 
 from services.wallet.chain import SimulationError
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.chain_facts import ContractError, PailState
+from services.wallet.domain.chain_facts import AccountState, ContractError, PailState
 from services.wallet.domain.model import (
     FailureReason,
     OperationEvent,
@@ -16,10 +16,19 @@ from services.wallet.domain.model import (
     QueuedOperation,
 )
 from services.wallet.domain.packing import WHOLE_LEDGER
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.template_book import TemplateKey
 from tests.support.call_world import TREASURY, CallWorld, drafted, harvests
-from tests.support.signing import BLOCK, LEDGER, NETWORK, TEMPLATE, chain_state, operation
+from tests.support.signing import (
+    BLOCK,
+    LEDGER,
+    NETWORK,
+    TEMPLATE,
+    FakeChain,
+    chain_state,
+    operation,
+)
 
 #: More than this farm lives for any longer.
 ALIVE = 3_000_000
@@ -244,7 +253,7 @@ async def test_a_price_above_the_cap_is_told_once(capfd: pytest.CaptureFixture[s
     assert {item.reason for item in made.settled} == {FailureReason.FEE_CAP}
     assert {item.fits_at for item in made.settled} == {None}
     told = "".join(capfd.readouterr())
-    assert "MAX_FEE_STROOPS" in told
+    assert "cause=MAX_FEE_STROOPS " in told
     assert "operations=2" in told
 
 
@@ -256,3 +265,86 @@ async def test_a_price_while_rent_is_due_is_asked_for_again() -> None:
         (OperationEvent.RETRY, LEDGER + 1)
     }
     assert world.alarms.message("harvests") == ""
+
+
+# What was seen, and by how many nodes
+
+
+async def test_accounts_that_were_just_read_are_not_read_again() -> None:
+    world = CallWorld()
+    group = harvests(world, 1)
+    await world.make(group)
+    exact, derived = world.sources.seen
+    assert exact is None
+    assert derived is not None
+    assert (derived.ledger, list(derived.accounts)) == (LEDGER, [group[0].address])
+    # After simulations, which take a while, they are.
+    world.sources.seen.clear()
+    alone = operation(pack_limit=1)
+    world.chain.plant(alone)
+    await world.make([alone, *harvests(world, 1)])
+    assert world.sources.seen == [None, None]
+
+
+def beside(world: CallWorld) -> FakeChain:
+    """Have several nodes, which say the same as one of them for now."""
+    agreed = FakeChain()
+    agreed.shown, agreed.odd = dict(world.chain.shown), dict(world.chain.odd)
+    world.chain.agreed, world.chain.configured = agreed, 2
+    return agreed
+
+
+async def test_a_stake_that_a_harvest_brings_back_is_what_several_nodes_show() -> None:
+    world = CallWorld()
+    (harvest,) = harvests(world, 1, stake=11)
+    agreed = beside(world)
+    agreed.plant(harvest, stake=12)
+    (draft,) = (await world.make([harvest])).drafts
+    assert draft.stakes_returned == (12,)
+    assert world.chain.decisions == [Decision.SETTLE_BY_PAIL]
+    assert agreed.pails_read == [(harvest.address, harvest.block_index)]
+
+
+async def test_a_pail_that_would_end_an_operation_has_to_be_shown_by_several_nodes() -> None:
+    world = CallWorld()
+    planted, fresh = (operation(OperationKind.PLANT, block=BLOCK) for _ in range(2))
+    pail = PailState(sequence=90, stake=5, gap=None, zeros=None, live_until=10**6)
+    world.chain.shown[planted.address, BLOCK] = pail
+    agreed = beside(world)
+    made = await world.make([planted, fresh])
+    assert [item.operation_id for item in made.settled] == [planted.id]
+    # Only that one is asked for.
+    assert agreed.pails_read == [(planted.address, BLOCK)]
+    agreed.shown.clear()
+    made = await world.make([planted, fresh])
+    assert drafted(made) == [planted.id, fresh.id]
+
+
+async def test_pails_that_end_nothing_are_taken_from_one_node() -> None:
+    world = CallWorld()
+    item = work(world)
+    beside(world).shown.clear()
+    assert drafted(await world.make([item])) == [item.id]
+    assert world.chain.decisions == []
+
+
+async def test_an_account_that_would_end_an_operation_is_read_by_agreement() -> None:
+    world = CallWorld()
+    locked, sound = (operation(OperationKind.PLANT, block=BLOCK) for _ in range(2))
+    world.chain.odd[locked.address] = AccountState(
+        address=locked.address, exists=True, has_trustline=True, obeys=False
+    )
+    agreed = beside(world)
+    agreed.ledger = LEDGER - 1
+    made = await world.make([locked, sound])
+    assert [item.reason for item in made.settled] == [FailureReason.ACCOUNT_LOCKED]
+    assert world.chain.decisions == [Decision.REFUSE_ACCOUNT]
+    assert agreed.read == [locked.address]
+    # What is known is from the earlier of the two ledgers.
+    (seen,) = [item for item in world.sources.seen if item is not None]
+    assert seen.ledger == LEDGER - 1
+    agreed.odd.clear()
+    agreed.ledger = LEDGER + 1
+    made = await world.make([locked, sound])
+    assert drafted(made) == [locked.id, sound.id]
+    assert [item.ledger for item in world.sources.seen if item is not None] == [LEDGER - 1, LEDGER]

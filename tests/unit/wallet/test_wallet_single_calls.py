@@ -196,6 +196,8 @@ async def test_two_go_together_where_there_is_a_multicall(count: int) -> None:
     group = harvests(world, count)
     made = await world.make(group)
     assert [len(draft.operation_ids) for draft in made.drafts] == [count]
+    # One alone is cheaper without the multicall.
+    assert [draft.envelope.inner_hash is None for draft in made.drafts] == [count == 2]
     assert world.calls.smallest_share == 10_000 // count
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from libs.common import failpoints
 from libs.common.errors import UnavailableError
-from services.wallet.chain import DisagreementError, Included
+from services.wallet.chain import DisagreementError, Included, UnknownMetaError
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.model import (
@@ -398,6 +398,21 @@ async def test_one_lookup_that_fails_does_not_hold_up_the_others() -> None:
     world.chain.outcome = told  # type: ignore[method-assign]
     await world.tracker.step()
     assert [item.id for item in world.sent] == [sound.id]
+
+
+async def test_a_lookup_that_cannot_be_read_leaves_the_transaction_open(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    world, broken = World(), due()
+    world.follow(broken)
+
+    async def told(tx_hash: str, functions: Sequence[str]) -> Outcome:
+        raise UnknownMetaError("a version that does not exist yet")
+
+    world.chain.outcome = told  # type: ignore[method-assign]
+    await world.tracker.step()
+    assert (world.closed, world.sent) == ({}, [])
+    assert "outcome unreadable" in "".join(capfd.readouterr())
 
 
 async def test_past_the_bound_an_unused_number_excludes() -> None:
