@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import asyncpg
-
-from libs.common.db.pool import Database, Record, Session, open_database
+from libs.common.db.pool import MADE_MEANWHILE, Database, Record, Session, open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress
 from pooler.shares.store.database import (
@@ -22,8 +20,6 @@ from pooler.shares.store.database import (
 _CONNECTIONS = 8
 _TIMEOUT_MS = 30_000
 _IS_THERE = "SELECT to_regclass('shares.facts') IS NOT NULL"
-#: PostgreSQL's answers to the slower one of two poolers that make the schema at the same moment.
-_WAS_FASTER = (asyncpg.DuplicateSchemaError, asyncpg.UniqueViolationError)
 
 
 class _Session:
@@ -82,7 +78,8 @@ async def open_postgres(address: DatabaseAddress) -> AsyncIterator[PostgresDatab
         timeout_ms=_TIMEOUT_MS,
         name="shares",
     ) as database:
-        with suppress(*_WAS_FASTER):
+        # Another pooler may make it at the same moment.
+        with suppress(*MADE_MEANWHILE):
             await _make_tables(database)
         await _check(database)
         yield PostgresDatabase(database)
