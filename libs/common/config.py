@@ -213,8 +213,8 @@ class ServiceSettings(TransportSettings):
     #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among
     #: themselves is named whole: /kalepool.wallet.v1.WalletService/GetBalances=600.
     api_rate_limits: str = ""
-    #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
-    #: come again (UNAVAILABLE).
+    #: Calls in progress in one process at most, three quarters of them poolers', of whom none has
+    #: more than there is room left; more are told to come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
     #: Connections of callers at most, half of them on TOKEN_PORT where that is set; fewer where the
     #: system allows the process fewer open files. One more is closed at once.

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.ids import new_id
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow
 from services.wallet.engine.order_check import Checked, OrderCheck, Share
 from services.wallet.engine.order_rounds import Passage, Round
 from services.wallet.engine.order_tally import Tally
@@ -349,7 +349,8 @@ async def test_an_operator_signs_the_rows_that_were_looked_at(
     world = World(one, two, three, row(LIVE, 4))
     await world.step()
     capfd.readouterr()
-    chosen = [one.name, two.name, Name(table=LIVE, key=UUID(int=4)), Name(table=LIVE, key=new_id())]
+    nobody = SeenRow(name=Name(table=LIVE, key=new_id()), digest="0" * 32)
+    chosen = [one.seen, two.seen, row(LIVE, 4).seen, nobody]
     assert await world.check.sign(chosen, actor="operator") == 2
     assert [world.store.number(item) for item in (one, two, three)] == [2, 2, 0]
     (act,) = world.acts

@@ -47,12 +47,12 @@ class Database:
         """As the store's."""
         self.pings += 1
 
-    async def unjudged_id(self, farmer_id: FarmerId) -> WalletId:
+    async def to_pause(self, farmer_id: FarmerId) -> tuple[WalletId, bool]:
         """As the wallets' store."""
         if not self.has_wallet:
             raise WalletNotFoundError(f"no wallet of {farmer_id}")
         assert farmer_id == FARMER
-        return WalletId(WALLET)
+        return WalletId(WALLET), True
 
     async def page(self, *, pooler_id: PoolerId, after: object, limit: int) -> list[str]:
         """As the wallets' store."""

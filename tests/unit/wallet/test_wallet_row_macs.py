@@ -15,11 +15,12 @@ from nacl.encoding import RawEncoder
 
 from services.wallet.domain import orders
 from services.wallet.domain.errors import RowKeysMissingError, RowNameError
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow, digest_of
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import (
     MAC_BYTES,
+    MadeKey,
     RowMacs,
     SealedRowKey,
     reseal_row_key,
@@ -434,6 +435,24 @@ def test_an_authenticator_is_the_keyed_blake2b_of_the_row(key: bytes, row: bytes
     assert mac == b"\0\7" + other
 
 
+async def test_a_key_that_somebody_else_put_in_is_passed_over() -> None:
+    """What wallet made itself, by its own record, has to open; else nothing is judged."""
+    first, second = await seal_row_key(PROVIDER, 1), await seal_row_key(PROVIDER, 2)
+    foreign = await seal_row_key(LocalKeyProvider(bytes(32)), 3)
+    macs = RowMacs()
+    assert await macs.use(PROVIDER, [first, second, foreign]) == [3]
+    assert macs.current == 2
+    mac = macs.mac(orders.record_bytes(number=9, digest=bytes(32)))
+    made = MadeKey(subject="3", number=9, hash=bytes(32), mac=mac)
+    for record in (replace(made, mac=None), replace(made, mac=bytes(34)), replace(made, number=8)):
+        assert await macs.use(PROVIDER, [first, second, foreign], [record]) == [3]
+    with pytest.raises(KeyProviderError, match="row key 3"):
+        await macs.use(PROVIDER, [first, second, foreign], [made])
+    assert macs.current == 2
+    # A record in wallet's name about nothing is not read.
+    assert await macs.use(PROVIDER, [first, second], [replace(made, subject="x", mac=None)]) == []
+
+
 async def test_no_key_is_printed() -> None:
     sealed = await seal_row_key(PROVIDER, 1)
     assert str(sealed.wrapped_key) not in repr(sealed)
@@ -456,4 +475,19 @@ def test_a_row_has_a_name_that_can_be_read_again(text: str, name: Name) -> None:
 def test_what_names_no_row_is_refused(text: str) -> None:
     with pytest.raises(RowNameError) as caught:
         Name.read(text)
+    assert [violation.field for violation in caught.value.violations] == ["names"]
+
+
+def test_a_row_that_was_seen_has_a_name_with_what_it_said() -> None:
+    digest = digest_of(b"row")
+    assert digest != digest_of(b"another row")
+    seen = SeenRow(name=Name(table="payout_addresses", key=TWO, number=3), digest=digest)
+    assert str(seen) == f"payout_addresses/{TWO}/3@{digest}"
+    assert SeenRow.read(str(seen)) == seen
+
+
+@pytest.mark.parametrize("digest", ["", "@", f"@{'0' * 31}", f"@{'0' * 33}", f"@{'x' * 32}"])
+def test_a_name_without_what_the_row_said_is_refused(digest: str) -> None:
+    with pytest.raises(RowNameError, match="orders check") as caught:
+        SeenRow.read(f"wallets/{ONE}{digest}")
     assert [violation.field for violation in caught.value.violations] == ["names"]
