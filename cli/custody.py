@@ -153,8 +153,9 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     ----------
     action
         Only these: sign, found, create_wallet, set_payout_address, set_stake_limit, withdraw,
-        top_up, pause, resume, release, rotate_keys, give_up_row_keys, sign_rows, export_key,
-        create_token, revoke_token, replace_token_key, ask_approval, approve or use_approval.
+        top_up, pause, resume, release, rotate_keys, replace_row_key, give_up_row_keys, sign_rows,
+        export_key, create_token, revoke_token, replace_token_key, ask_approval, approve or
+        use_approval.
     limit
         How many at most; 0 means all.
     """

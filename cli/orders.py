@@ -36,7 +36,8 @@ async def sign(
     Parameters
     ----------
     names
-        Rows as `check` names them: table/key, or table/key/number.
+        Rows as `check` names them, with what they say: table/key@digest. A row that says another
+        thing by now is not signed.
     everything
         All rows that wallet did not write.
     """

@@ -9,17 +9,33 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import cyclopts
+import uvloop
 from cyclopts import Parameter, validators
 
 from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
+from libs.common.descriptors import raise_limit
 from libs.common.grpc.tls import TLS_OPTIONS
+from libs.common.log import configure_logging
+from libs.common.start import ListenError, read_settings
 from miner.model import EngineUnavailableError
 from pooler.config import PoolerConfig
 from pooler.prices import PricesError, PriceSettings
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
+from pooler.shares.config import SharesSettings
+from pooler.shares.store.database import WrongDatabaseError
 from pooler.strategies.choice import StrategyNames
 from pooler.strategies.model import StrategyError
+
+#: What ends a pooler at its start, and is told in words.
+_REFUSALS = (
+    CertificateError,
+    EngineUnavailableError,
+    ListenError,
+    PricesError,
+    StrategyError,
+    WrongDatabaseError,
+)
 
 
 def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[str]:  # noqa: ARG001
@@ -30,6 +46,7 @@ def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[st
 Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Seconds = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65_535))]
 Zeros = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=64))]
 
 _DEFAULTS = PoolerConfig()
@@ -101,6 +118,9 @@ class Options:
     enough_zeros
         A farmer whose nonce has this many zeros is not mined for any more; once all have them, the
         nonces are submitted.
+    shares_port
+        Port on which miners get work and bring shares; SHARES_PORT is the same, and docs/mining.md
+        has the other settings. 0: no work for miners.
     closing_seconds
         Seconds that somebody else has to open the block after the last one.
     registry_target
@@ -156,6 +176,7 @@ class Options:
     prices_file: Path | None = None
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
+    shares_port: Port = 0
     closing_seconds: Seconds = _DEFAULTS.closing_seconds
     registry_target: str = _TARGETS.registry
     wallet_target: str = _TARGETS.wallet
@@ -184,8 +205,16 @@ class Options:
             token=self._token(),
             strategies=StrategyNames(**kinds),
             prices=PriceSettings(kale=self.kale_price, xlm=self.xlm_price, file=self.prices_file),
+            shares=self._shares(),
             **chosen,
         )
+
+    def _shares(self) -> SharesSettings | None:
+        """Return the settings of the work for miners; None when there is none."""
+        settings = read_settings(SharesSettings)
+        if self.shares_port:
+            settings = settings.model_copy(update={"shares_port": self.shares_port})
+        return settings if settings.shares_port else None
 
     def _token(self) -> TokenFiles | None:
         if self.token_file is None:
@@ -209,7 +238,7 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
         return 2
     try:
         return _serve(options.config(), as_json=options.json)
-    except (CertificateError, EngineUnavailableError, StrategyError, PricesError) as error:
+    except _REFUSALS as error:
         sys.stderr.write(f"pooler: {error}\n")
         return 2
 
@@ -220,8 +249,13 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
     0: it reached the end. 130: it was stopped. 1: the pool refused it, or nobody knows what is
     still to be harvested.
     """
+    loop = asyncio.run
+    if config.shares is not None:  # what serves miners is a server like any other
+        configure_logging(service="pooler", level="info", secrets=config.shares.secrets())
+        raise_limit()
+        loop = uvloop.run
     try:
-        summary = asyncio.run(_stoppable(config, as_json=as_json))
+        summary = loop(_stoppable(config, as_json=as_json))
     except PoolError as error:
         sys.stderr.write(f"pooler: {error.reason}: {error}\n")
         return 1

@@ -7,6 +7,7 @@ from client import Enrolment, PoolerId, Targets, TlsFiles, TokenFiles, Transport
 from miner.choice import Choice
 from miner.model import NO_CAP
 from pooler.prices import PriceSettings
+from pooler.shares.config import SharesSettings
 from pooler.strategies.choice import StrategyNames
 
 
@@ -43,6 +44,8 @@ class PoolerConfig:
     #: Part of the works with a stake, and of those without, that may be expected to come too late.
     risk: float = 0.00001
     reward_risk: float = 0.01
+    #: Work for miners; None: there is none.
+    shares: SharesSettings | None = None
     #: Part of a block after which works are sent, where the strategy is `share`.
     submit_share: float = 0.8
     #: Blocks that are harvested together at most, where the strategy is `grouped`, and stroops of

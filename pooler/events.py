@@ -100,7 +100,27 @@ class Trouble:
     retry_in: float | None
 
 
-Event = Registered | Waiting | SatOut | Planted | Mining | Worked | Harvested | Swept | Trouble
+@dataclass(frozen=True, kw_only=True)
+class ServingMiners:
+    """Miners can connect."""
+
+    #: Where.
+    host: str
+    port: int
+
+
+Event = (
+    ServingMiners
+    | Registered
+    | Waiting
+    | SatOut
+    | Planted
+    | Mining
+    | Worked
+    | Harvested
+    | Swept
+    | Trouble
+)
 Observer = Callable[[Event], None]
 
 

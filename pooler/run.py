@@ -38,6 +38,7 @@ from pooler.events import (
 )
 from pooler.harvesting import Harvests
 from pooler.memory import Farmed, Memory
+from pooler.miners import MinedBlock, Miners, open_miners
 from pooler.plants import PlantChoice, Purse, after_plants, choose, read_purses
 from pooler.prices import PricesError
 from pooler.sending import Desk, WorkSender, would_send_now
@@ -81,7 +82,8 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
 
     Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused;
     EngineUnavailableError when it is to mine with an engine that is not there; StrategyError when a
-    strategy's name names nothing; and PricesError when a price of the settings is none.
+    strategy's name names nothing; PricesError when a price of the settings is none; and
+    WrongDatabaseError or ListenError when it cannot serve miners.
     """
     config.strategies.strategies()
     config.prices.check()
@@ -104,6 +106,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
         async with (
             open_watch(client, memory.hear) as watch,
             _heartbeats(client, config, pooler_id),
+            open_miners(config.shares, client, pooler_id, watch, observe) as miners,
         ):
             desk = Desk(
                 client=client,
@@ -116,7 +119,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
                 ),
                 observe=lambda summary: observe(Worked(summary=summary)),
             )
-            return await BlockLoop(desk, roster=roster, observe=observe).farm()
+            return await BlockLoop(desk, roster=roster, miners=miners, observe=observe).farm()
 
 
 @asynccontextmanager
@@ -156,8 +159,8 @@ async def _heartbeats(
 class BlockLoop:
     """The loop that farms one block after the other; see `farm`."""
 
-    def __init__(self, desk: Desk, *, roster: Roster, observe: Observer) -> None:
-        """Take a desk whose watch follows the chain already, and the engines that mine."""
+    def __init__(self, desk: Desk, *, roster: Roster, miners: Miners, observe: Observer) -> None:
+        """Take a desk whose watch follows the chain already, the engines that mine, and miners."""
         self._desk = desk
         self._client = desk.client
         self._config = desk.config
@@ -166,6 +169,7 @@ class BlockLoop:
         self._memory = desk.memory
         self._strategies = desk.strategies
         self._roster = roster
+        self._miners = miners
         self._observe = observe
         self._harvests = Harvests(
             desk.client,
@@ -190,6 +194,7 @@ class BlockLoop:
                 await self._farm_next(harvests)
             await self._close(self._blocks[-1], harvests)
         await self._harvests.sweep()
+        await self._miners.settle()
         await self._harvests.count_recorded(self._blocks)
         return RunSummary(
             pooler_id=self._pooler_id,
@@ -360,16 +365,18 @@ class BlockLoop:
         async with open_search(
             work, self._roster, seconds=None, notice=self._tell_engine_trouble
         ) as search:
+            mined = MinedBlock(block, planted, search, cap=cap)
             sender = WorkSender(self._desk, farmed, planted, cap=cap)
-            reporting = asyncio.create_task(self._report(block, search))
+            reporting = asyncio.create_task(self._report(block, search, mined))
             try:
-                await sender.run(search)
+                await sender.run(mined, self._miners.mining(mined))
             finally:
                 await _cancel({reporting})
                 self._counts["hashes"] += search.hashes
                 self._counts["worked"] += sender.worked
                 self._harvests.worked(block.index, sender.worked)
             self._tell_unsent(farmed, sender.unsent)
+        self._miners.worked(block.index)
 
     def _cap(self, block: Block) -> int:
         facts = ZerosFacts(min_zeros=block.min_zeros, max_zeros=block.max_zeros)
@@ -382,15 +389,15 @@ class BlockLoop:
                 Trouble(what=f"work block {farmed.block.index}", error=words, retry_in=None)
             )
 
-    async def _report(self, block: Block, search: Search) -> None:
+    async def _report(self, block: Block, search: Search, mined: MinedBlock) -> None:
         """Tell twice a second how the search goes; the last time when it ends."""
         budget = max(0.0, block.closes_at - self._watch.now())
         try:
             while True:
-                self._observe(_mining(block.index, budget, search))
+                self._observe(_mining(budget, search, mined))
                 await asyncio.sleep(_REPORT_SECONDS)
         finally:
-            self._observe(_mining(block.index, budget, search))
+            self._observe(_mining(budget, search, mined))
 
     def _tell_engine_trouble(self, words: str) -> None:
         self._observe(_engine_trouble(words))
@@ -441,14 +448,14 @@ def _worth_another_try(summary: BatchSummary) -> bool:
     return any(one.worth_another_try for one in summary.outcomes)
 
 
-def _mining(index: int, budget: float, search: Search) -> Event:
+def _mining(budget: float, search: Search, mined: MinedBlock) -> Event:
     return Mining(
-        block_index=index,
+        block_index=mined.index,
         seconds=search.seconds,
         budget=budget,
         hashes=search.hashes,
         rates={name: rates.per_second for name, rates in search.rates().items()},
-        zeros=dict(sorted(Counter(find.zeros for find in search.best.values()).items())),
+        zeros=mined.zeros(),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from client import (
@@ -19,9 +20,9 @@ from client import (
     work_hash,
 )
 from miner.model import NO_CAP
-from miner.search import Search
 from pooler.config import PoolerConfig
 from pooler.memory import Farmed, Memory
+from pooler.miners import MinedBlock
 from pooler.strategies.model import EarlyFacts, Learned, SendFacts, Strategies
 
 #: Seconds for which works are tried while services restart; the block is over by then.
@@ -71,18 +72,16 @@ class WorkSender:
         #: Works that the chain took.
         self.worked = 0
 
-    async def run(self, search: Search) -> None:
-        """Send all works, each when the strategy says so or the block is over; wait for them.
+    async def run(self, mined: MinedBlock, mining: AbstractAsyncContextManager[None]) -> None:
+        """Send all works, each when the strategy says so; wait for them.
 
-        Raise PoolError when a call cannot succeed any more.
+        `mining` is entered while works wait, until the last one is sent or the block is over. Raise
+        PoolError when a call cannot succeed any more.
         """
         early = asyncio.create_task(self._show_early())
         try:
-            while self._waiting and self._is_open:
-                for group, risk in self._groups():
-                    self._send(search, group, self._count(search, group, risk))
-                if self._waiting:
-                    await self._desk.watch.look(self._look_seconds)
+            async with mining:
+                await self._send_all(mined)
             await early
             await asyncio.gather(*self._submitting)
         finally:
@@ -109,6 +108,13 @@ class WorkSender:
         near = self._desk.watch.now() > self._block.closes_at - _NEAR_SECONDS
         return _NEAR_LOOK if near else _FAR_LOOK
 
+    async def _send_all(self, mined: MinedBlock) -> None:
+        while self._waiting and self._is_open:
+            for group, risk in self._groups():
+                self._send(mined, group, self._count(mined, group, risk))
+            if self._waiting:
+                await self._desk.watch.look(self._look_seconds)
+
     def _groups(self) -> list[tuple[list[int], float]]:
         """Return the farmers who wait, those whose stake is at risk apart, with their risks."""
         config = self._desk.config
@@ -117,16 +123,17 @@ class WorkSender:
         both = ((sorted(staked), config.risk), (others, config.reward_risk))
         return [(group, risk) for group, risk in both if group]
 
-    def _count(self, search: Search, group: Sequence[int], risk: float) -> int:
+    def _count(self, mined: MinedBlock, group: Sequence[int], risk: float) -> int:
         """Return how many works of a group are sent now; all once everybody has enough zeros."""
-        zeros = [find.zeros if (find := search.best.get(at)) else -1 for at in group]
+        best = mined.best()
+        zeros = [best[at].zeros if at in best else -1 for at in group]
         if self._desk.config.enough_zeros < NO_CAP and self._cap <= min(zeros):
             return len(group)
-        count = self._desk.strategies.send(self._facts(search, group, zeros, risk))
+        count = self._desk.strategies.send(self._facts(mined, group, zeros, risk))
         return max(0, min(len(group), int(count)))
 
     def _facts(
-        self, search: Search, group: Sequence[int], zeros: Sequence[int], risk: float
+        self, mined: MinedBlock, group: Sequence[int], zeros: Sequence[int], risk: float
     ) -> SendFacts:
         head, block = self._desk.watch.head, self._block
         learned = self._desk.memory.learned()
@@ -142,24 +149,22 @@ class WorkSender:
             min_gap=block.min_gap,
             max_gap=block.max_gap,
             others=weights_beside_the_gap(block, stakes, zeros),
-            growth=growth(block, zeros, cap=self._cap, hashes=_hashes(search, learned)),
+            growth=growth(block, zeros, cap=self._cap, hashes=mined.rate * _mean_span(learned)),
             learned=learned,
             risk=risk,
             share=self._desk.config.submit_share,
         )
 
-    def _send(self, search: Search, group: Sequence[int], count: int) -> None:
+    def _send(self, mined: MinedBlock, group: Sequence[int], count: int) -> None:
         """Send the works of so many farmers, first of those who have the least to gain."""
-        best = search.best
-        ready = sorted((at for at in group if at in best), key=lambda at: -best[at].zeros)
-        found = {}
-        for at in ready[:count]:
-            search.offer(at, NO_CAP)  # nothing is mined for them any more
-            self._waiting.discard(at)
-            farmer, find = self._planted[at].farmer_id, best[at]
-            found[farmer] = Submission(farmer_id=farmer, nonce=find.nonce, found_at=find.found_at)
-        if found:
-            self._submitting.add(asyncio.create_task(self._submit(found)))
+        best = mined.best()
+        ready = sorted((at for at in group if at in best), key=lambda at: -best[at].zeros)[:count]
+        if not ready:
+            return
+        mined.sent(ready)
+        self._waiting.difference_update(ready)
+        found = {self._planted[at].farmer_id: best[at].submission for at in ready}
+        self._submitting.add(asyncio.create_task(self._submit(found)))
 
     async def _submit(self, found: dict[FarmerId, Submission]) -> None:
         """Submit nonces, and again those that failed for passing reasons, in an open block."""
@@ -274,7 +279,6 @@ def _part(value: int, least: int, most: int) -> float:
     return min(max(value - least, 0), most - least) / (most - least) if most > least else 0.0
 
 
-def _hashes(search: Search, learned: Learned) -> float:
-    """Return the hashes until the next ledger."""
-    span = sum(seconds * chance for seconds, chance in learned.spans)
-    return search.hashes / max(1.0, search.seconds) * span
+def _mean_span(learned: Learned) -> float:
+    """Return the seconds until the next ledger."""
+    return sum(seconds * chance for seconds, chance in learned.spans)

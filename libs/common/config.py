@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 
 from libs.common.db.tls import DatabaseAddress
-from libs.common.grpc.identity import TRUST_DOMAIN
+from libs.common.grpc.identity import DOMAIN_FORM, TRUST_DOMAIN
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
@@ -186,7 +186,7 @@ class ServiceSettings(TransportSettings):
     #: none.
     token_port: Port = 0
     #: SPIFFE trust domain of all certificates' names: spiffe://<trust domain>/service/plant.
-    trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = TRUST_DOMAIN
+    trust_domain: Annotated[str, Field(pattern=f"^{DOMAIN_FORM}$")] = TRUST_DOMAIN
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
     database_url: SecretStr
     #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's. On
@@ -213,8 +213,8 @@ class ServiceSettings(TransportSettings):
     #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among
     #: themselves is named whole: /kalepool.wallet.v1.WalletService/GetBalances=600.
     api_rate_limits: str = ""
-    #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
-    #: come again (UNAVAILABLE).
+    #: Calls in progress in one process at most, three quarters of them poolers', of whom none has
+    #: more than there is room left; more are told to come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
     #: Connections of callers at most, half of them on TOKEN_PORT where that is set; fewer where the
     #: system allows the process fewer open files. One more is closed at once.

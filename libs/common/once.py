@@ -1,4 +1,4 @@
-"""What is told once, however often it is met."""
+"""What is told once, however often it is met, and what counts once."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -22,3 +22,22 @@ class Once(Generic[ItemT]):
             self._met.clear()
         self._met.add(item)
         return True
+
+
+class Spent(Generic[ItemT]):
+    """The newest items that were used up, and count no more whatever anybody says."""
+
+    def __init__(self, most: int = 100_000) -> None:
+        """Remember so many items at most: beyond, the oldest ones are forgotten."""
+        self._most = most
+        self._items: dict[ItemT, None] = {}
+
+    def add(self, item: ItemT) -> None:
+        """Remember an item."""
+        self._items[item] = None
+        if len(self._items) > self._most:
+            del self._items[next(iter(self._items))]
+
+    def __contains__(self, item: object) -> bool:
+        """Tell whether an item was used up, as far as memory goes."""
+        return item in self._items

@@ -139,6 +139,7 @@ def result(**changes: Any) -> GatewayResult:
                 made=Made(made=3, closed=1, most=2),
                 new=[0.1],
                 old=[0.1],
+                patience=5,
                 failed=0,
                 before=0,
                 most=0,

@@ -16,6 +16,7 @@ from tests.support.pool_world import PoolWorld
 from trials.security.fuzz import register
 from trials.security.held_up import OTHERS, hold_up
 from trials.security.insiders import taking_everything
+from trials.security.thefts.names import grasp, is_superuser
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = (*SERVICES, "chain")
@@ -80,6 +81,40 @@ async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
         (role_of("wallet"), "wallet.tell_effective_addresses"),
         (role_of("registry"), "registry.forget_notifications"),
     }
+
+
+async def test_what_runs_with_the_rights_of_the_owner_finds_no_name_of_its_callers(
+    database: DatabaseAccess,
+) -> None:
+    """Unless it is named, a session's own schema (pg_temp) is looked through before all others.
+
+    Functions in SQL have the names that they had when they were made; all others look for them.
+    """
+    async with connect(database.admin_dsn) as admin:
+        rows = await admin.fetch(
+            "SELECT n.nspname || '.' || p.proname AS name, p.prosecdef, p.proconfig "
+            "FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
+            "JOIN pg_language AS l ON l.oid = p.prolang "
+            "WHERE n.nspname = ANY($1::text[]) AND (p.prosecdef OR p.prosqlbody IS NULL)",
+            SCHEMAS,
+        )
+    assert len([row for row in rows if row["prosecdef"]]) > 20
+    path = "search_path=pg_catalog, pg_temp"
+    assert [row["name"] for row in rows if path not in (row["proconfig"] or ())] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_role_gets_the_owners_rights_by_types_and_views_of_its_own(
+    database: DatabaseAccess, service: str
+) -> None:
+    """Where nothing was restricted, everybody may make those in a session of its own."""
+    async with connect(database.dsn(service)) as thief, connect(database.admin_dsn) as admin:
+        try:
+            await grasp(thief, service)
+        finally:
+            # Roles belong to the server, which other tests use, too.
+            got = await is_superuser(admin, role_of(service))
+    assert not got
 
 
 @pytest.mark.parametrize("service", OTHERS)

@@ -38,6 +38,7 @@ ENDURED = Endured(
     made=Made(made=1_900, closed=400, most=1_500),
     new=[0.006, 0.008],
     old=[0.003],
+    patience=5,
     failed=0,
     before=90 * MEBIBYTE,
     most=97 * MEBIBYTE,
@@ -123,7 +124,7 @@ def test_nothing_wrong_is_no_failure() -> None:
         ),
         (
             replace(GOOD, endured=[replace(ENDURED, failed=3)]),
-            "beside connections of the kind 'says nothing' 3 honest calls failed",
+            "beside connections of the kind 'says nothing' 3 honest calls were not answered",
         ),
         (
             with_payouts(beside=3.1),

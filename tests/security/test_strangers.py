@@ -139,6 +139,7 @@ def test_a_kind_that_kept_callers_out_is_told() -> None:
         made=Made(made=1, closed=1, most=1),
         new=[0.1],
         old=[0.1],
+        patience=5,
         failed=0,
         before=0,
         most=0,

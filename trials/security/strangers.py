@@ -30,8 +30,11 @@ from trials.security.memory import mebibytes
 
 #: The soft limit of open files that most systems give.
 USUAL_LIMIT = 1024
-#: Seconds in which each honest caller has to be answered.
+#: Seconds in which each honest caller has to be answered, beside the time that the service takes
+#: for as many calls as the connections make at once: who comes behind those waits for them.
 PATIENCE = 5.0
+#: Calls in progress at a time, while that time is measured.
+_PARALLEL = 50
 #: Seconds of one kind of connection, and between two honest callers.
 SECONDS, _PAUSE = 12.0, 0.2
 #: Times that honest callers come at least.
@@ -54,7 +57,8 @@ class Endured:
     #: Seconds until each honest caller was answered: over a new connection, over an old one.
     new: Sequence[float]
     old: Sequence[float]
-    #: Honest callers that were not answered in time.
+    #: Seconds that each of them had, and those that were not answered in time.
+    patience: float
     failed: int
     #: Resident bytes of the service before, at the most, and after.
     before: int
@@ -67,7 +71,8 @@ class Endured:
         found = []
         if self.failed or not self.new or not self.old:
             found.append(
-                f"beside connections of the kind {self.name!r} {self.failed} honest calls failed"
+                f"beside connections of the kind {self.name!r} {self.failed} honest calls were not "
+                f"answered in {self.patience:.1f} s"
             )
         if (self.after - self.before) >> 20 > MOST_KEPT:
             grown = (self.after - self.before) >> 20
@@ -136,6 +141,7 @@ async def endure_one(
 ) -> Endured:
     """Keep connections of one kind to a service open; return what honest callers noticed."""
     async with open_channel(victim.target, victim.honest, name=victim.name) as old:
+        patience += await _seconds_of(old, count * kind.calls)
         return await endured(
             _Callers(victim, old, patience),
             flooding(victim.target, kind, count, shown),
@@ -145,10 +151,24 @@ async def endure_one(
         )
 
 
+async def _seconds_of(channel: grpc.aio.Channel, calls: int) -> float:
+    """Return the seconds in which the service answers an honest caller so many calls."""
+    stub: Any = common_pb2_grpc.InfoServiceStub(channel)
+    numbers, began = iter(range(calls)), time.monotonic()
+
+    async def ask() -> None:
+        for _ in numbers:
+            await stub.GetInfo(common_pb2.GetInfoRequest())
+
+    await asyncio.gather(*(ask() for _ in range(_PARALLEL)))
+    return time.monotonic() - began
+
+
 class Honest(Protocol):
     """Honest callers, one after the other."""
 
-    #: Seconds until they were answered, over new connections and over an old one.
+    #: Seconds that they have, and until they were answered, over new connections and an old one.
+    patience: float
     new: list[float]
     old: list[float]
     #: Those that were not answered.
@@ -190,6 +210,7 @@ async def endured(
         made=made,
         new=callers.new,
         old=callers.old,
+        patience=callers.patience,
         failed=callers.failed,
         before=before,
         most=most,
@@ -203,7 +224,7 @@ class _Callers:
     def __init__(self, victim: Victim, old: grpc.aio.Channel, patience: float) -> None:
         self._victim = victim
         self._old = old
-        self._patience = patience
+        self.patience = patience
         self.new: list[float] = []
         self.old: list[float] = []
         self.failed = 0
@@ -223,8 +244,8 @@ class _Callers:
         stub: Any = common_pb2_grpc.InfoServiceStub(channel)
         began = time.monotonic()
         try:
-            serves = await is_serving(channel, timeout=self._patience)
-            await stub.GetInfo(common_pb2.GetInfoRequest(), timeout=self._patience)
+            serves = await is_serving(channel, timeout=self.patience)
+            await stub.GetInfo(common_pb2.GetInfoRequest(), timeout=self.patience)
         except grpc.aio.AioRpcError:
             serves = False
         if serves:
@@ -241,7 +262,7 @@ def table_of(
         title=f"{title}, and new honest callers beside them",
         columns=(
             *("connections that", "open at most", "made", "closed by the service"),
-            *("honest calls", "failed", "new: median ms", "longest", "old: longest"),
+            *("honest calls", "s each had", "failed", "new: median ms", "longest", "old: longest"),
             "MiB before, at most, after",
         ),
         rows=[_row(one) for one in found],
@@ -254,7 +275,7 @@ def _row(one: Endured) -> tuple[str, ...]:
     times = (median(one.new or [0]), max(one.new, default=0), max(one.old, default=0))
     return (
         *(one.name, str(made.most), str(made.made), str(made.closed)),
-        *(str(len(one.new) + len(one.old) + one.failed), str(one.failed)),
+        *(str(len(one.new) + len(one.old) + one.failed), f"{one.patience:.1f}", str(one.failed)),
         *(f"{seconds * 1000:.0f}" for seconds in times),
         sizes,
     )

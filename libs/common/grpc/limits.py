@@ -89,32 +89,46 @@ class Admission:
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._calls = 0
+        #: Calls in progress of each pooler, or stranger, who has any.
+        self._own: dict[str, int] = {}
         self._streams: dict[str, int] = {}
 
     def call(self, identity: str, *, is_stranger: bool = False) -> AbstractContextManager[None]:
         """Count one call while the block runs; raise UnavailableError when there are too many.
 
         A quarter of the room is not for poolers: poolers whose calls wait for something must not
-        keep everybody's plants out, nor the operator who stops all signing. The same holds for
-        strangers, who exchange a token.
+        keep everybody's plants out, nor the operator who stops all signing. And each of them has
+        no more calls in progress than there is room left for others: a few cannot fill it. The
+        same holds for strangers, who exchange a token.
         """
-        kept_free = self._max_calls // 4 if is_pooler(identity) or is_stranger else 0
-        return _Call(self, self._max_calls - kept_free)
+        if is_pooler(identity) or is_stranger:
+            return _Call(self, self._max_calls - self._max_calls // 4, sharer=identity)
+        return _Call(self, self._max_calls, sharer=None)
 
-    def enter(self, room: int) -> None:
-        """Count a call that begins.
+    def enter(self, room: int, sharer: str | None) -> None:
+        """Count a call that begins, and for whom, where each has a share.
 
-        Raise UnavailableError when `room` or more calls are in progress.
+        Raise UnavailableError when `room` or more calls are in progress, or when whose it is has as
+        many as the room that is left.
         """
-        if self._calls >= room:
+        own = 0 if sharer is None else self._own.get(sharer, 0)
+        if self._calls + own >= room:
             raise UnavailableError(
-                f"{self._calls} calls are in progress", reason="OVERLOADED", retry_after=RETRY
+                f"{self._calls} calls are in progress, {own} of them the caller's",
+                reason="OVERLOADED",
+                retry_after=RETRY,
             )
         self._calls += 1
+        if sharer is not None:
+            self._own[sharer] = own + 1
 
-    def leave(self) -> None:
+    def leave(self, sharer: str | None) -> None:
         """Take a call that is over off the count."""
         self._calls -= 1
+        if sharer is None:
+            return
+        left = self._own[sharer] - 1
+        self._own.pop(sharer) if not left else self._own.update({sharer: left})
 
     @contextmanager
     def stream(self, identity: str) -> Iterator[None]:
@@ -141,14 +155,15 @@ class Admission:
 class _Call:
     """One call in progress; a class, as a generator for each call costs several times as much."""
 
-    __slots__ = ("_admission", "_room")
+    __slots__ = ("_admission", "_room", "_sharer")
 
-    def __init__(self, admission: Admission, room: int) -> None:
+    def __init__(self, admission: Admission, room: int, sharer: str | None) -> None:
         self._admission = admission
         self._room = room
+        self._sharer = sharer
 
     def __enter__(self) -> None:
-        self._admission.enter(self._room)
+        self._admission.enter(self._room, self._sharer)
 
     def __exit__(self, *_: object) -> None:
-        self._admission.leave()
+        self._admission.leave(self._sharer)

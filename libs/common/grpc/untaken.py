@@ -7,6 +7,7 @@ way.
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from libs.common.errors import ResourceExhaustedError
@@ -32,7 +33,7 @@ class Untaken:
         waiting.forget_what_was_taken()
         if not self._is_little(waiting):
             raise ResourceExhaustedError(
-                f"{len(waiting.answers)} answers wait to be taken",
+                f"{waiting.answers} answers wait to be taken",
                 reason="ANSWERS_NOT_TAKEN",
                 metadata={"limit": str(self._max_answers), "limit_bytes": str(self._max_bytes)},
                 retry_after=_RETRY,
@@ -48,25 +49,46 @@ class Untaken:
             waiting = self._by_caller[identity] = _Waiting()
         elif not self._is_little(waiting):
             waiting.forget_what_was_taken()
-        waiting.answers[task] = size
-        waiting.size += size
+        waiting.add(task, size)
 
     def _is_little(self, waiting: "_Waiting") -> bool:
-        return len(waiting.answers) < self._max_answers and waiting.size < self._max_bytes
+        return waiting.answers < self._max_answers and waiting.size < self._max_bytes
 
 
 class _Waiting:
     """The answers to one caller, some of which may be taken already."""
 
-    __slots__ = ("answers", "size")
+    __slots__ = ("_unseen", "answers", "size")
 
     def __init__(self) -> None:
-        #: How long (bytes) each answer is, by the task of its call.
-        self.answers: dict[asyncio.Task[Any], int] = {}
-        #: How long they are together.
+        #: How many there are, and how long (bytes) they are together.
+        self.answers = 0
         self.size = 0
+        #: Those that nobody looked at so far: their calls' tasks, and how long each is.
+        self._unseen: list[tuple[asyncio.Task[Any], int]] = []
+
+    def add(self, task: asyncio.Task[Any], size: int) -> None:
+        """Count one more answer."""
+        self._unseen.append((task, size))
+        self.answers += 1
+        self.size += size
 
     def forget_what_was_taken(self) -> None:
-        """Count only calls that are not over."""
-        self.answers = {task: size for task, size in self.answers.items() if not task.done()}
-        self.size = sum(self.answers.values())
+        """Count only calls that are not over; each is looked at once, and then tells its end.
+
+        A caller that leaves a thousand answers and goes on asking must not have them looked at with
+        every call.
+        """
+        unseen, self._unseen = self._unseen, []
+        for task, size in unseen:
+            if task.done():
+                self._took(size)
+            else:
+                task.add_done_callback(partial(self._is_over, size))
+
+    def _is_over(self, size: int, _task: asyncio.Task[Any]) -> None:
+        self._took(size)
+
+    def _took(self, size: int) -> None:
+        self.answers -= 1
+        self.size -= size

@@ -39,7 +39,7 @@ WHERE status = 'success';
 -- reads or writes the table waits for whoever makes one, however long that transaction is open; and a
 -- service makes one at a time as blocks come, since each takes locks and files.
 CREATE FUNCTION harvest.ensure_partition(block int) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     low int := block / 10000 * 10000;
     name text := format('harvests_%s', low);
@@ -73,7 +73,7 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
 
 CREATE FUNCTION harvest.refuse_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
@@ -102,7 +102,7 @@ CREATE TABLE harvest.pending (
 );
 
 CREATE FUNCTION harvest.note_works() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO harvest.pending (block_index, farmer_id, pooler_id)
     SELECT n.block_index, n.farmer_id, n.pooler_id
@@ -126,7 +126,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION harvest.note_harvests() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- All of them in one order, so that two batches with the same farmers never wait crosswise.
     PERFORM 1
@@ -190,7 +190,7 @@ LANGUAGE sql IMMUTABLE
 RETURN least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint;
 
 CREATE FUNCTION harvest.sum_blocks() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- Events of a block are found by an index, whatever the statistics say: a new partition has none.
 SET enable_seqscan = off AS $$
 BEGIN
@@ -274,7 +274,7 @@ VALUES
 END;
 
 CREATE FUNCTION harvest.sum_earnings() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- In one order, so that two statements with the same poolers or farmers never wait crosswise.
     INSERT INTO harvest.pooler_earnings AS e (
@@ -340,7 +340,7 @@ CREATE TABLE harvest.batch_items (
 -- Who asks again for what nobody has mended is answered by the operation that failed before. That leaves
 -- no event, and is a try all the same.
 CREATE FUNCTION harvest.note_repeats() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM 1
     FROM harvest.pending AS p

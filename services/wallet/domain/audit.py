@@ -44,6 +44,8 @@ class Action(Enum):
     RELEASE = "release"
     #: Data keys are to be wrapped under another KEK; subject: that KEK.
     ROTATE_KEYS = "rotate_keys"
+    #: Another key of rows was made; subject: its number.
+    REPLACE_ROW_KEY = "replace_row_key"
     #: Keys of rows below a number count no more; subject: that number.
     GIVE_UP_ROW_KEYS = "give_up_row_keys"
     #: An operator signed rows that wallet did not write; subject: rows.

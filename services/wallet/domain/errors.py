@@ -200,6 +200,12 @@ class TreasuryMissingError(UnavailableError):
     default_reason = "TREASURY_MISSING"
 
 
+class NotInLogError(UnavailableError):
+    """The database does not keep a record of the audit log: nothing is done without it."""
+
+    default_reason = "AUDIT_LOG_REFUSED"
+
+
 class RowKeysMissingError(UnavailableError):
     """The keys that orders are authenticated with are not open: nothing is ordered or signed."""
 
@@ -240,6 +246,12 @@ class RowNameError(InvalidArgumentError):
     """A text is no name of a row."""
 
     default_reason = "ROW_NAME"
+
+
+class RowChangedError(FailedPreconditionError):
+    """A row says another thing than when somebody looked at it."""
+
+    default_reason = "ROW_CHANGED"
 
 
 class TamperedError(FailedPreconditionError):

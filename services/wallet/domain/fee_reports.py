@@ -23,6 +23,11 @@ class FeeKind(Enum):
     RENT = "rent"
     OTHER = "other"
 
+    @classmethod
+    def read(cls, text: str) -> "FeeKind":
+        """Return the kind in a row; OTHER for a text that is none."""
+        return next((kind for kind in cls if kind.value == text), cls.OTHER)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fee:

@@ -118,6 +118,15 @@ class FailureReason(KeyEnum):
     KEEPS_FAILING = "KEEPS_FAILING"
     TAMPERED = "TAMPERED"
 
+    @classmethod
+    def read(cls, text: str) -> "FailureReason":
+        """Return the reason in a row; REFUSED for a text that is none.
+
+        A newer wallet may know more reasons, and who writes rows writes any: neither keeps the rows
+        beside it from being read.
+        """
+        return cls.__members__.get(text, cls.REFUSED)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Balances:

@@ -6,6 +6,8 @@ covers the columns that make the order, with the table's name and the format's v
 fits no other row. It never covers a lease, a due time or a passing state.
 """
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,6 +49,39 @@ class Name:
             raise RowNameError.of(
                 "names", f"{text!r} is no table/key or table/key/number"
             ) from None
+
+
+#: Digits of what a row was seen to say: nobody finds two rows with the same.
+_SEEN = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRow:
+    """A row as somebody has looked at it: what it says may be another thing by now."""
+
+    #: Which row.
+    name: Name
+    #: Digest of what it said (hex).
+    digest: str
+
+    def __str__(self) -> str:
+        """Return table/key@digest, or table/key/number@digest."""
+        return f"{self.name}@{self.digest}"
+
+    @classmethod
+    def read(cls, text: str) -> "SeenRow":
+        """Read what `str` gives. Raises RowNameError."""
+        name, _, digest = text.partition("@")
+        if not _SEEN.fullmatch(digest):
+            raise RowNameError.of(
+                "names", f"{text!r} is no table/key@digest, as `kalepool orders check` shows a row"
+            )
+        return cls(name=Name.read(name), digest=digest)
+
+
+def digest_of(data: bytes) -> str:
+    """Return the digest (hex) of what a row says: of the bytes that its authenticator covers."""
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def wallet_bytes(

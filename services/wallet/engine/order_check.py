@@ -13,7 +13,8 @@ from datetime import datetime
 from libs.common.clock import Clock
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.orders import Name
+from services.wallet.domain.errors import RowChangedError
+from services.wallet.domain.orders import Name, SeenRow
 from services.wallet.engine.order_rounds import Passage, Round
 from services.wallet.engine.order_tally import MOST_SHOWN, Tally
 from services.wallet.engine.row_keys import RowKeys
@@ -134,21 +135,21 @@ class OrderCheck:
         tally = await self._look_at_all()
         return self._result(tally, tally.beyond)
 
-    async def sign(self, names: Collection[Name] | None, *, actor: str) -> int:
+    async def sign(self, seen: Collection[SeenRow] | None, *, actor: str) -> int:
         """Sign rows that an operator has looked at (None: all); return how many were signed.
 
-        The first key is made where there is none.
+        The first key is made where there is none. Raises RowChangedError, and signs none of them,
+        when one of them says another thing by now.
         """
         if not self._macs.is_ready:
             await self._keys.make_first()
             await self._keys.open()
-        if names is None:
+        if seen is None:
             signed = 0
             async for page in self._pages():
                 signed += await self._sign(page, actor)
         else:
-            rows = await self._store.rows(names)
-            signed = await self._sign([row for row in rows if row.name in set(names)], actor)
+            signed = await self._sign(await self._as_seen(seen), actor)
         if signed:
             await self._custody.record(
                 Act(actor=actor, action=Action.SIGN_ROWS, subject="rows", details=f"{signed} rows")
@@ -159,6 +160,22 @@ class OrderCheck:
             one.forget()
         self.last = self._result(tally, tally.beyond)
         return signed
+
+    async def _as_seen(self, seen: Collection[SeenRow]) -> list[OrderRow]:
+        """Return the rows that wallet did not write of those that an operator has looked at."""
+        digests = {one.name: one.digest for one in seen}
+        rows = [
+            row
+            for row in await self._store.rows(digests)
+            if row.name in digests and not self._is_genuine(row)
+        ]
+        for row in rows:
+            if row.seen.digest != digests[row.name]:
+                raise RowChangedError(
+                    f"{row.name} says another thing than when you looked: look again, then sign",
+                    metadata={"name": str(row.seen)},
+                )
+        return rows
 
     def _result(self, tally: Tally, beyond: int) -> Checked:
         return Checked(
@@ -224,7 +241,8 @@ class OrderCheck:
         for table, start in PASTS.items():
             if table not in self._rounds:
                 self._rounds[table] = Round(walk=await self._store.anywhere(table))
-            one, before = self._rounds[table], tally.beyond
+            one, first = self._rounds[table], tally.beyond
+            before = first
             left, is_anew = self._share.past, False
             while left > 0:
                 limit = min(_PAGE, left)
@@ -237,6 +255,8 @@ class OrderCheck:
                     continue
                 one.turn(start)
                 if is_anew:
+                    # The past is short, and all of it was met: no row of it was counted twice.
+                    one.beyond_before = tally.beyond - first
                     break
                 is_anew = True
 
@@ -273,8 +293,12 @@ class OrderCheck:
     # Signing ----------------------------------------------------------------------------------
 
     async def _sign(self, rows: Sequence[OrderRow], actor: str) -> int:
-        """Sign those of these rows that wallet did not write; return how many were signed."""
-        signed, chosen = 0, [row for row in rows if not self._is_genuine(row)]
+        """Sign those of these rows that wallet did not write; return how many were signed.
+
+        A row that wallet cannot have written stays unsigned.
+        """
+        signed = 0
+        chosen = [row for row in rows if row.is_readable and not self._is_genuine(row)]
         for table in {row.name.table for row in chosen}:
             signed += await self._store.sign(
                 [(row, self._macs.mac(row.data)) for row in chosen if row.name.table == table]
@@ -286,7 +310,8 @@ class OrderCheck:
     # Judging ----------------------------------------------------------------------------------
 
     def _is_genuine(self, row: OrderRow) -> bool:
-        return self._macs.is_ready and self._macs.is_genuine(row.data, row.mac)
+        is_judged = row.is_readable and self._macs.is_ready
+        return is_judged and self._macs.is_genuine(row.data, row.mac)
 
     def _is_outdated(self, row: OrderRow) -> bool:
         return row.mac is not None and self._macs.number_of(row.mac) < self._macs.current

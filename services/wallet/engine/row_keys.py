@@ -1,6 +1,7 @@
 """The keys that orders are authenticated with: made, opened at every start, replaced."""
 
 from libs.common.log import get_logger, get_security_logger
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import RowKeysMissingError
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, reseal_row_key, seal_row_key
@@ -51,7 +52,11 @@ class RowKeys:
                 )
             sealed = await self.make_first()
         if tuple(sealed) != self._known:
-            await self._macs.use(self._provider, sealed)
+            foreign = await self._macs.use(
+                self._provider, sealed, await self._store.made_row_keys()
+            )
+            if foreign:
+                security.critical("keys of rows that wallet did not make", numbers=foreign)
             self._known = tuple(sealed)
             log.info("keys of rows", current=self._macs.current, known=len(sealed))
         # Whoever puts an older wrapping back, which accepts more keys, has the log against it.
@@ -67,9 +72,12 @@ class RowKeys:
         """Make another key, under which all rows come in the background; return its number."""
         sealed = await self._store.row_keys()
         number = sealed[-1].number + 1 if sealed else 1
-        least = sealed[-1].accepts_from if sealed else 1
+        # What somebody else has put in, at the end, says nothing of what counts.
+        newest = self._newest
+        least = 1 if newest is None else newest.accepts_from
         key = await seal_row_key(self._provider, number, accepts_from=least)
-        await self._store.insert_row_key(key)
+        act = Act(actor=actor, action=Action.REPLACE_ROW_KEY, subject=str(number))
+        await self._store.insert_row_key(key, act)
         security.warning("key of rows replaced", number=number, actor=actor)
         return number
 

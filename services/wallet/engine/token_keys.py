@@ -12,6 +12,7 @@ from services.wallet.keys.token_keys import (
     SealedTokenKey,
     TokenKey,
     counting,
+    least_of,
     open_token_keys,
     seal_token_key,
     signing,
@@ -63,16 +64,22 @@ class TokenKeys:
         """Open the keys that are there; make the first one.
 
         It is safe to call this again, and from several processes. A key that does not open signs
-        nothing, and keeps no other key from it. Raises KeyProviderError when none opens.
+        nothing, and keeps no other key from it but those that it has replaced. Raises
+        KeyProviderError when none opens that counts: what is open already goes on then.
         """
         sealed = await self._store.token_keys()
         if not sealed:
             await self._store.insert_token_key(await seal_token_key(self._provider, 1))
             sealed = await self._store.token_keys()
         await self._open(sealed)
-        keys = [(key, item.age) for item in sealed if (key := self._opened[item]) is not None]
+        least = least_of(await self._store.replaced_token_keys())
+        keys = [
+            (key, item.age)
+            for item in sealed
+            if item.number >= least and (key := self._opened[item]) is not None
+        ]
         if not keys:
-            raise KeyProviderError("no key of tokens opens")
+            raise KeyProviderError(f"no key of tokens opens, from number {least} on")
         before, self._signing = self._signing, signing(keys)
         self._counting = {key.key_id: key for key in counting(keys)}
         if before is not self._signing:

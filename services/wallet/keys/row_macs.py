@@ -14,6 +14,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 
 from services.wallet.domain.errors import RowKeysMissingError
+from services.wallet.domain.orders import record_bytes
 from services.wallet.keys.provider import (
     KEY_BYTES,
     KeyProvider,
@@ -53,6 +54,18 @@ class SealedRowKey:
             ciphertext=self.wrapped_key,
             context=row_key_context(self.number, self.accepts_from),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeKey:
+    """A record of the audit log which says that a key of rows was made."""
+
+    #: The key's number, as far as the record has one.
+    subject: str
+    #: The record, and its authenticator.
+    number: int
+    hash: bytes = field(repr=False)
+    mac: bytes | None = field(repr=False)
 
 
 def row_key_context(number: int, accepts_from: int) -> bytes:
@@ -124,29 +137,51 @@ class RowMacs:
         """Tell whether codes of an older key than the current one still count."""
         return any(number < self._current for number in self._keys)
 
-    async def use(self, provider: KeyProvider, sealed: Sequence[SealedRowKey]) -> None:
+    async def use(
+        self, provider: KeyProvider, sealed: Sequence[SealedRowKey], made: Sequence[MadeKey] = ()
+    ) -> list[int]:
         """Open these keys; the active one with the greatest number makes new codes.
 
         A key that was given up once counts no more, whatever the wrapping of the newest one says
-        by now. Raises KeyProviderError for a key that does not open, or is gone: the codes of one
-        key less would look like forgeries.
+        by now. One that does not open, and that wallet did not make by its own record (`made`; the
+        first key has none), is somebody else's: return the numbers of those. Raises
+        KeyProviderError for any other key that does not open, or is gone: the codes of one key less
+        would look like forgeries.
         """
-        active = [item for item in sealed if item.is_active]
+        results = await provider.unwrap([item.wrapped for item in sealed])
+        opened: dict[int, bytes] = {}
+        errors: dict[int, KeyProviderError] = {}
+        for item, result in zip(sealed, results, strict=True):
+            if isinstance(result, KeyProviderError):
+                errors[item.number] = result
+            else:
+                opened[item.number] = result
+        own = opened.keys() | {1} | self._made(opened, made)
+        active = [item for item in sealed if item.is_active and item.number in own]
+        if not active:
+            raise KeyProviderError(
+                f"no row key opens: {next(iter(errors.values()), 'none is there')}"
+            )
         newest = max(active, key=lambda item: item.number)
         least = max(self._least, newest.accepts_from)
         if newest.number < least:
             raise KeyProviderError(f"row key {least} is gone, and older ones were given up")
-        opened = await provider.unwrap([item.wrapped for item in sealed])
-        keys: dict[int, bytes] = {}
-        given_up: dict[int, bytes] = {}
-        for item, key in zip(sealed, opened, strict=True):
-            is_wanted = item.number >= least
-            if not isinstance(key, KeyProviderError):
-                (keys if is_wanted else given_up)[item.number] = key
-            elif is_wanted:
-                raise KeyProviderError(f"row key {item.number}: {key}") from key
-        self._keys, self._current, self._all = keys, newest.number, keys | given_up
-        self._least = least
+        for number, error in errors.items():
+            if number in own and number >= least:
+                raise KeyProviderError(f"row key {number}: {error}") from error
+        self._keys = {number: key for number, key in opened.items() if number >= least}
+        self._current, self._all, self._least = newest.number, opened, least
+        return sorted(errors.keys() - own)
+
+    def _made(self, opened: Mapping[int, bytes], made: Sequence[MadeKey]) -> set[int]:
+        """Return the numbers of the keys of which wallet itself recorded that it made them."""
+        return {
+            int(one.subject)
+            for one in made
+            if one.mac is not None
+            and len(one.mac) == MAC_BYTES
+            and self._is_by(opened, record_bytes(number=one.number, digest=one.hash), one.mac)
+        }
 
     def give_up_below(self, number: int) -> bool:
         """Let no key below this number count from now on; tell whether one did.

@@ -46,6 +46,16 @@ class SealedTokenKey:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplacedKey:
+    """Wallet's own record that a key was made in place of older ones."""
+
+    #: Number of the new key.
+    number: int
+    #: Seconds since then.
+    age: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenKey:
     """A key that is open."""
 
@@ -119,3 +129,12 @@ def counting(keys: Sequence[tuple[TokenKey, float]]) -> list[TokenKey]:
     return [
         key for (key, _), follower in zip(keys, followers, strict=True) if follower < ENDS_AFTER
     ]
+
+
+def least_of(replaced: Sequence[ReplacedKey]) -> int:
+    """Return the lowest number that still counts, whichever keys are there and open.
+
+    Whoever spoils the newest key would else have one sign again that was replaced, perhaps because
+    it was stolen.
+    """
+    return max((one.number for one in replaced if one.age >= ENDS_AFTER), default=1)

@@ -6,7 +6,7 @@ import grpc
 from kalepool.wallet.v1 import order_pb2, order_pb2_grpc
 
 from libs.common.grpc.identity import caller
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import SeenRow
 from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.servicers.messages import timestamp
@@ -45,8 +45,8 @@ class OrderServicer(order_pb2_grpc.OrderServiceServicer):
         self, request: order_pb2.SignOrdersRequest, context: Context
     ) -> order_pb2.SignOrdersResponse:
         """See order.proto."""
-        names = None if request.everything else [Name.read(text) for text in request.names]
-        signed = await self._check.sign(names, actor=caller().actor)
+        seen = None if request.everything else list(map(SeenRow.read, request.names))
+        signed = await self._check.sign(seen, actor=caller().actor)
         return order_pb2.SignOrdersResponse(signed=signed)
 
     async def ReplaceRowKey(
@@ -59,6 +59,6 @@ class OrderServicer(order_pb2_grpc.OrderServiceServicer):
 
 def _message(row: OrderRow) -> order_pb2.ForgedRow:
     return order_pb2.ForgedRow(
-        name=str(row.name),
+        name=str(row.seen if row.is_readable else row.name),
         content=" ".join(f"{column}={value}" for column, value in row.columns.items()),
     )

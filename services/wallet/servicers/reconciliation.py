@@ -52,7 +52,7 @@ class ReconciliationServicer(reconcile_pb2_grpc.ReconciliationServiceServicer):
 def _message(entry: Entry) -> reconcile_pb2.Difference:
     return reconcile_pb2.Difference(
         difference_id=str(entry.id),
-        kind=entry.kind.value,
+        kind=entry.kind,
         farmer_id=str(entry.farmer_id),
         block_index=entry.block_index,
         recorded=entry.recorded,

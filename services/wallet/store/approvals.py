@@ -9,6 +9,7 @@ from libs.common.db.pool import Record as Row
 from libs.common.grpc.second_person import Order
 from libs.common.ids import new_id
 from libs.common.log import get_security_logger
+from libs.common.once import Spent
 from services.wallet.domain.approvals import (
     Approval,
     ApprovalId,
@@ -40,25 +41,39 @@ class ApprovalStore:
     def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
         self._orders = orders
+        #: Used by this process: no row, and no log without its record, has them used again.
+        self._used: Spent[ApprovalId] = Spent()
 
     async def use(self, order: Order, *, seconds: int) -> ApprovalId | None:
         """Use the approval of a request up; None: it may go on.
 
         Else return the approval that it waits for, which is made if there is none.
         """
+        used, waits_for = await self._decide(order, seconds=seconds)
+        if used in self._used:
+            security.critical("approval was used before", approval=str(used))
+            return used
+        if used is not None:
+            self._used.add(used)
+        return waits_for
+
+    async def _decide(
+        self, order: Order, *, seconds: int
+    ) -> tuple[ApprovalId | None, ApprovalId | None]:
+        """Return the approval that was used up, if any, and the one that the request waits for."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             newest, now = await self._newest(session, order)
             does_nothing_new = newest is not None and await self._is_recorded(session, order)
             decided = verdict(newest, now, is_repeatable=does_nothing_new)
             if decided is Verdict.ASK or newest is None:
-                return await self._ask(session, order, now, seconds=seconds)
+                return None, await self._ask(session, order, now, seconds=seconds)
             if decided is Verdict.USE and await self._use(session, newest, now):
                 await add_records(
                     session, [_act(order.recorded, Action.USE_APPROVAL, newest)], self._orders
                 )
-                return None
-            return None if decided is Verdict.REPEAT else newest.id
+                return newest.id, None
+            return None, None if decided is Verdict.REPEAT else newest.id
 
     async def _use(self, session: Session, newest: Approval, now: datetime) -> int:
         # What was judged is sealed, not what the row may have become since.
@@ -103,12 +118,13 @@ class ApprovalStore:
     async def _newest(self, session: Session, order: Order) -> tuple[Approval | None, datetime]:
         """Return the newest approval of this request, and the moment of this transaction.
 
-        A row that wallet did not write so counts for nothing, nor does one that the log has seen
-        used and that says that it was not.
+        A row that wallet did not write so counts for nothing, nor does one that the log or this
+        process has seen used and that says that it was not.
         """
         (row,) = await session.many("approval_of", order.digest, order.asked_by, order.method)
         found = None if row["id"] is None else self._judged(row)
-        if found is not None and row["is_used_by_log"] and found.used_at is None:
+        was_used = found is not None and (row["is_used_by_log"] or found.id in self._used)
+        if found is not None and was_used and found.used_at is None:
             security.critical("approval was used before", approval=str(found.id))
             return None, row["moment"]
         return found, row["moment"]

@@ -9,8 +9,9 @@ from libs.common.db.pool import Record as Row
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, Seal, chained
+from services.wallet.domain.errors import NotInLogError
 from services.wallet.domain.model import TransactionId
-from services.wallet.domain.pausing import Held, Pause, Reach, Scope
+from services.wallet.domain.pausing import Pause, Reach, Scope
 from services.wallet.store.orders import Orders
 
 #: What can be done, and recorded, before there is any key of rows.
@@ -39,19 +40,26 @@ async def lock_audit_log(session: Session) -> None:
 
 
 async def append(session: Session, acts: Sequence[Act], orders: Orders) -> None:
-    """Add records in the transaction of what they tell of, and take the lock for that."""
+    """Add records in the transaction of what they tell of, and take the lock for that.
+
+    Raises NotInLogError.
+    """
     if acts:
         await lock_audit_log(session)
         await add_records(session, acts, orders)
 
 
-async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> None:
-    """Add records as `append` does, where the lock is held already."""
+async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> Sequence[Record]:
+    """Add records as `append` does, where the lock is held already; return them.
+
+    Raises NotInLogError where the database leaves one out: nothing is done then that would not be
+    in the log.
+    """
     if not acts:
-        return
+        return ()
     head, moment = await audit_head(session)
     records = chained(acts, head, moment)
-    await session.execute(
+    added = await session.execute(
         "insert_audit_records",
         [item.number for item in records],
         [item.at for item in records],
@@ -64,6 +72,9 @@ async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> 
         [item.version for item in records],
         [orders.for_record(item.number, item.hash) for item in records],
     )
+    if added != len(records):
+        raise NotInLogError(f"the database took {added} of {len(records)} records")
+    return records
 
 
 async def audit_head(session: Session | Database) -> tuple[Head, datetime]:
@@ -96,9 +107,15 @@ class CustodyStore:
             await audit_head(session)
 
     async def record(self, act: Act) -> None:
-        """Add one record in a transaction of its own."""
+        """Add one record in a transaction of its own, and see that it is there then.
+
+        Raises NotInLogError.
+        """
         async with self._database.transaction() as session:
-            await append(session, [act], self._orders)
+            await lock_audit_log(session)
+            (record,) = await add_records(session, [act], self._orders)
+        if await self.hash_at(record.number) != record.hash:
+            raise NotInLogError(f"record {record.number} is not in the log")
 
     async def head(self) -> Head:
         """Return where the audit log ends."""
@@ -141,17 +158,15 @@ class CustodyStore:
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> UUID:
         """Pause signing: nothing new is signed once this has returned; return the pause's id.
 
-        A pause that is in force by its row and by the log stays as it is. Raises
-        PauseNotRecordedError when the database did not keep the row.
+        Each order is a row of its own: none that is there stands for it, as an operator may have
+        ended that one once. Raises PauseNotRecordedError when the database did not keep the row.
         """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            place = (reach.scope.value, reach.target)
-            standing = await session.one("standing_pause", *place, str(reach))
-            if standing is not None:
-                return UUID(str(standing["id"]))
             pause_id = new_id()
-            await session.execute("insert_pause", pause_id, *place, reason, actor)
+            await session.execute(
+                "insert_pause", pause_id, reach.scope.value, reach.target, reason, actor
+            )
             await _read_back(session, pause_id, reach)
             act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
             await add_records(session, [act], self._orders)
@@ -222,14 +237,6 @@ class RecordJudge:
             self._newest, self._since = number, at
         # Another process may use the key before for a while, and nobody later.
         return number > 0 and (number == self._newest or at <= self._since + _OVERLAP)
-
-
-async def is_carrier_paused(session: Session, held: Held, transaction_id: TransactionId) -> bool:
-    """Tell whether nothing may be signed for this transaction, by the pauses in force."""
-    if held.everything or not held.reaches:
-        return held.everything
-    rows = await session.many("carried_owners", transaction_id)
-    return any(held.holds(row["wallet_id"], row["pooler_id"]) for row in rows)
 
 
 async def _read_back(database: Session | Database, pause_id: UUID, reach: Reach) -> None:

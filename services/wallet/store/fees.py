@@ -67,7 +67,11 @@ class FeeStore:
         kinds = {
             start: in_order(
                 [
-                    Fee(kind=FeeKind(row["kind"]), stroops=row["stroops"], charges=row["charges"])
+                    Fee(
+                        kind=FeeKind.read(row["kind"]),
+                        stroops=row["stroops"],
+                        charges=row["charges"],
+                    )
                     for row in rows
                 ]
             )

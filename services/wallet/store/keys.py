@@ -8,9 +8,9 @@ from libs.common.ids import WalletId, new_id
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.key_rotation import KeyRotation, RotationId
 from services.wallet.keys.provider import WrappedKey
-from services.wallet.keys.row_macs import SealedRowKey
+from services.wallet.keys.row_macs import MadeKey, SealedRowKey
 from services.wallet.keys.seal import bound_context
-from services.wallet.keys.token_keys import SealedTokenKey
+from services.wallet.keys.token_keys import ReplacedKey, SealedTokenKey
 from services.wallet.store.custody import append
 from services.wallet.store.orders import Orders
 
@@ -86,11 +86,17 @@ class KeyStore:
         """Return the keys of rows, by their numbers."""
         return [SealedRowKey(**dict(row)) for row in await self._database.many("row_keys")]
 
-    async def insert_row_key(self, key: SealedRowKey) -> None:
-        """Record a key of rows, unless one of this number is there."""
-        await self._database.execute(
-            "insert_row_key", key.number, key.accepts_from, key.kek_id, key.wrapped_key
-        )
+    async def insert_row_key(self, key: SealedRowKey, act: Act | None = None) -> None:
+        """Record a key of rows with its record, unless one of this number is there."""
+        async with self._database.transaction() as session:
+            made = await session.execute(
+                "insert_row_key", key.number, key.accepts_from, key.kek_id, key.wrapped_key
+            )
+            await append(session, [act] if made and act is not None else [], self._orders)
+
+    async def made_row_keys(self) -> list[MadeKey]:
+        """Return the records which say that a key of rows was made, whoever wrote them."""
+        return [MadeKey(**dict(row)) for row in await self._database.many("made_row_keys")]
 
     async def replace_row_key(self, old: SealedRowKey, new: SealedRowKey) -> bool:
         """Replace the wrapping of a key of rows, if the old one is still there.
@@ -131,6 +137,15 @@ class KeyStore:
     async def token_keys(self) -> list[SealedTokenKey]:
         """Return the keys of tokens, by their numbers."""
         return [SealedTokenKey(**dict(row)) for row in await self._database.many("token_keys")]
+
+    async def replaced_token_keys(self) -> list[ReplacedKey]:
+        """Return which keys of tokens were made in place of older ones, by wallet's own records."""
+        rows = await self._database.many("replaced_token_keys")
+        return [
+            ReplacedKey(number=int(row["subject"].rpartition(" ")[2]), age=row["age"])
+            for row in rows
+            if self._orders.key_of_record(row["number"], row["hash"], row["mac"])
+        ]
 
     async def insert_token_key(self, key: SealedTokenKey, act: Act | None = None) -> None:
         """Record a key of tokens with its record, unless one of this number is there."""

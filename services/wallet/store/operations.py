@@ -475,7 +475,7 @@ def operation_of(row: Record) -> Operation:
         ledger=row["ledger"] or 0,
         fee_charged=row["fee_charged"],
         attempts=row["attempts"],
-        reason=None if row["reason"] is None else FailureReason(row["reason"]),
+        reason=None if row["reason"] is None else FailureReason.read(row["reason"]),
         error_message=row["error_message"],
         created_at=row["created_at"],
         settled_at=row["settled_at"],

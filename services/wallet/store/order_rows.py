@@ -13,7 +13,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record
 from libs.common.ids import new_id
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow, digest_of
 from services.wallet.store import orders
 from services.wallet.store.payers import since
 
@@ -27,6 +27,9 @@ _ZERO = UUID(int=0)
 _NO_NUMBER, _LEAST_TARGET = 0, -(2**63)
 #: Kinds of operations that are payments.
 _PAYMENTS = ("withdraw", "top_up")
+
+#: What a value raises that no row of wallet's has: a moment without an end, a list in a list.
+_STRANGE = (ArithmeticError, LookupError, TypeError, ValueError)
 
 #: The values of the columns that tell a row's place in a walk.
 Place: TypeAlias = tuple[object, ...]
@@ -42,8 +45,15 @@ class OrderRow:
     data: bytes = field(repr=False)
     #: The authenticator; None when there is none.
     mac: bytes | None = field(repr=False)
-    #: All columns, as they were read.
-    values: Record = field(repr=False, compare=False)
+    #: All columns, as they were read; none where they could not be.
+    values: Record | Mapping[str, object] = field(repr=False, compare=False)
+    #: Whether there are such bytes at all: a row that wallet cannot have written may have none.
+    is_readable: bool = True
+
+    @property
+    def seen(self) -> SeenRow:
+        """Return the row as it is now, for whoever looks at it and signs it then."""
+        return SeenRow(name=self.name, digest=digest_of(self.data))
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -272,19 +282,19 @@ class OrderRowStore:
         return found
 
     async def _named(self, table: str, names: Sequence[Name]) -> list[OrderRow]:
+        """Read rows of one table; one that cannot be read keeps no other one from being read."""
         arguments: list[object] = [[name.key for name in names]]
         if table in _NUMBERED:
             arguments.append([name.number for name in names])
-        rows = await self._database.many(f"order_{_TABLES[table].ending}", *arguments)
-        return [
-            OrderRow(
-                name=Name(table=table, key=row["key"], number=row["number"]),
-                data=_TABLES[table].data(row),
-                mac=row["mac"],
-                values=row,
-            )
-            for row in rows
-        ]
+        try:
+            rows = await self._database.many(f"order_{_TABLES[table].ending}", *arguments)
+        except _STRANGE:
+            if len(names) == 1:
+                return [_unreadable(names[0], {}, mac=None)]
+            middle = len(names) // 2
+            parts = [await self._named(table, part) for part in (names[:middle], names[middle:])]
+            return [row for part in parts for row in part]
+        return [_order_row(table, row) for row in rows]
 
     async def anywhere(self, table: str) -> Walk:
         """Return the walk through the past of a table from any place in it on.
@@ -311,3 +321,18 @@ class OrderRowStore:
         if table in _NUMBERED:
             arguments.append([row.name.number for row, _ in rows])
         return await self._database.execute(f"sign_order_{_TABLES[table].ending}", *arguments)
+
+
+def _order_row(table: str, row: Record) -> OrderRow:
+    name = Name(table=table, key=row["key"], number=row["number"])
+    try:
+        data = _TABLES[table].data(row)
+    except _STRANGE:
+        return _unreadable(name, row, mac=row["mac"])
+    return OrderRow(name=name, data=data, mac=row["mac"], values=row)
+
+
+def _unreadable(
+    name: Name, values: Record | Mapping[str, object], *, mac: bytes | None
+) -> OrderRow:
+    return OrderRow(name=name, data=b"", mac=mac, values=values, is_readable=False)

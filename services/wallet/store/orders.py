@@ -338,9 +338,11 @@ class Orders:
 
     def is_payer_transaction(self, row: Record) -> bool:
         """Judge a payer's transaction, with the ids (operation_ids) of what it carries."""
-        return row["bump_to"] is not None and self._macs.is_genuine(
-            transaction_row(row), row["mac"]
-        )
+        return row["bump_to"] is not None and self.is_transaction(row)
+
+    def is_transaction(self, row: Record) -> bool:
+        """Judge any transaction, with the ids (operation_ids) of what it carries."""
+        return self._macs.is_genuine(transaction_row(row), row["mac"])
 
     def is_open_transaction(self, transaction: OpenTransaction) -> bool:
         """Judge a transaction in flight, on the values that were read."""

@@ -74,6 +74,8 @@ class PauseGuard:
         # Whoever makes it another one's ends the one that it was.
         known = self._in_force.get(row["id"], _reach(row))
         if row["resumed_at"] is None:
+            # Also where its end was seen once: somebody has taken that back.
+            self._ended.discard(row["id"])
             if known != _reach(row):
                 self._owe(known, "it became another one")
             self._in_force[row["id"]] = _reach(row)

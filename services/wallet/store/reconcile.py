@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from libs.common.db.pool import Database
+from libs.common.db.pool import Database, Record
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.model import Ending, OperationEvent, OperationKind, OperationState
-from services.wallet.domain.reconciling import DENIED, Balance, Difference, Finding, Kept, Told
+from services.wallet.domain.reconciling import DENIED, Balance, Finding, Kept, Told
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.operations import tell
 from services.wallet.store.orders import Orders
@@ -21,7 +22,8 @@ class Entry:
     """A difference as recorded."""
 
     id: UUID
-    kind: Difference
+    #: A kind of difference, as text: a newer version may know more.
+    kind: str
     farmer_id: FarmerId
     block_index: int
     recorded: str
@@ -67,8 +69,8 @@ class ReconcileStore:
 
     async def kept(self, block: int, *, after: WalletId | None, limit: int) -> list[Kept]:
         """Return what is recorded of farmers in a block, in the order of their wallets."""
-        rows = await self._database.many("kept_in_block", block, after, limit)
-        return [Kept(block_index=block, **dict(row)) for row in rows]
+        rows = await self._of_farmers("kept_in_block", block, after=after, limit=limit)
+        return [Kept(block_index=block, **row) for row in rows]
 
     async def told(self, block: int, wallets: Sequence[WalletId]) -> dict[WalletId, Told]:
         """Return what the events say of farmers in a block."""
@@ -77,8 +79,23 @@ class ReconcileStore:
 
     async def balances(self, *, after: WalletId | None, limit: int) -> list[Balance]:
         """Return what is recorded of farmers' KALE, in the order of their wallets."""
-        rows = await self._database.many("balances_since", after, limit)
-        return [Balance(**dict(row)) for row in rows]
+        rows = await self._of_farmers("balances_since", after=after, limit=limit)
+        return [Balance(**row) for row in rows]
+
+    async def _of_farmers(
+        self, query: str, *arguments: int, after: WalletId | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """Return the next `limit` rows of farmers whose wallets wallet itself made.
+
+        What the chain has of an account that somebody wrote into the table is none of the pool's.
+        """
+        found: list[dict[str, Any]] = []
+        while True:
+            rows = await self._database.many(query, *arguments, after, limit)
+            found += [_without_wallet(row) for row in rows if self._orders.is_wallet(row)]
+            if len(rows) < limit or len(found) >= limit:
+                return found[:limit]
+            after = rows[-1]["id"]
 
     async def save_balances(self, kale: Mapping[WalletId, int], *, ledger: int) -> None:
         """Save these balances, from which later balances are counted."""
@@ -226,7 +243,14 @@ class ReconcileStore:
     async def page(self, *, before: UUID | None, settled: bool, limit: int) -> list[Entry]:
         """Return differences, newest first."""
         rows = await self._database.many("differences", before, settled, limit)
-        return [Entry(**{**dict(row), "kind": Difference(row["kind"])}) for row in rows]
+        return [Entry(**dict(row)) for row in rows]
+
+
+def _without_wallet(row: Record) -> dict[str, Any]:
+    """Return a row of a farmer without what only judges its wallet."""
+    judged = ("id", "kind", "farmer_id", "pooler_id", "stake_bps", "mac")
+    rest = {key: value for key, value in dict(row).items() if key not in judged}
+    return {"wallet_id": row["id"], **rest}
 
 
 def _done(

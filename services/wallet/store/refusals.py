@@ -113,7 +113,7 @@ def _refusal(row: Record) -> Refusal:
     return Refusal(
         operation_id=OperationId(row["id"]),
         pooler_id=pooler_of(row),
-        reason=FailureReason(row["reason"]),
+        reason=FailureReason.read(row["reason"]),
         bid=row["bid"],
         fits_at=row["fits_at"],
         age=row["age"],

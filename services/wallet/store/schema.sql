@@ -246,7 +246,7 @@ CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operatio
 -- Whether nothing of a row changes but its ledger, down to the head's, and the authenticator over that: a
 -- head that was a lie has been turned back, and what named a ledger above the head names the head's instead.
 CREATE FUNCTION wallet.is_turned_back(before jsonb, after jsonb) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN before - 'ledger' - 'end_mac' = after - 'ledger' - 'end_mac'
         AND (before ->> 'ledger')::int > (after ->> 'ledger')::int
@@ -256,7 +256,7 @@ $$;
 
 -- What is closed stays as it is, whoever asks: the last line of defence behind the guarded updates.
 CREATE FUNCTION wallet.refuse_change_of_settled() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
@@ -321,7 +321,7 @@ CREATE TABLE wallet.shown_targets (
 );
 
 CREATE FUNCTION wallet.refuse_change_of_payment() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'a payment belongs to its payer for ever';
 END
@@ -332,7 +332,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_payment();
 
 -- No envelope carries a payment but one of the payer that the payment belongs to.
 CREATE FUNCTION wallet.refuse_foreign_payment() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     foreign_payment uuid;
 BEGIN
@@ -360,7 +360,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 -- reconciliation found no trace on the chain. Even then nothing changes but how it ended, and it ended now.
 -- Who may write what this asks for may not therefore say how it ended: that has an authenticator.
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     denied CONSTANT text [] := ARRAY ['state', 'reason', 'error_message', 'settled_at', 'end_mac'];
     macs CONSTANT text [] := ARRAY ['mac', 'end_mac'];
@@ -417,7 +417,7 @@ $$;
 -- What an operation moves changes only by its success, and it ends at the moment when that is written: who
 -- dates an end back would take a withdrawal out of the sum of a day.
 CREATE FUNCTION wallet.refuse_odd_end() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'operation % changes by its success alone, and ends now', OLD.id
         USING ERRCODE = 'check_violation';
@@ -458,7 +458,7 @@ CREATE INDEX idx_payout_addresses_address ON wallet.payout_addresses (wallet_id,
 -- A number that leaves no room for the next one would keep a farmer from ever changing the address, and
 -- a moment that is still to come would be before every later one.
 CREATE FUNCTION wallet.refuse_odd_address() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last record;
 BEGIN
@@ -521,7 +521,7 @@ CREATE TABLE wallet.withdrawals (
 
 -- By this moment addresses count: none that is to come makes one count early.
 CREATE FUNCTION wallet.refuse_request_to_come() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NEW.requested_at > greatest(now(), clock_timestamp()) THEN
         RAISE EXCEPTION 'a withdrawal was asked for in the future'
@@ -578,7 +578,7 @@ INSERT INTO wallet.audit_head (number, hash) VALUES (0, decode(repeat('00', 32),
 
 -- The hash of a record of version 1 (services/wallet/domain/audit.py).
 CREATE FUNCTION wallet.audit_hash(record wallet.audit_log) RETURNS bytea
-LANGUAGE sql STABLE SET search_path = pg_catalog
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN sha256(
     (record).previous
     || int8send((record).number)
@@ -593,7 +593,7 @@ RETURN sha256(
 -- another hash than its own: no number that leaves no room for the next, and no time that nobody can
 -- read.
 CREATE FUNCTION wallet.extend_audit_log() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head record;
     wrong bigint;
@@ -629,7 +629,7 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.extend_audit_log();
 
 CREATE FUNCTION wallet.refuse_change_of_audit_log() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the audit log never changes';
 END
@@ -657,13 +657,10 @@ CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_
 -- Whether a record of the log tells of a pause, or of an end, that is there.
 CREATE INDEX idx_pauses_begun ON wallet.pauses (paused_at);
 CREATE INDEX idx_pauses_ended ON wallet.pauses (resumed_at, id);
--- Whether a pause is in force by the log.
-CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
-WHERE action IN ('pause', 'resume');
 
 -- An end stays: who could take it back for a moment would put it there again around a later order.
 CREATE FUNCTION wallet.refuse_return_of_pause() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'pause % has ended, for good', OLD.id;
 END
@@ -703,7 +700,7 @@ CREATE INDEX idx_audit_log_used_approvals ON wallet.audit_log (subject) WHERE ac
 
 -- Whoever puts an earlier state of a row back would have its authenticator count again.
 CREATE FUNCTION wallet.refuse_return_of_approval() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'approval % was given or used, for good', OLD.id;
 END
@@ -843,7 +840,13 @@ CREATE TABLE chain.blocks (
     staked_total numeric(39) NOT NULL,
     normalized_total numeric(39) NOT NULL,
     expires_ledger int NOT NULL,
-    updated_ledger int NOT NULL
+    updated_ledger int NOT NULL,
+    -- Nodes may lie, but every service reads these: they are numbers, and moments that can be told.
+    CONSTRAINT blocks_told CHECK (
+        'NaN' NOT IN (staked_total, normalized_total)
+        AND opened_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+        AND closes_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+    )
 );
 
 CREATE TABLE chain.head (
@@ -854,7 +857,11 @@ CREATE TABLE chain.head (
     plantable_block int NOT NULL,
     paused boolean NOT NULL,
     block_seconds int NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now()
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT head_told CHECK (
+        close_time BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+        AND updated_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+    )
 );
 
 -- Rows as the service reads them ------------------------------------------------------------
@@ -1021,7 +1028,7 @@ CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
 
 -- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
 CREATE FUNCTION wallet.refuse_change_of_seed() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the sealed seed of wallet % never changes and is never deleted', OLD.wallet_id;
 END
@@ -1035,7 +1042,7 @@ CREATE TRIGGER sealed_keys_rows_stay BEFORE DELETE ON wallet.sealed_keys
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_change_of_seed();
 
 CREATE FUNCTION wallet.refuse_loss_of_seeds() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'sealed seeds are never deleted';
 END
@@ -1072,8 +1079,41 @@ CREATE TABLE wallet.row_keys (
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;
 -- Which keys were given up, by the log.
 CREATE INDEX idx_audit_log_row_keys ON wallet.audit_log (number) WHERE action = 'give_up_row_keys';
+-- Which keys wallet made in place of older ones, by the log.
+CREATE INDEX idx_audit_log_made_keys ON wallet.audit_log (action, number)
+WHERE action IN ('replace_row_key', 'replace_token_key');
+
+-- A key follows the one before it, and is made now: a number that leaves no room for the next one would keep a
+-- key that was stolen from ever being replaced, and a moment of before would have it count at once.
+CREATE FUNCTION wallet.refuse_odd_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last int;
+    is_there boolean;
+BEGIN
+    EXECUTE format(
+        'SELECT max(k.number), coalesce(bool_or(k.number = $1), false) FROM %I.%I AS k',
+        TG_TABLE_SCHEMA, TG_TABLE_NAME
+    ) INTO last, is_there USING NEW.number;
+    -- Who makes the same one at the same moment leaves the first as it is.
+    IF NEW.created_at <> now() OR (NOT is_there AND NEW.number <> coalesce(last, 0) + 1) THEN
+        RAISE EXCEPTION 'key % does not follow key %', NEW.number, last
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER row_keys_follow BEFORE INSERT ON wallet.row_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_key();
 
 -- API tokens --------------------------------------------------------------------------------------
+
+-- Whether a list is one of texts that every reader can take: no list of lists, with no gap, of so many bytes.
+CREATE FUNCTION wallet.is_list(list text [], most int) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(array_ndims(list), 1) = 1
+    AND NOT EXISTS (SELECT 1 FROM unnest(list) AS n (item) WHERE n.item IS NULL)
+    AND (SELECT coalesce(sum(octet_length(n.item)), 0) FROM unnest(list) AS n (item)) <= most;
 
 -- Who has a token calls the pool without a certificate. A row holds the SHA-256 of the token, which is 256
 -- random bits that nobody keeps.
@@ -1087,7 +1127,7 @@ CREATE TABLE wallet.tokens (
     -- What its maker calls it.
     name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
     -- Full names of the only methods that it is for; none: all that its role may call by a token.
-    methods text [] NOT NULL,
+    methods text [] NOT NULL CHECK (wallet.is_list(methods, 16384)),
     is_read_only boolean NOT NULL,
     secret_hash bytea NOT NULL UNIQUE CHECK (octet_length(secret_hash) = 32),
     -- What its maker calls the request; empty: not named.
@@ -1111,7 +1151,7 @@ CREATE INDEX idx_audit_log_revoked_tokens ON wallet.audit_log (subject) WHERE ac
 
 -- Nobody takes a revocation back by mistake, or with the rights of wallet's role.
 CREATE FUNCTION wallet.refuse_return_of_token() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'token % was revoked, for good', OLD.id;
 END
@@ -1131,6 +1171,8 @@ CREATE TABLE wallet.token_keys (
     created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.token_keys TO kalepool_wallet;
+CREATE TRIGGER token_keys_follow BEFORE INSERT ON wallet.token_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_key();
 
 -- Notices -------------------------------------------------------------------------------------------
 
@@ -1153,12 +1195,12 @@ CREATE INDEX idx_notices_at ON wallet.notices (at);
 GRANT SELECT ON wallet.notices TO kalepool_registry;
 
 CREATE FUNCTION wallet.told_moment(moment timestamptz) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
 -- A payout that arrived or was given up; one that turns out to have arrived after all is told of again.
 CREATE FUNCTION wallet.tell_payout() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
     SELECT
@@ -1193,7 +1235,7 @@ FOR EACH ROW WHEN (
 
 -- What is registered with a farmer changes nothing.
 CREATE FUNCTION wallet.tell_address() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
     SELECT
@@ -1224,7 +1266,7 @@ FOR EACH ROW EXECUTE FUNCTION wallet.tell_address();
 -- cooled. What came into force longer ago than notices are kept is not told again.
 CREATE INDEX idx_payout_addresses_effective ON wallet.payout_addresses (effective_at);
 CREATE FUNCTION wallet.tell_effective_addresses() RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
 SELECT
@@ -1253,9 +1295,9 @@ REVOKE ALL ON FUNCTION wallet.tell_effective_addresses() FROM public;
 GRANT EXECUTE ON FUNCTION wallet.tell_effective_addresses() TO kalepool_wallet;
 
 -- Who is told of a pause: everybody, a pooler, or the pooler of a farmer. Why, and who ordered it, is
--- operators' business.
+-- operators' business. Of several for the same, the first is told, and the end of the last.
 CREATE FUNCTION wallet.tell_pause() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, is_public, facts)
     SELECT
@@ -1269,6 +1311,11 @@ BEGIN
         )
     FROM (SELECT 1) AS once
     LEFT JOIN wallet.wallets AS w ON NEW.scope = 'wallet' AND w.id = NEW.target
+    WHERE NOT EXISTS (
+        SELECT 1 FROM wallet.pauses AS o
+        WHERE o.scope = NEW.scope AND o.target IS NOT DISTINCT FROM NEW.target
+          AND o.resumed_at IS NULL AND o.id <> NEW.id
+    )
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
@@ -1294,7 +1341,7 @@ GRANT SELECT, INSERT, UPDATE (stands, since, reported_at, facts) ON wallet.condi
 TO kalepool_wallet;
 
 CREATE FUNCTION wallet.tell_condition() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wallet.notices (name, kind, facts)
     VALUES (
@@ -1319,7 +1366,7 @@ EXECUTE FUNCTION wallet.tell_condition();
 
 -- Notices are kept for a month, which is longer than registry may be away. Only this function deletes.
 CREATE FUNCTION wallet.forget_notices() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 WITH old AS (
     DELETE FROM wallet.notices AS n WHERE n.at < now() - interval '30 days' RETURNING n.number
@@ -1346,7 +1393,7 @@ END;
 -- lift for itself. It does what its owner may: what it may not end is told as not ended.
 CREATE FUNCTION wallet.end_hold_ups()
 RETURNS TABLE (pid int, role text, locks bigint, seconds double precision, is_ended boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     limits record;
 BEGIN

@@ -7,6 +7,7 @@ from libs.common.db.pool import Database, Record, Session
 from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import PoolerId, new_id
 from libs.common.log import get_security_logger
+from libs.common.once import Spent
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import TokenNotFoundError, TokenShownError
 from services.wallet.domain.tokens import NewToken, Role, Token, TokenId, ending
@@ -22,6 +23,8 @@ class TokenStore:
     def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
         self._orders = orders
+        #: What this process has revoked, or seen revoked: no row brings it back.
+        self._revoked: Spent[TokenId] = Spent()
 
     async def create(self, new: NewToken, *, subject: str, secret_hash: bytes, actor: str) -> Token:
         """Record a new token. Raises TokenShownError for a request that was answered before."""
@@ -82,13 +85,14 @@ class TokenStore:
                     session, [_act(Action.REVOKE_TOKEN, token, actor, token.name)], self._orders
                 )
                 row = await session.one("token", token_id) or row
+        self._revoked.add(token_id)
         return token_of(row)
 
     async def of_secret(self, secret_hash: bytes) -> Token | None:
         """Return the token with this hash, if it counts.
 
-        It does not when it has ended, was revoked (by its row or by the audit log), or was not
-        written by wallet.
+        It does not when it has ended, was revoked (by its row, by the audit log or as this process
+        knows), or was not written by wallet.
         """
         row = await self._database.one("token_of_secret", secret_hash)
         if row is None:
@@ -96,12 +100,15 @@ class TokenStore:
         if not self._orders.is_token(row):
             security.critical("token not written by wallet", token_id=str(row["id"]))
             return None
+        token = token_of(row)
         is_revoked = row["revoked_at"] is not None
         if row["is_told_revoked"] and not is_revoked:
-            security.critical("token was revoked by the audit log", token_id=str(row["id"]))
-        if is_revoked or row["is_told_revoked"] or row["has_ended"]:
-            return None
-        return token_of(row)
+            security.critical("token was revoked by the audit log", token_id=str(token.id))
+        elif token.id in self._revoked and not is_revoked:
+            security.critical("token was revoked", token_id=str(token.id))
+        if is_revoked or row["is_told_revoked"]:
+            self._revoked.add(token.id)
+        return None if row["has_ended"] or token.id in self._revoked else token
 
     async def tokens(
         self, pooler_id: PoolerId | None, *, before: UUID | None, limit: int

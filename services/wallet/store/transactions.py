@@ -25,7 +25,6 @@ from services.wallet.domain.model import (
     TransactionState,
     Wallet,
 )
-from services.wallet.domain.pausing import Held
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import (
@@ -38,14 +37,10 @@ from services.wallet.store.budget import (
     pooler_of,
     rent_committed,
 )
-from services.wallet.store.custody import (
-    add_records,
-    is_carrier_paused,
-    lock_audit_log,
-    told_transaction,
-)
+from services.wallet.store.custody import add_records, lock_audit_log, told_transaction
 from services.wallet.store.fees import Charged, add_fees
-from services.wallet.store.kill_switch import KillSwitch, Owner, PausedHereError
+from services.wallet.store.holds import Holds
+from services.wallet.store.kill_switch import KillSwitch, PausedHereError
 from services.wallet.store.operations import settle, tell
 from services.wallet.store.orders import Orders
 from services.wallet.store.pause_guard import PauseGuard
@@ -166,21 +161,16 @@ class TransactionStore:
 
     async def _commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
         """Do what `commit_signed` does; raise PausedHereError instead of committing."""
-        self._refuse_paused([])
+        self._refuse_paused()
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            held = await self._held(session)
+            holds = await self._holds(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_signable", wanted, states)
             # The rows leave out what a pause forbids, by the database's word; this is wallet's own.
-            owners = {
-                row["id"]: row
-                for row in rows
-                if not held.holds(row["wallet_id"], row["pooler_id"])
-                and not self._switch.holds([_owner(row)])
-            }
-            paused = [draft for draft in drafts if self._is_paused(draft, held)]
+            owners = {row["id"]: row for row in rows if holds.allows(row)}
+            paused = [draft for draft in drafts if _is_paused(draft, holds)]
             complete = [
                 draft for draft in drafts if draft not in paused and _may_carry(draft, owners)
             ]
@@ -195,7 +185,7 @@ class TransactionStore:
             await add_records(
                 session, [_act(draft.id, draft.envelope) for draft in recorded], self._orders
             )
-            self._refuse_paused([one for draft in recorded for one in _owners(draft, owners)])
+            _refuse_told(holds, recorded, owners)
         stopped = {
             item: pooler_of(owners[item]) in whose
             for draft, whose in zip(complete, beyond, strict=True)
@@ -218,12 +208,12 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                held = await self._held(session)
+                holds = await self._holds(session)
                 rows = await session.many(
                     "lock_signable", list(draft.operation_ids), [OperationState.SUCCEEDED.value]
                 )
-                owners = [row for row in rows if not held.holds(row["wallet_id"], row["pooler_id"])]
-                if {row["id"] for row in owners} != set(draft.operation_ids):
+                owners = {row["id"]: row for row in rows if holds.allows(row)}
+                if owners.keys() != set(draft.operation_ids):
                     return False
                 recorded = await self._insert(session, [draft], ledger)
                 for item in recorded:
@@ -232,25 +222,19 @@ class TransactionStore:
                 await add_records(
                     session, [_act(item.id, item.envelope) for item in recorded], self._orders
                 )
-                self._refuse_paused(map(_owner, owners))
+                _refuse_told(holds, recorded, owners)
             return bool(recorded)
         return False
 
-    async def _held(self, session: Session) -> Held:
+    async def _holds(self, session: Session) -> Holds:
         """Return for whom nothing is signed, by this process's own word and by judged rows."""
         self._pauses.know(self._switch.take_recorded())
-        return await self._pauses.look(session)
+        held = await self._pauses.look(session)
+        return Holds(held=held, switch=self._switch, orders=self._orders)
 
-    def _is_paused(self, draft: Draft, held: Held) -> bool:
-        """Tell whether a pause of everything, or of a wallet that is merged, forbids a draft."""
-        return held.everything or any(
-            held.holds(one.id, one.pooler_id) or self._switch.holds([_owner_of(one)])
-            for one in draft.merged
-        )
-
-    def _refuse_paused(self, owners: Iterable[Owner]) -> None:
-        """Raise PausedHereError when this process was told to sign nothing for these."""
-        if self._switch.holds_everything or self._switch.holds(owners):
+    def _refuse_paused(self) -> None:
+        """Raise PausedHereError when this process was told to sign nothing at all."""
+        if self._switch.holds_everything:
             raise PausedHereError("signing is paused in this process")
 
     async def _insert(self, session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
@@ -388,8 +372,8 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                held = await self._held(session)
-                if await is_carrier_paused(session, held, transaction_id):
+                holds = await self._holds(session)
+                if not await holds.allow_bid(session, transaction_id):
                     return False
                 if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
                     return False
@@ -454,18 +438,15 @@ class TransactionStore:
         return len(closed)
 
 
-def _owner(row: Record) -> Owner:
-    return Owner(farmer_id=row["farmer_id"], pooler_id=row["pooler_id"])
+def _is_paused(draft: Draft, holds: Holds) -> bool:
+    """Tell whether a pause of everything, or of a wallet that is merged, forbids a draft."""
+    return holds.held.everything or not all(map(holds.allows_merging, draft.merged))
 
 
-def _owner_of(wallet: Wallet) -> Owner:
-    return Owner(farmer_id=wallet.farmer_id, pooler_id=wallet.pooler_id)
-
-
-def _owners(draft: Draft, rows: Mapping[OperationId, Record]) -> list[Owner]:
-    """Return all for whom a draft is signed."""
-    carried = [_owner(rows[item]) for item in draft.operation_ids]
-    return [*carried, *map(_owner_of, draft.merged)]
+def _refuse_told(holds: Holds, drafts: Sequence[Draft], rows: Mapping[OperationId, Record]) -> None:
+    """Raise PausedHereError if this process was told meanwhile to sign none of these drafts."""
+    carried = [rows[item] for draft in drafts for item in draft.operation_ids]
+    holds.refuse_told(carried, [wallet for draft in drafts for wallet in draft.merged])
 
 
 def _may_carry(draft: Draft, owners: Mapping[OperationId, Record]) -> bool:

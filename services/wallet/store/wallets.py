@@ -170,15 +170,15 @@ class WalletStore:
             raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
         return wallet
 
-    async def unjudged_id(self, farmer_id: FarmerId) -> WalletId:
-        """Return the id of a farmer's wallet, whoever wrote its row, to stop what it signs.
+    async def to_pause(self, farmer_id: FarmerId) -> tuple[WalletId, bool]:
+        """Return a farmer's wallet by its row, to stop what it signs; tell whether wallet wrote it.
 
         Raises WalletNotFoundError.
         """
-        row = await self._database.one("wallet_id_of_farmer", farmer_id)
-        if row is None:
+        (row,) = await self._database.many("owners_of_farmers", [farmer_id])
+        if row["id"] is None:
             raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
-        return WalletId(row["id"])
+        return WalletId(row["id"]), self._orders.are_open and self._orders.is_wallet(row)
 
     async def by_address(self, address: str) -> Wallet | None:
         """Return a farmer's wallet by its address; None when there is none."""
@@ -200,10 +200,15 @@ class WalletStore:
     ) -> list[Wallet]:
         """Return wallets of a pooler's farmers (none named: of all) who never planted.
 
-        They were made so many hours ago or earlier, and nothing of them is open or paused.
+        They were made so many hours ago or earlier, and nothing of them is open or paused. Rows
+        that wallet did not write are left out, and so is who sent a plant that failed by another's
+        word than wallet's.
         """
         rows = await self._database.many("idle_wallets", pooler_id, list(farmers), hours, limit)
-        return [_wallet(row) for row in rows]
+        wallets = [_wallet(row) for row in rows if self._orders.is_wallet(row)]
+        sent = await self._database.many("sent_plants", [one.id for one in wallets])
+        doubted = {row["wallet_id"] for row in sent if not self._orders.is_end(row)}
+        return [one for one in wallets if one.id not in doubted]
 
     async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         """Return the farmers' wallets; a farmer without a wallet is absent."""

@@ -1,6 +1,7 @@
 """Withdrawals and the addresses that they go to."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from services.wallet.domain.withdrawals import (
     PayoutAddresses,
     Withdrawal,
 )
+from services.wallet.store.channels import free_payers
 from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 from services.wallet.store.orders import Orders
@@ -163,7 +165,7 @@ class WithdrawalStore:
                     metadata={"expected": new.destination, "found": found.address},
                 )
             await _check_counts(session, new, counts)
-            await _check_limit(session, new, limit)
+            await self._check_limit(session, new, limit)
             await self._insert(session, new, found.address)
             details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
             await append(
@@ -188,12 +190,37 @@ class WithdrawalStore:
             )
         return _addresses(rows)
 
+    async def _check_limit(self, session: Session, new: NewWithdrawal, limit: DailyLimit) -> None:
+        used = await self._used(session, new)
+        for whose, most in (("farmer", limit.farmer), ("pool", limit.pool)):
+            if used[whose] + new.amount > most:
+                raise WithdrawalLimitError(
+                    f"{max(0, most - used[whose])} stroops of {new.asset.name} may leave the "
+                    f"{whose} within the 24 hours that end now, not {new.amount}",
+                    metadata={"limit": str(most), "used": str(used[whose]), "of": whose},
+                )
+
+    async def _used(self, session: Session, new: NewWithdrawal) -> Mapping[str, int]:
+        """Return the stroops that have left within 24 hours, or may have: the farmer's, the pool's.
+
+        What failed by wallet's own word has not left, once it is old enough for its payer's number
+        to have told. What failed by somebody else's word counts all day: who writes that may hold
+        the row, so that wallet cannot correct it.
+        """
+        row = await session.one("withdrawn_lately", new.wallet_id, new.asset.value)
+        used = Counter({} if row is None else dict(row))
+        young = since(new_id(), minus=DOUBTED)
+        for said in await session.many("withdrawals_said_to_fail", new.asset.value, young):
+            if said["is_young"] or not self._orders.is_end(said):
+                used["pool"] += said["withdrawn"]
+                used["farmer"] += said["withdrawn"] * (said["wallet_id"] == new.wallet_id)
+        return used
+
     async def _insert(self, session: Session, new: NewWithdrawal, destination: str) -> None:
         row = await session.one("next_withdrawal", new.wallet_id)
         if row is None:
             raise LookupError("a wallet has no next withdrawal")
-        payers = await session.many("free_payers")
-        payer = payers[0]["id"] if payers else None
+        payer = next(iter(await free_payers(session, self._orders)), None)
         await session.execute(
             "insert_withdrawal",
             new.id,
@@ -256,19 +283,6 @@ async def _check_counts(session: Session, new: NewWithdrawal, counts: CountLimit
             raise WithdrawalLimitError(
                 f"{row[whose]} {what}, and no more than {most} may",
                 metadata={"limit": str(most), "used": str(row[whose]), "of": whose},
-            )
-
-
-async def _check_limit(session: Session, new: NewWithdrawal, limit: DailyLimit) -> None:
-    young = since(new_id(), minus=DOUBTED)
-    row = await session.one("withdrawn_lately", new.wallet_id, new.asset.value, young)
-    used = {"farmer": 0, "pool": 0} if row is None else row
-    for whose, most in (("farmer", limit.farmer), ("pool", limit.pool)):
-        if used[whose] + new.amount > most:
-            raise WithdrawalLimitError(
-                f"{max(0, most - used[whose])} stroops of {new.asset.name} may leave the {whose} "
-                f"within the 24 hours that end now, not {new.amount}",
-                metadata={"limit": str(most), "used": str(used[whose]), "of": whose},
             )
 
 

@@ -46,6 +46,9 @@ class Pausing:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Orders whose first try has failed: that is told once.
     failing: set[Reach] = field(default_factory=set)
+    #: Farmers' orders that were recorded for a wallet by a row that wallet did not write: it may be
+    #: another's. They stay in force here until the row says whose the wallet is.
+    doubted: dict[Reach, Reach] = field(default_factory=dict)
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> bool:
         """Stop signing here, and everywhere once it is recorded; tell whether it is.
@@ -67,9 +70,10 @@ class Pausing:
         async with self.turn:
             if (order := self.switch.of(reach)) is not None:
                 await self._record(order)
-            recorded = await self._as_recorded(reach)
+            recorded, _ = await self._as_recorded(reach)
             if not await self.store.resume(recorded, actor=actor):
                 raise PauseNotFoundError(f"signing is not paused for {reach}")
+            self._settle(reach)
         security.warning("signing resumed", reach=str(reach), actor=actor)
         self.wakeup.notify()
 
@@ -96,33 +100,48 @@ class Pausing:
                 security.warning("pause not recorded yet", reach=str(order.reach), why=repr(error))
 
     async def _record(self, order: PauseOrder) -> None:
+        """Record an order; one that may have named another wallet goes on to be in force here."""
         try:
-            recorded = await self._as_recorded(order.reach)
+            recorded, is_sure = await self._as_recorded(order.reach)
         except NotFoundError as error:
-            self.switch.settle(order.reach, error)
-            self.failing.discard(order.reach)
+            self._settle(order.reach, error)
             security.warning("nobody was paused", reach=str(order.reach), why=str(error))
             return
-        pause_id = await self.store.pause(recorded, reason=order.reason, actor=order.actor)
-        self.switch.note(pause_id, recorded)
-        self.switch.settle(order.reach)
-        self.failing.discard(order.reach)
-        security.warning("signing paused", reach=str(recorded), actor=order.actor, why=order.reason)
+        if self.doubted.get(order.reach) != recorded:
+            pause_id = await self.store.pause(recorded, reason=order.reason, actor=order.actor)
+            self.switch.note(pause_id, recorded)
+            security.warning(
+                "signing paused", reach=str(recorded), actor=order.actor, why=order.reason
+            )
+        if is_sure:
+            self._settle(order.reach)
+        elif self.doubted.get(order.reach) != recorded:
+            self.doubted[order.reach] = recorded
+            security.critical("paused by a row that wallet did not write", reach=str(order.reach))
 
-    async def _as_recorded(self, reach: Reach) -> Reach:
-        """Return a reach as the database names it: a farmer's is that of the wallet."""
+    def _settle(self, reach: Reach, error: NotFoundError | None = None) -> None:
+        """Take an order as recorded, ended, or as one that can never be."""
+        self.switch.settle(reach, error)
+        self.failing.discard(reach)
+        self.doubted.pop(reach, None)
+
+    async def _as_recorded(self, reach: Reach) -> tuple[Reach, bool]:
+        """Return a reach as the database names it: a farmer's is that of the wallet.
+
+        Tell, too, whether that is wallet's own word: somebody may have spoilt the wallet's row, or
+        given it to another farmer for a moment.
+        """
         if reach.target is None:
-            return reach
+            return reach, True
         if reach.scope is Scope.FARMER:
-            # Whoever spoils a wallet's row does not keep its signing from being paused.
-            wallet_id = await self.wallets.unjudged_id(FarmerId(reach.target))
-            return Reach(scope=Scope.WALLET, target=wallet_id)
+            wallet_id, is_sure = await self.wallets.to_pause(FarmerId(reach.target))
+            return Reach(scope=Scope.WALLET, target=wallet_id), is_sure
         pooler_id = PoolerId(reach.target)
         if reach.scope is Scope.POOLER and not await self.wallets.page(
             pooler_id=pooler_id, after=None, limit=1
         ):
             raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
-        return reach
+        return reach, True
 
 
 def _is_partial(order: PauseOrder) -> bool:

@@ -32,6 +32,7 @@ from services.wallet.domain.errors import (
     ApprovalLimitError,
     ApprovalNotFoundError,
     ApprovalOverError,
+    NotInLogError,
     OwnRequestError,
 )
 from services.wallet.store.approvals import ApprovalStore
@@ -239,6 +240,41 @@ async def test_an_approval_that_was_used_is_used_no_more(rows: WalletRows, how: 
     await rows.connection.execute("SET session_replication_role = replica")
     await rows.connection.execute(USED_AGAIN[how], approved)
     assert await store.use(one, seconds=60) not in {None, waits_for}
+
+
+#: What somebody with all rights makes of the tables of a pool that runs.
+_KEEP_OLD = """
+CREATE FUNCTION public.keep_old() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';
+CREATE TRIGGER aaa BEFORE UPDATE ON wallet.approvals FOR EACH ROW
+WHEN (NEW.used_at IS NOT NULL) EXECUTE FUNCTION public.keep_old();
+"""
+_DROP_RECORDS = """
+CREATE FUNCTION public.drop_record() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER aaa BEFORE INSERT ON wallet.audit_log FOR EACH ROW
+WHEN (NEW.action = '{}') EXECUTE FUNCTION public.drop_record();
+"""
+
+
+@pytest.mark.parametrize("does_drop", [True, False], ids=["dropped", "deleted"])
+async def test_an_approval_is_used_once_whatever_becomes_of_its_record(
+    rows: WalletRows, *, does_drop: bool
+) -> None:
+    """Somebody with all rights has the row stay as it was, and the use not in the log."""
+    store, one = ApprovalStore(rows.pool, ORDERS), order(82)
+    waits_for = await asked(store, one)
+    await store.approve(waits_for, actor=BOB)
+    await rows.connection.execute(_KEEP_OLD)
+    if does_drop:
+        await rows.connection.execute(_DROP_RECORDS.format("use_approval"))
+        for _ in range(2):
+            with pytest.raises(NotInLogError):
+                await store.use(one, seconds=60)
+        return
+    assert await store.use(one, seconds=60) is None
+    await rows.connection.execute("SET session_replication_role = replica")
+    for _ in range(2):
+        await rows.connection.execute("DELETE FROM wallet.audit_log WHERE action = 'use_approval'")
+        assert await store.use(one, seconds=60) not in {None, waits_for}
 
 
 async def test_a_time_that_was_moved_counts_for_nothing(rows: WalletRows) -> None:

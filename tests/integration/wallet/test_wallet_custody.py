@@ -88,15 +88,16 @@ async def test_who_paused_what_is_kept(pool: Database) -> None:
     for _ in range(2):
         await store.pause(pooler, reason="audit", actor="ann")
     await store.pause(EVERYTHING, reason="fire", actor="bob")
-    assert [item.reach for item in await store.pauses(over=False)] == [EVERYTHING, pooler]
+    assert [item.reach for item in await store.pauses(over=False)] == [EVERYTHING, pooler, pooler]
     assert await store.resume(pooler, actor="cid")
     assert not await store.resume(pooler, actor="cid")
     ended = [item for item in await store.pauses(over=True) if item.resumed_by]
     assert [(item.paused_by, item.resumed_by, item.reason) for item in ended] == [
         ("ann", "cid", "audit")
-    ]
+    ] * 2
     records = await store.latest(before=None, action=None, limit=10)
     assert [(item.actor, item.action) for item in reversed(records)] == [
+        ("ann", "pause"),
         ("ann", "pause"),
         ("bob", "pause"),
         ("cid", "resume"),

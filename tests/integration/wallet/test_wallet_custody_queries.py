@@ -7,12 +7,9 @@ from libs.common.ids import OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.store.custody import (
-    CustodyStore,
-    is_carrier_paused,
-    is_held_apart,
-    lock_audit_log,
-)
+from services.wallet.store.custody import CustodyStore, is_held_apart, lock_audit_log
+from services.wallet.store.holds import Holds
+from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.pause_guard import PauseGuard
 from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
@@ -115,12 +112,15 @@ async def test_latest_records_are_read_newest_first(rows: WalletRows) -> None:
 # Pauses ----------------------------------------------------------------------------------------
 
 
-async def test_a_pause_in_force_stays_as_it_is(rows: WalletRows) -> None:
+async def test_each_order_is_a_pause_of_its_own_and_one_end_is_of_all(rows: WalletRows) -> None:
     store = CustodyStore(rows.pool, ORDERS)
     for reason in ("first", "second"):
         await store.pause(EVERYTHING, reason=reason, actor="me")
-    (found,) = await store.pauses(over=True)
-    assert found.reason == "first"
+    found = await store.pauses(over=False)
+    assert {item.reason for item in found} == {"first", "second"}
+    assert await store.resume(EVERYTHING, actor="you")
+    assert await store.pauses(over=False) == []
+    assert [item.resumed_by for item in await store.pauses(over=True)] == ["you", "you"]
 
 
 async def test_one_pause_ends_and_no_other(rows: WalletRows) -> None:
@@ -191,10 +191,9 @@ async def test_a_transaction_is_paused_with_whom_it_carries(rows: WalletRows) ->
         async with rows.pool.session() as session:
             await lock_audit_log(session)
             held = await PauseGuard(ORDERS).look(session)
+            holds = Holds(held=held, switch=KillSwitch(), orders=ORDERS)
             return [
-                one
-                for one in (theirs, others, nobodys)
-                if await is_carrier_paused(session, held, one)
+                one for one in (theirs, others, nobodys) if not await holds.allow_bid(session, one)
             ]
 
     assert await stopped() == []

@@ -24,7 +24,7 @@ from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch, PausedHereError, PauseOrder
 from services.wallet.store.transactions import Draft
 from services.wallet.store.wallets import WalletStore
-from services.wallet.usecases.pausing import PATIENCE, Pausing
+from services.wallet.usecases.pausing import AGAIN, PATIENCE, Pausing
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.pool_world import eventually
@@ -54,6 +54,12 @@ async def pausing(pool: Database) -> AsyncIterator[Pausing]:
     await asyncio.gather(loop, return_exceptions=True)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who pauses waits for the record however busy the machine is."""
+    monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
+
+
 @asynccontextmanager
 async def stuck(database: DatabaseAccess) -> AsyncIterator[None]:
     """Nothing that changes the audit log gets its turn while the block runs."""
@@ -71,6 +77,7 @@ async def recorded(pool: Database) -> bool:
     return bool(await CustodyStore(pool, ORDERS).pauses(over=False))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_pause_is_recorded_when_the_database_answers(
     pool: Database, pausing: Pausing
 ) -> None:
@@ -79,8 +86,11 @@ async def test_a_pause_is_recorded_when_the_database_answers(
     assert (pause.reason, pause.paused_by) == ("fire", "ann")
     # From here on the database alone says so: any process may end it.
     assert not pausing.switch.holds_anything
+    # Nor does an older one stand for a new order: somebody may have ended that.
     assert await pausing.pause(EVERYTHING, reason="again", actor="bob")
-    assert await acts(pool) == ["pause"]
+    assert await acts(pool) == ["pause", "pause"]
+    await pausing.resume(EVERYTHING, actor="ann")
+    assert not await recorded(pool)
 
 
 async def test_a_pause_is_in_force_within_a_second_while_the_database_is_stuck(
@@ -111,6 +121,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
+@pytest.mark.usefixtures("patient")
 async def test_a_pause_holds_whose_row_changes_before_anybody_has_looked(
     pool: Database, database: DatabaseAccess, pausing: Pausing, how: str
 ) -> None:
@@ -258,6 +269,7 @@ async def test_an_order_that_is_ended_before_it_was_recorded_leaves_both_records
         await pausing.resume(EVERYTHING, actor="bob")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing: Pausing) -> None:
     _, _, draft = await farmer(pool)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
@@ -266,6 +278,7 @@ async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing:
     assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
 
 
+@pytest.mark.usefixtures("patient")
 async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
     pool: Database, database: DatabaseAccess, pausing: Pausing
 ) -> None:
@@ -283,23 +296,65 @@ async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
 
 
 async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
-    pool: Database, database: DatabaseAccess, pausing: Pausing
+    pool: Database,
+    database: DatabaseAccess,
+    pausing: Pausing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     farmer_id, _, draft = await farmer(pool)
     async with connect(database.dsn("wallet")) as thief:
         await thief.execute("UPDATE wallet.wallets SET mac = decode(repeat('00', 34), 'hex')")
     reach = Reach(scope=Scope.FARMER, target=farmer_id)
-    assert await pausing.pause(reach, reason="looks odd", actor="ann")
+    # Nobody can tell whether the row has the right farmer.
+    assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+    monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
     assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded == []
+    await asyncio.sleep(2 * AGAIN)
+    assert await acts(pool) == ["pause", "pause"]
     await pausing.resume(reach, actor="ann")
+    assert not pausing.switch.holds_anything
     assert [one.reach for one in await CustodyStore(pool, ORDERS).pauses(over=False)] == [
         EVERYTHING
     ]
 
 
-async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
+async def test_a_farmer_whose_wallet_is_anothers_for_a_moment_is_paused(
     pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    """Somebody with all rights has the order recorded for another wallet."""
+    store = transactions(pool, pausing.switch)
+    (one, _, draft), (other, _, _) = await farmer(pool), await farmer(pool)
+    wallets = await WalletStore(pool, ORDERS).ids_of_farmers([one, other])
+
+    async def swap(*farmers: FarmerId) -> None:
+        async with connect(database.admin_dsn) as admin, admin.transaction():
+            for name, owner in (
+                (wallets[one], new_id()),
+                (wallets[other], farmers[1]),
+                (wallets[one], farmers[0]),
+            ):
+                await admin.execute(
+                    "UPDATE wallet.wallets SET farmer_id = $2 WHERE id = $1", name, owner
+                )
+
+    await swap(other, one)
+    reach = Reach(scope=Scope.FARMER, target=one)
+    assert not await pausing.pause(reach, reason="fire", actor="ann")
+    await swap(one, other)
+    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    # Recorded in all processes, once wallet's own row says which wallet it is.
+    await eventually(_settled(pausing))
+    assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded == []
+    found = await CustodyStore(pool, ORDERS).pauses(over=False)
+    assert {item.reach.target for item in found} == {wallets[one], wallets[other]}
+
+
+async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
+    pool: Database,
+    database: DatabaseAccess,
+    pausing: Pausing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reach = Reach(scope=Scope.POOLER, target=(await farmer(pool))[1])
     async with connect(database.admin_dsn) as admin:
@@ -311,6 +366,7 @@ async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
             "WHEN (NEW.scope = 'pooler') EXECUTE FUNCTION public.nothing()"
         )
         assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+        monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
         assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
         assert [one.reach for one in pausing.switch.orders] == [reach]
         assert await acts(pool) == ["pause"]

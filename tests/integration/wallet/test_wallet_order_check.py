@@ -11,7 +11,7 @@ from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
 from libs.common.grpc.second_person import Order
 from services.wallet.domain.audit import Action
-from services.wallet.domain.errors import RowKeysMissingError
+from services.wallet.domain.errors import RowChangedError, RowKeysMissingError
 from services.wallet.domain.orders import Name
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.order_check import OrderCheck, Share
@@ -175,14 +175,35 @@ async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
     assert checked.check.warnings == ["rows that wallet did not write: 1 (kalepool orders check)"]
     # An operator signs another row, then this one.
     other = next(name for name in checked.names.values() if name.table != table)
-    assert await checked.check.sign([other], actor="operator") == 0
+    (beside,) = await OrderRowStore(checked.rows.pool).rows([other])
+    assert await checked.check.sign([beside.seen], actor="operator") == 0
     assert not checked.check.is_clean
-    assert await checked.check.sign([checked.names[table]], actor="operator") == 1
+    (forged,) = found.forged
+    assert await checked.check.sign([forged.seen], actor="operator") == 1
     assert checked.check.is_clean
     (record,) = await CustodyStore(checked.rows.pool, ORDERS).latest(
         before=None, action=Action.SIGN_ROWS.value, limit=10
     )
     assert (record.actor, record.details) == ("operator", "1 rows")
+
+
+async def test_a_row_that_changes_after_somebody_looked_is_not_signed(checked: Checked) -> None:
+    """Whoever writes rows shows an operator an honest one, and has another one signed."""
+    async with checked.rows.connection.transaction():
+        for table in ("withdrawals", "tokens"):
+            await checked.rows.connection.execute(CHANGES[table])
+    seen = [row.seen for row in (await checked.check.look()).forged]
+    assert {one.name.table for one in seen} == {"withdrawals", "tokens"}
+    await checked.rows.connection.execute("UPDATE wallet.withdrawals SET destination = 'GTHIEF'")
+    with pytest.raises(RowChangedError, match="withdrawals/") as caught:
+        await checked.check.sign(seen, actor="operator")
+    found = await checked.check.look()
+    assert {row.name.table for row in found.forged} == {"withdrawals", "tokens"}
+    assert caught.value.metadata["name"] in {str(row.seen) for row in found.forged}
+    # One that is mended by now needs no signature.
+    await checked.rows.connection.execute("UPDATE wallet.withdrawals SET destination = 'outside'")
+    assert await checked.check.sign(seen, actor="operator") == 1
+    assert checked.check.is_clean
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -230,7 +251,7 @@ async def test_ends_that_may_still_be_booked_are_looked_at_by_an_operator(
     found = await checked.check.look()
     assert [str(row.name) for row in found.forged] == [f"ends/{forged}"]
     assert str(old) not in str(found.forged)
-    assert await checked.check.sign([found.forged[0].name], actor="operator") == 1
+    assert await checked.check.sign([found.forged[0].seen], actor="operator") == 1
     assert (await checked.check.look()).count == 0
 
 
@@ -391,3 +412,36 @@ async def test_a_key_that_was_given_up_is_not_brought_back_by_an_older_wrapping(
     with pytest.raises(KeyProviderError, match="row key 2 is gone"):
         await keys.open()
     assert not macs.is_genuine(b"row", leaked)
+
+
+async def test_a_key_that_somebody_put_in_keeps_none_from_being_replaced(
+    rows: WalletRows, database: DatabaseAccess
+) -> None:
+    """Else a key that leaked would count for ever."""
+    macs, keys, check = open_check(rows.pool)
+    await keys.open()
+    insert = (
+        "INSERT INTO wallet.row_keys (number, accepts_from, kek_id, wrapped_key, created_at) "
+        "VALUES ($1, 1, $2, 'x', {})"
+    )
+    kek = await PROVIDER.current_kek()
+    async with connect(database.dsn("wallet")) as thief:
+        for number, moment in ((65_535, "now()"), (2, "'2026-01-01Z'")):
+            with pytest.raises(asyncpg.CheckViolationError, match="does not follow"):
+                await thief.execute(insert.format(moment), number, kek)
+        for number in (2, 3):
+            await thief.execute(insert.format("now()"), number, kek if number == 2 else "other")
+    assert await keys.replace(actor="ann") == 4
+    await age(rows, 20)
+    await keys.open()
+    assert (macs.current, keys.writes_alone) == (4, True)
+    assert (await check.step()).count == 0
+    # So it is for a process that starts now; a key of wallet's own has to open.
+    fresh, others, _ = open_check(rows.pool)
+    await others.open()
+    assert fresh.current == 4
+    async with connect(database.dsn("wallet")) as thief:
+        await thief.execute("UPDATE wallet.row_keys SET wrapped_key = 'x' WHERE number = 4")
+    _, late, _ = open_check(rows.pool)
+    with pytest.raises(KeyProviderError, match="row key 4"):
+        await late.open()

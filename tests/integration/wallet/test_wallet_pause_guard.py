@@ -8,14 +8,16 @@ import asyncpg
 import pytest
 
 from libs.common.ids import OperationId, new_id
-from services.wallet.domain.audit import Action
+from services.wallet.domain.audit import Act, Action, Head, chained
 from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.store.custody import CustodyStore, PauseNotRecordedError, lock_audit_log
+from services.wallet.store.kill_switch import KillSwitch, PauseOrder
 from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.transactions import Draft, TransactionStore
-from tests.support.database import DatabaseAccess, connect
+from tests.support.database import Connection, DatabaseAccess, connect
 from tests.support.orders import ORDERS
+from tests.support.table_rows import insert_row
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows
 
 EVERYTHING = Reach(scope=Scope.EVERYTHING)
@@ -199,6 +201,64 @@ async def test_a_pause_holds_whatever_becomes_of_the_transaction_that_puts_it_ba
             assert not (await process.look(session)).reaches
 
 
+async def test_no_ended_pause_stands_for_a_later_order_by_a_forged_record(
+    rows: WalletRows,
+) -> None:
+    """The thief opens an ended pause again, with a record of its beginning, and ends it as it was.
+
+    The process that records the order has seen its end, or not: one that has starts now.
+    """
+    farmer, switch = await rows.wallet(), KillSwitch()
+    custody, plant = CustodyStore(rows.pool, ORDERS), await rows.operation(farmer)
+    store = TransactionStore(rows.pool, ORDERS, kill_switch=switch)
+    await custody.pause(EVERYTHING, reason="drill", actor="ann")
+    assert await custody.resume(EVERYTHING, actor="ann")
+    await store.commit_signed([], ledger=LEDGER)
+    thief = rows.connection
+    await thief.execute(NO_PAUSE)
+    await thief.execute("SET session_replication_role = replica")
+    old = await thief.fetchrow("SELECT * FROM wallet.pauses")
+    assert old is not None
+    async with thief.transaction():
+        await thief.execute(TAKE_BACK, old["id"])
+        await thief.execute("UPDATE wallet.pauses SET paused_at = now()")
+        await add_record(thief, Act(actor="ann", action=Action.PAUSE, subject="everything"))
+    switch.note(await custody.pause(EVERYTHING, reason="fire", actor="ann"), EVERYTHING)
+    await thief.execute("DELETE FROM wallet.pauses WHERE id = $1", old["id"])
+    await thief.execute(
+        "INSERT INTO wallet.pauses SELECT ($1::wallet.pauses).*", tuple(old.values())
+    )
+    for process in (store, TransactionStore(rows.pool, ORDERS)):
+        assert not (await process.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+
+
+async def test_a_pause_whose_end_is_taken_back_is_in_force_again(rows: WalletRows) -> None:
+    farmer, custody = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
+    plant, store = await rows.operation(farmer), TransactionStore(rows.pool, ORDERS)
+    await custody.pause(EVERYTHING, reason="drill", actor="ann")
+    assert await custody.resume(EVERYTHING, actor="ann")
+    await store.commit_signed([], ledger=LEDGER)
+    await rows.connection.execute(NO_PAUSE)
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute("UPDATE wallet.pauses SET resumed_by = NULL, resumed_at = NULL")
+    assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    await rows.connection.execute("DELETE FROM wallet.pauses")
+    assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+
+
+async def add_record(thief: Connection, act: Act) -> None:
+    """Add a record to the log as wallet does, without its authenticator."""
+    row = await thief.fetchrow("SELECT number, hash, now() AS moment FROM wallet.audit_head")
+    assert row is not None
+    head = Head(number=row["number"], hash=row["hash"])
+    (record,) = chained([act], head, row["moment"])
+    columns = {**vars(record), "mac": None}
+    await insert_row(thief, "wallet.audit_log", **columns)
+    await thief.execute(
+        "UPDATE wallet.audit_head SET number = $1, hash = $2", record.number, record.hash
+    )
+
+
 # What the database makes of rows ----------------------------------------------------------------
 
 NO_PAUSE = """
@@ -224,6 +284,67 @@ async def test_what_is_paused_is_not_the_databases_word(rows: WalletRows, scope:
     assert not await store.replace_envelope(first.id, first.envelope.hash, dearer)
     if scope is Scope.EVERYTHING:
         assert not await store.commit_again(draft(other, free), ledger=LEDGER)
+
+
+# Whose an operation is --------------------------------------------------------------------------
+
+#: What makes it somebody else's for a moment, while a pause holds its owner.
+GIVEN_AWAY = {
+    "a pooler's farmer": "UPDATE wallet.wallets SET pooler_id = gen_random_uuid() WHERE id = $1",
+    "a farmer's wallet": "UPDATE wallet.wallets SET farmer_id = gen_random_uuid() WHERE id = $1",
+    "a wallet's operation": """
+        UPDATE wallet.operations AS o SET wallet_id = w.id FROM wallet.wallets AS w
+        WHERE o.wallet_id = $1 AND w.kind = 'treasury'
+    """,
+}
+
+
+@pytest.mark.parametrize("is_recorded", [True, False], ids=["recorded", "in this process"])
+@pytest.mark.parametrize("how", GIVEN_AWAY)
+async def test_what_is_held_is_not_signed_as_somebody_elses(
+    rows: WalletRows, how: str, is_recorded: bool
+) -> None:
+    """The thief has all rights: no function and no trigger is in the way."""
+    farmer, other = await rows.wallet(), await rows.wallet()
+    custody, switch = CustodyStore(rows.pool, ORDERS), KillSwitch()
+    store = TransactionStore(rows.pool, ORDERS, kill_switch=switch)
+    first, free = await rows.operation(farmer), await rows.operation(other)
+    (raised,) = (await store.commit_signed([draft(farmer, first)], ledger=LEDGER)).recorded
+    plant = await rows.operation(farmer, "work")
+    for scope in (Scope.POOLER, Scope.WALLET):
+        target = farmer.pooler_id if scope is Scope.POOLER else farmer.id
+        if is_recorded:
+            reach = Reach(scope=scope, target=target)
+            await custody.pause(reach, reason="fire", actor="ann")
+            continue
+        named = Reach(scope=Scope.FARMER, target=farmer.farmer_id)
+        reach = named if scope is Scope.WALLET else Reach(scope=scope, target=target)
+        switch.order(PauseOrder(reach=reach, reason="fire", actor="ann"))
+    await rows.connection.execute(NO_PAUSE)
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute(GIVEN_AWAY[how], farmer.id)
+    drafts = [draft(farmer, plant), draft(other, free)]
+    assert (await store.commit_signed(drafts, ledger=LEDGER)).recorded == drafts[1:]
+    assert not await store.commit_again(draft(farmer, plant), ledger=LEDGER)
+    dearer = replace(raised.envelope, xdr="dearer", hash="dearer", fee_bid=200)
+    assert not await store.replace_envelope(raised.id, raised.envelope.xdr, dearer)
+
+
+async def test_no_bid_is_raised_in_a_pause_for_what_a_transaction_is_said_to_carry(
+    rows: WalletRows,
+) -> None:
+    farmer, custody = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
+    store, plant = TransactionStore(rows.pool, ORDERS), await rows.operation(farmer)
+    (made,) = (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    dearer = replace(made.envelope, xdr="dearer", hash="dearer", fee_bid=200)
+    other = Reach(scope=Scope.WALLET, target=(await rows.wallet()).id)
+    await custody.pause(other, reason="somebody else", actor="ann")
+    assert await store.replace_envelope(made.id, made.envelope.xdr, dearer)
+    await custody.pause(Reach(scope=Scope.WALLET, target=farmer.id), reason="fire", actor="ann")
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute("DELETE FROM wallet.transaction_operations")
+    dearest = replace(dearer, xdr="dearest", hash="dearest", fee_bid=300)
+    assert not await store.replace_envelope(made.id, dearer.xdr, dearest)
 
 
 #: Triggers that take new pauses away.

@@ -112,6 +112,31 @@ async def test_records_of_farmers_come_by_wallet_a_page_at_a_time(rows: WalletRo
     assert await told(expected[0], ALL) == expected[1:]
 
 
+async def test_a_farmer_that_wallet_did_not_make_is_none_of_the_pools(rows: WalletRows) -> None:
+    """Else reconciliation recorded with wallet's authenticator what strangers did."""
+    wallets = sorted([await rows.wallet() for _ in range(8)], key=lambda row: row.id)
+    forged, other, named = wallets[1:3], wallets[3], wallets[6]
+    change = "UPDATE wallet.wallets SET {} WHERE id = $1"
+    await rows.connection.execute("SET session_replication_role = replica")
+    for one in forged:
+        await rows.connection.execute(change.format("mac = NULL"), one.id)
+    # An authenticator of another row; and a row of wallet's that names a stranger's account.
+    genuine = "mac = (SELECT mac FROM wallet.wallets WHERE id = $2)"
+    await rows.connection.execute(change.format(genuine), other.id, wallets[0].id)
+    await rows.connection.execute(change.format("address = $2"), named.id, "G" + "B" * 55)
+    store = ReconcileStore(rows.pool, ORDERS)
+    expected = [one.id for one in wallets if one not in (*forged, other, named)]
+    for limit in (1, 2, 3, 4, ALL):
+        kept: list[WalletId] = []
+        while page := await store.kept(BLOCK, after=kept[-1] if kept else None, limit=limit):
+            kept += [item.wallet_id for item in page]
+        counted: list[WalletId] = []
+        while balances := await store.balances(after=counted[-1] if counted else None, limit=limit):
+            counted += [item.wallet_id for item in balances]
+        assert (kept, counted) == (expected, expected)
+    assert len(await store.kept(BLOCK, after=None, limit=3)) == 3, "as many as are asked for"
+
+
 # What events say -------------------------------------------------------------------------------
 
 

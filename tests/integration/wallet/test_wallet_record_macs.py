@@ -8,6 +8,7 @@ import pytest
 from libs.common.db.pool import Database
 from libs.common.ids import new_id
 from services.wallet.domain.audit import Act, Action, Head, chained
+from services.wallet.domain.errors import NotInLogError
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.keys.local import LocalKeyProvider
@@ -130,3 +131,38 @@ async def test_a_key_that_was_given_up_vouches_for_what_it_wrote_and_for_nothing
         "UPDATE wallet.audit_log SET at = at + interval '1 hour' WHERE number = 3"
     )
     assert await strangers(rows.pool, current) == ["wallet did not write record 3"]
+
+
+#: How somebody with all rights keeps records out of the log: at once, or when it is committed.
+_KEPT_OUT = {
+    "left out": "CREATE TRIGGER aaa BEFORE INSERT ON wallet.audit_log FOR EACH ROW",
+    "taken away": (
+        "CREATE CONSTRAINT TRIGGER aaa AFTER INSERT ON wallet.audit_log "
+        "INITIALLY DEFERRED FOR EACH ROW"
+    ),
+}
+_KEEP_OUT = """
+CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_WHEN = 'AFTER' THEN
+        PERFORM set_config('session_replication_role', 'replica', true);
+        DELETE FROM wallet.audit_log WHERE number = NEW.number;
+    END IF;
+    RETURN NULL;
+END
+$$ SECURITY DEFINER;
+"""
+
+
+@pytest.mark.parametrize("how", _KEPT_OUT)
+async def test_nothing_is_done_whose_record_the_database_does_not_keep(
+    rows: WalletRows, how: str
+) -> None:
+    """A key, say, is handed out after its record is there."""
+    store = CustodyStore(rows.pool, ORDERS)
+    await store.record(ACT)
+    await rows.connection.execute(_KEEP_OUT)
+    await rows.connection.execute(f"{_KEPT_OUT[how]} EXECUTE FUNCTION public.keep_out()")
+    with pytest.raises(NotInLogError):
+        await store.record(ACT)
+    await rows.connection.execute("DROP TRIGGER aaa ON wallet.audit_log")

@@ -2,25 +2,20 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
-import jwt
 import pytest
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.grpc.standing import Standing
-from libs.common.grpc.tokens import LIFE, TokenCheck, TokenInvalidError
+from libs.common.grpc.tokens import LIFE
 from libs.common.ids import PoolerId, new_id
-from services.access import ACCESS
-from services.wallet.domain.audit import Action, Findings
+from services.wallet.domain.audit import Findings
 from services.wallet.domain.errors import (
     PoolerNotFoundError,
     TokenNotFoundError,
@@ -29,26 +24,14 @@ from services.wallet.domain.errors import (
     TokenUnknownError,
 )
 from services.wallet.domain.tokens import Role, Token, TokenId, hash_of, new_text
-from services.wallet.engine.rotation import KeyRotator
-from services.wallet.engine.token_keys import TokenKeys
-from services.wallet.engine.wakeup import Wakeup
-from services.wallet.keys.local import LocalKeyProvider
-from services.wallet.keys.provider import KeyProviderError
-from services.wallet.keys.token_keys import SealedTokenKey, seal_token_key
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.custody import CustodyStore
-from services.wallet.store.keys import KeyStore
-from services.wallet.store.tokens import TokenStore
-from services.wallet.usecases.tokens import Tokens
 from tests.support.database import Connection, DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.tokens import POOLER_ID, new_token
 from tests.support.wallet_rows import WalletRows
+from tests.support.wallet_tokens import ANN, DOMAIN, Wallet, open_wallet, register
 
-OLD, NEW = bytes(range(32)), bytes([9]) * 32
-PROVIDER = LocalKeyProvider(OLD)
-DOMAIN = "kalepool"
-ANN = Caller(kind=CallerKind.OPERATOR, name="ann", identity=f"spiffe://{DOMAIN}/operator/ann")
 PLANT = "/kalepool.plant.v1.PlantService/Plant"
 LIST = "/kalepool.plant.v1.PlantService/ListPlantings"
 
@@ -58,45 +41,9 @@ def pooler(pooler_id: PoolerId) -> Caller:
     return Caller(kind=CallerKind.POOLER, name=name, identity=f"spiffe://{DOMAIN}/pooler/{name}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wallet:
-    """Wallet's use cases of tokens, and the check of a server that knows its keys."""
-
-    tokens: Tokens
-    check: TokenCheck
-    store: TokenStore
-    keys: TokenKeys
-
-    async def exchanged(self, text: str) -> Caller:
-        """Whom the access token speaks for that is given for this text."""
-        found = await self.tokens.exchange(text)
-        return await self.check.caller(found.access_token, via="here")
-
-
-async def open_wallet(pool: Database, provider: LocalKeyProvider = PROVIDER) -> Wallet:
-    store, keys = TokenStore(pool, ORDERS), TokenKeys(provider, KeyStore(pool, ORDERS))
-    await keys.open()
-    tokens = Tokens(store=store, keys=keys, clock=SystemClock(), trust_domain=DOMAIN, access=ACCESS)
-    check = TokenCheck(keys, trust_domain=DOMAIN)
-    return Wallet(tokens=tokens, check=check, store=store, keys=keys)
-
-
 @pytest.fixture
 async def wallet(pool: Database) -> Wallet:
     return await open_wallet(pool)
-
-
-async def register(rows: WalletRows, *poolers: PoolerId, is_active: bool = True) -> None:
-    """Write poolers as registry does."""
-    for pooler_id in poolers:
-        await rows.insert(
-            "registry.poolers",
-            id=pooler_id,
-            name=str(pooler_id),
-            public_key=f"G{pooler_id.hex.upper():A<55}",
-            max_farmers=1,
-            is_active=is_active,
-        )
 
 
 @pytest.fixture(autouse=True)
@@ -409,6 +356,29 @@ async def test_a_revocation_cannot_be_taken_back(
     assert [line["event"] for line in lines] == ["token was revoked by the audit log"]
 
 
+@pytest.mark.parametrize("is_by_another", [False, True], ids=["revoked here", "seen here"])
+async def test_a_revocation_cannot_be_taken_back_together_with_its_record(
+    pool: Database, rows: WalletRows, *, is_by_another: bool
+) -> None:
+    """By somebody with all rights, while a process runs that revoked it or saw it revoked."""
+    wallet = await open_wallet(pool)
+    text, token = await wallet.tokens.create(new_token(), ANN)
+    before = await rows.connection.fetchval("SELECT mac FROM wallet.tokens")
+    if is_by_another:
+        await (await open_wallet(pool)).tokens.revoke(token.id, actor=ANN.identity)
+        await refused(wallet, text)
+    else:
+        await wallet.tokens.revoke(token.id, actor=ANN.identity)
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute("DELETE FROM wallet.audit_log WHERE action = 'revoke_token'")
+    await rows.connection.execute(
+        "UPDATE wallet.tokens SET revoked_by = NULL, revoked_at = NULL, mac = $1", before
+    )
+    with structlog.testing.capture_logs() as lines:
+        await refused(wallet, text)
+    assert [line["event"] for line in lines] == ["token was revoked"]
+
+
 async def test_a_revocation_that_wallet_did_not_write_is_seen(
     wallet: Wallet, database: DatabaseAccess
 ) -> None:
@@ -445,115 +415,3 @@ async def test_the_audit_log_is_held_against_tokens_both_ways(
         "what record 1 tells of is not there",
         "what record 3 tells of is not there",
     ]
-
-
-# The keys that sign access tokens ---------------------------------------------------------------
-
-
-async def age(rows: WalletRows, seconds: float) -> None:
-    """Make all keys older."""
-    await rows.connection.execute(
-        "UPDATE wallet.token_keys SET created_at = created_at - $1::interval",
-        timedelta(seconds=seconds),
-    )
-
-
-async def test_every_process_signs_with_the_same_key(pool: Database, rows: WalletRows) -> None:
-    one, other = await open_wallet(pool), await open_wallet(pool)
-    assert one.keys.current.key_id == other.keys.current.key_id
-    text, _ = await one.tokens.create(new_token(), ANN)
-    found = await one.tokens.exchange(text)
-    assert (await other.check.caller(found.access_token, via="here")).name
-    assert await rows.connection.fetchval("SELECT count(*) FROM wallet.token_keys") == 1
-
-
-async def test_a_key_is_replaced_while_tokens_go_on(pool: Database, rows: WalletRows) -> None:
-    wallet = await open_wallet(pool)
-    text, _ = await wallet.tokens.create(new_token(), ANN)
-    first = wallet.keys.current.key_id
-    before = await wallet.tokens.exchange(text)
-    second = await wallet.keys.replace(actor=ANN.identity)
-    assert [key.key_id for key in wallet.keys.public] == [first, second]
-    assert wallet.keys.current.key_id == first, "nobody knows the new one yet"
-    await age(rows, 121)
-    await wallet.keys.open()
-    assert wallet.keys.current.key_id == second
-    assert await wallet.check.caller(before.access_token, via="here")
-    after = await wallet.tokens.exchange(text)
-    assert jwt.get_unverified_header(after.access_token)["kid"] == second
-    await age(rows, 120)
-    await wallet.keys.open()
-    assert [key.key_id for key in wallet.keys.public] == [second]
-    with pytest.raises(TokenInvalidError):
-        await wallet.check.caller(before.access_token, via="here")
-    (record,) = await CustodyStore(rows.pool, ORDERS).latest(
-        before=None, action=Action.REPLACE_TOKEN_KEY.value, limit=10
-    )
-    assert (record.actor, record.subject) == (ANN.identity, "token key 2")
-
-
-async def test_wallets_password_adds_no_key_that_signs(
-    pool: Database, rows: WalletRows, database: DatabaseAccess
-) -> None:
-    wallet = await open_wallet(pool)
-    own = await seal_token_key(LocalKeyProvider(NEW), 2)
-    real = (await KeyStore(pool, ORDERS).token_keys())[0]
-    async with connect(database.dsn("wallet")) as thief:
-        insert = "INSERT INTO wallet.token_keys (number, kek_id, wrapped_key) VALUES ($1, $2, $3)"
-        kek = await PROVIDER.current_kek()
-        await thief.execute(insert, 2, kek, own.wrapped_key)
-        await thief.execute(insert, 3, kek, real.wrapped_key)  # a real key at another's place
-        await thief.execute(insert, 4, "local:unknown", b"x")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await thief.execute("UPDATE wallet.token_keys SET created_at = '2020-01-02'")
-    await age(rows, 10_000)
-    with structlog.testing.capture_logs() as lines:
-        for _ in range(2):
-            await wallet.keys.open()
-    told = [line["number"] for line in lines if line["event"] == "key of tokens does not open"]
-    assert told == [2, 3, 4]
-    assert [key.number for key in wallet.keys.public] == [1]
-    claims = {"sub": ANN.identity}
-    private = Ed25519PrivateKey.generate()
-    headers = {"typ": "at+jwt", "kid": wallet.keys.current.key_id}
-    with pytest.raises(TokenInvalidError):
-        token = jwt.encode(claims, private, algorithm="EdDSA", headers=headers)
-        await wallet.check.caller(token, via="here")
-    # A key that is made now comes after all of these, and signs in its turn.
-    key_id = await wallet.keys.replace(actor=ANN.identity)
-    await age(rows, 121)
-    await wallet.keys.open()
-    assert wallet.keys.current.key_id == key_id
-
-
-async def test_without_any_key_that_opens_nothing_is_signed(pool: Database) -> None:
-    await open_wallet(pool)
-    with pytest.raises(KeyProviderError, match="no key of tokens"):
-        await open_wallet(pool, LocalKeyProvider(NEW))
-
-
-async def test_a_rotation_brings_the_keys_under_the_new_kek(
-    pool: Database, rows: WalletRows
-) -> None:
-    wallet = await open_wallet(pool)
-    await wallet.keys.replace(actor=ANN.identity)
-    text, _ = await wallet.tokens.create(new_token(), ANN)
-    before = await wallet.tokens.exchange(text)
-    both = LocalKeyProvider(NEW, OLD)
-    rotator = KeyRotator(both, KeyStore(pool, ORDERS), Wakeup())
-    await rotator.start(actor=ANN.identity)
-    while await rotator.step():
-        pass
-    status = await rotator.status()
-    assert [(use.kek_id, use.keys) for use in status.keks] == [(await both.current_kek(), 2)]
-    assert status.rotation is not None
-    assert status.rotation.failed == 0
-    after = await open_wallet(pool, LocalKeyProvider(NEW))
-    assert await after.check.caller(before.access_token, via="here")
-
-
-async def test_a_sealed_key_shows_nothing(pool: Database) -> None:
-    await open_wallet(pool)
-    (sealed,) = await KeyStore(pool, ORDERS).token_keys()
-    assert isinstance(sealed, SealedTokenKey)
-    assert sealed.wrapped_key.hex() not in repr(sealed)

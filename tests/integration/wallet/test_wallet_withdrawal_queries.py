@@ -355,8 +355,7 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
         await session.connection.execute(A_DAY_AGO, new_id(), one.id)
 
         async def used(account: WalletRow, asset: str) -> tuple[int, int]:
-            young = since(new_id(), minus=DOUBTED)
-            row: Record | None = await session.one("withdrawn_lately", account.id, asset, young)
+            row: Record | None = await session.one("withdrawn_lately", account.id, asset)
             assert row is not None
             return row["farmer"], row["pool"]
 
@@ -367,35 +366,75 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
         assert await used(one, "neither") == (0, 0)
 
 
+async def used(rows: WalletRows, account: WalletRow) -> str:
+    """The stroops of KALE that count against a farmer's limit of a day."""
+    with pytest.raises(WithdrawalLimitError) as caught:
+        await WithdrawalStore(rows.pool, ORDERS).record(
+            wish(account, str(new_id()), amount=LIMIT.farmer), LIMIT
+        )
+    assert caught.value.metadata["of"] == "farmer"
+    return caught.value.metadata["used"]
+
+
 @pytest.mark.parametrize("asked", [0, 26], ids=["asked for now", "asked for a day ago"])
+@pytest.mark.parametrize("age", [0, DOUBTED + 1000], ids=["signed now", "signed a while ago"])
 async def test_an_end_that_somebody_wrote_takes_no_withdrawal_out_of_the_sum(
-    rows: WalletRows, database: DatabaseAccess, asked: float
+    rows: WalletRows, database: DatabaseAccess, asked: float, age: int
 ) -> None:
+    """Whoever writes it may hold the row, too, so that wallet never corrects it."""
     one, payer = await rows.wallet(), await rows.wallet("payer")
+    await address(rows, one, 1, registered=1, effective=1)
     amounts = {"succeeded": 1, "failed": 2, "expired": 4}
     for number, (state, amount) in enumerate(amounts.items(), start=1):
         sent = await rows.payment(
             one, payer, amount=amount, state="sent", requested_at=ago(hours=asked)
         )
-        await rows.transaction(
-            payer.address, "excluded", [sent], sequence=number, bump_to=1000 * number
-        )
+        numbers = {"sequence": number, "bump_to": 1000 * number}
+        name = since(new_id(), minus=age)
+        name = UUID(int=name.int + number)
+        await rows.transaction(payer.address, "excluded", [sent], id=name, **numbers)
         reason = None if state == "succeeded" else "REFUSED"
         async with connect(database.dsn("wallet")) as thief:
             for moment in ("'2021-01-01Z'", "now() - interval '1 second'"):
                 with pytest.raises(asyncpg.CheckViolationError, match="ends now"):
                     await thief.execute(ENDED.format(moment=moment), sent, state, reason)
             await thief.execute(ENDED.format(moment="now()"), sent, state, reason)
-    # What was never signed for, or long ago, and failed does not count.
+    # What was never signed for, or long ago, and failed by wallet's word does not count.
     await rows.payment(one, payer, amount=8, state="failed")
     old = await rows.payment(one, payer, amount=16, state="failed")
     name = since(new_id(), minus=DOUBTED + 1000)
     await rows.transaction(payer.address, "failed", [old], id=name, sequence=9, bump_to=9000)
-    async with rows.pool.transaction() as session:
-        young = since(new_id(), minus=DOUBTED)
-        row = await session.one("withdrawn_lately", one.id, "kale", young)
-    assert row is not None
-    assert row["farmer"] == row["pool"] == 1 + 2 + 4
+    assert await used(rows, one) == str(1 + 2 + 4)
+
+
+async def test_what_failed_just_now_counts_until_its_payers_number_has_told(
+    rows: WalletRows,
+) -> None:
+    one, other, payer = await rows.wallet(), await rows.wallet(), await rows.wallet("payer")
+    await address(rows, one, 1, registered=1, effective=1)
+    for number, (account, amount, asset, settled) in enumerate(
+        [
+            (one, 1, "kale", ago()),
+            (one, 2, "kale", ago(hours=23)),
+            (one, 4, "kale", ago(hours=25)),
+            (one, 8, "xlm", ago()),
+            (other, 16, "kale", ago()),
+        ],
+        start=1,
+    ):
+        failed = await rows.payment(
+            account, payer, amount=amount, asset=asset, state="failed", settled_at=settled
+        )
+        await rows.transaction(
+            payer.address, "failed", [failed], sequence=number, bump_to=1000 * number
+        )
+    assert await used(rows, one) == "3"
+    assert (await rows.pool.one("withdrawn_lately", one.id, "kale")) is not None
+    with pytest.raises(WithdrawalLimitError) as caught:
+        await WithdrawalStore(rows.pool, ORDERS).record(
+            wish(one, amount=1), DailyLimit(farmer=10**12, pool=3 + 16)
+        )
+    assert (caught.value.metadata["of"], caught.value.metadata["used"]) == ("pool", str(3 + 16))
 
 
 # Recording ------------------------------------------------------------------------------------
@@ -422,6 +461,8 @@ async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_pay
 ) -> None:
     one, other = await rows.wallet(), await rows.wallet()
     busiest, busy, idle = [await rows.wallet("payer") for _ in range(3)]
+    forged = await rows.wallet("payer", id=UUID(int=1))
+    await rows.connection.execute("UPDATE wallet.wallets SET mac = NULL WHERE id = $1", forged.id)
     for payer, amount in ((busiest, 9), (busy, 4)):
         for _ in range(amount):
             await rows.payment(await rows.wallet(), payer, "top_up")

@@ -1,7 +1,7 @@
 """Limits: the bucket as arithmetic, rates per caller and method, and what is in progress."""
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
@@ -189,6 +189,49 @@ def test_poolers_leave_a_quarter_of_the_room_to_others(other: str) -> None:
         calls.enter_context(admission.call(others))
         with pytest.raises(UnavailableError), admission.call(others):
             pass
+
+
+@given(st.integers(1, 300), st.integers(1, 9))
+def test_greedy_poolers_leave_room_for_one_more(most: int, greedy: int) -> None:
+    """However many calls each of them tries to have in progress."""
+    admission = Admission(max_calls=4 * most, max_streams=1)
+    with ExitStack() as calls:
+        held = dict.fromkeys(range(greedy), 0)
+        going_on = True
+        while going_on:
+            going_on = False
+            for number in held:
+                with suppress(UnavailableError):
+                    calls.enter_context(admission.call(f"spiffe://pool.example/pooler/{number}"))
+                    held[number] += 1
+                    going_on = True
+        share = 3 * most // (greedy + 1)
+        assert all(share <= own <= 3 * most // 2 + 1 for own in held.values())
+        # Who has nothing in progress finds room, unless there are as many of them as places.
+        assert (sum(held.values()) < 3 * most) == (greedy < 3 * most)
+        if greedy < 3 * most:
+            calls.enter_context(admission.call("spiffe://pool.example/pooler/new"))
+    with admission.call("spiffe://pool.example/pooler/0"):
+        pass
+
+
+def test_a_share_grows_again_when_others_are_done() -> None:
+    admission = Admission(max_calls=8, max_streams=1)
+    one, other = (f"spiffe://pool.example/pooler/{number}" for number in range(2))
+    with ExitStack() as calls:
+        with admission.call(other), admission.call(other):
+            for _ in range(2):
+                calls.enter_context(admission.call(one))
+            with pytest.raises(UnavailableError, match="2 of them the caller's"):
+                calls.enter_context(admission.call(one))
+        calls.enter_context(admission.call(one))
+        with pytest.raises(UnavailableError):
+            calls.enter_context(admission.call(one))
+        # An operator has all the room that there is.
+        for _ in range(5):
+            calls.enter_context(admission.call("spiffe://pool.example/operator/ann"))
+        with pytest.raises(UnavailableError):
+            calls.enter_context(admission.call("spiffe://pool.example/operator/ann"))
 
 
 def test_streams_are_bounded_by_caller() -> None:

@@ -118,3 +118,57 @@ async def test_what_was_taken_does_not_count() -> None:
     for _ in range(50):
         await asyncio.create_task(_leave(untaken, "ann", 90, over))
         untaken.check("ann")
+
+
+async def test_what_waits_is_looked_at_once_however_often_its_caller_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller that takes nothing and goes on asking must not take our time instead."""
+    untaken, over = Untaken(max_answers=100, max_bytes=10**6), asyncio.Event()
+    tasks = [asyncio.create_task(_leave(untaken, "eve", 1, over)) for _ in range(100)]
+    await asyncio.sleep(0)
+    looks: list[int] = []
+
+    class Seen:
+        """A task that counts who looks at it."""
+
+        def __init__(self, task: asyncio.Task[None]) -> None:
+            self._task = task
+
+        def done(self) -> bool:
+            looks.append(1)
+            return self._task.done()
+
+        def add_done_callback(self, told: Any) -> None:
+            self._task.add_done_callback(told)
+
+    with monkeypatch.context() as patched:
+        late = Seen(tasks[0])
+        patched.setattr(asyncio, "current_task", lambda: late)
+        untaken.leave("eve", 1)
+    for _ in range(50):
+        with pytest.raises(ResourceExhaustedError, match="101 answers wait"):
+            untaken.check("eve")
+    assert len(looks) == 1
+    over.set()
+    await asyncio.gather(*tasks)
+    untaken.check("eve")
+
+
+async def test_an_answer_that_is_taken_makes_room_for_one() -> None:
+    untaken = Untaken(max_answers=3, max_bytes=100)
+    taken = [asyncio.Event() for _ in range(3)]
+    tasks = [asyncio.create_task(_leave(untaken, "eve", 1, one)) for one in taken]
+    await asyncio.sleep(0)
+    for event, task in zip(taken, list(tasks), strict=True):
+        with pytest.raises(ResourceExhaustedError, match="3 answers wait"):
+            untaken.check("eve")
+        event.set()
+        await task
+        untaken.check("eve")
+        tasks.append(asyncio.create_task(_leave(untaken, "eve", 1, asyncio.Event())))
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    untaken.check("eve")

@@ -328,7 +328,7 @@ async def test_who_earns_less_than_the_fees_sits_out_until_the_price_changes(
 ) -> None:
     monkeypatch.setattr("pooler.run._SIT_OUT_SECONDS", 0.3)
     prices = tmp_path / "prices.json"
-    prices.write_text('{"kale": "0.000001", "xlm": "1"}')
+    prices.write_text('{"kale": "0.0000001", "xlm": "1"}')
     gated = replace(config(server, blocks=2), prices=PriceSettings(file=prices))
     events: list[Event] = []
 
@@ -357,29 +357,29 @@ async def test_prices_that_cannot_be_read_are_told_and_everybody_takes_part(
     assert "read the prices" in {one.what for one in events if isinstance(one, Trouble)}
 
 
-async def test_grouped_harvests_wait_for_one_another(pool: FakePool, server: FakeServer) -> None:
+@pytest.mark.parametrize("stake", ["none", "full"])
+async def test_grouped_harvests_wait_for_one_another_but_no_plant_waits_for_them(
+    server: FakeServer, stake: str
+) -> None:
+    """Without stakes two blocks wait for each other; a stake is back before the next plant."""
     grouped = replace(
         config(server, blocks=3),
-        strategies=StrategyNames(send="share", harvests="grouped"),
+        strategies=StrategyNames(send="share", harvests="grouped", stake=stake),
         harvest_group=2,
         harvest_saving_stroops=4_000,
     )
     events: list[Event] = []
     summary = await run(grouped, events.append)
     assert summary.harvested == 3 * FARMERS
-    at = {
-        event.summary.block_index: number
-        for number, event in enumerate(events)
-        if isinstance(event, Harvested)
-    }
-    planted = {
-        event.summary.block_index: number
-        for number, event in enumerate(events)
-        if isinstance(event, Planted)
-    }
+    story = [
+        (type(event), event.summary.block_index)
+        for event in events
+        if isinstance(event, Planted | Harvested)
+    ]
     first, second, third = summary.blocks
-    # Neither is harvested before the third block is open.
-    assert planted[third] < min(at[first], at[second])
+    waits = story.index((Planted, third)) < story.index((Harvested, first))
+    assert waits == (stake == "none")
+    assert story.index((Harvested, first)) < story.index((Harvested, second))
 
 
 @pytest.mark.parametrize(

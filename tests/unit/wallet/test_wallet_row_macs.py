@@ -15,11 +15,12 @@ from nacl.encoding import RawEncoder
 
 from services.wallet.domain import orders
 from services.wallet.domain.errors import RowKeysMissingError, RowNameError
-from services.wallet.domain.orders import Name
+from services.wallet.domain.orders import Name, SeenRow, digest_of
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import (
     MAC_BYTES,
+    MadeKey,
     RowMacs,
     SealedRowKey,
     reseal_row_key,
@@ -380,11 +381,76 @@ async def test_a_key_that_does_not_open_changes_nothing() -> None:
     assert macs.is_genuine(b"row", macs.mac(b"row"))
 
 
+def macs(*numbers: int) -> RowMacs:
+    """Return codes under open keys with these numbers."""
+    return RowMacs({number: bytes([number]) * 32 for number in numbers})
+
+
+def test_keys_below_a_number_are_given_up_for_ever() -> None:
+    opened = macs(1, 2, 3)
+    old = {number: macs(number).mac(b"row") for number in (1, 2, 3)}
+    assert (opened.current, opened.has_older) == (3, True)
+    assert not opened.give_up_below(1)
+    assert opened.give_up_below(3)
+    assert [opened.is_genuine(b"row", old[number]) for number in (1, 2, 3)] == [False, False, True]
+    assert not opened.has_older
+    assert not opened.give_up_below(3)
+    # What was written once may still be told to be wallet's.
+    assert [opened.is_of_any_age(b"row", old[number]) for number in (1, 2, 3)] == [True] * 3
+    assert not opened.is_of_any_age(b"row", old[1][:-1])
+    assert not opened.is_of_any_age(b"row", macs(4).mac(b"row"))
+    assert not opened.is_of_any_age(b"other", old[1])
+
+
+def test_nothing_is_made_or_judged_when_all_keys_were_given_up() -> None:
+    opened = macs(1, 2)
+    with pytest.raises(KeyProviderError, match="row key 3 is gone"):
+        opened.give_up_below(3)
+    assert (opened.is_ready, opened.current) == (False, 0)
+    with pytest.raises(RowKeysMissingError):
+        opened.is_genuine(b"row", macs(1).mac(b"row"))
+    # Where none is open nothing can be missing.
+    assert not RowMacs().give_up_below(3)
+
+
+async def test_a_key_that_was_given_up_here_does_not_come_back() -> None:
+    first, second = [await seal_row_key(PROVIDER, number) for number in (1, 2)]
+    opened = RowMacs()
+    await opened.use(PROVIDER, [first])
+    old = opened.mac(b"row")
+    await opened.use(PROVIDER, [first, second])
+    opened.give_up_below(2)
+    # The wrapping of the newest one still says that the first one counts.
+    await opened.use(PROVIDER, [first, second])
+    assert not opened.is_genuine(b"row", old)
+    assert opened.is_of_any_age(b"row", old)
+    with pytest.raises(KeyProviderError, match="row key 2 is gone"):
+        await opened.use(PROVIDER, [first])
+
+
 @given(key=st.binary(min_size=16, max_size=64), row=st.binary(max_size=300))
 def test_an_authenticator_is_the_keyed_blake2b_of_the_row(key: bytes, row: bytes) -> None:
     mac = RowMacs({7: key}).mac(row)
     other = nacl.hash.generichash(row, digest_size=32, key=key, encoder=RawEncoder)
     assert mac == b"\0\7" + other
+
+
+async def test_a_key_that_somebody_else_put_in_is_passed_over() -> None:
+    """What wallet made itself, by its own record, has to open; else nothing is judged."""
+    first, second = await seal_row_key(PROVIDER, 1), await seal_row_key(PROVIDER, 2)
+    foreign = await seal_row_key(LocalKeyProvider(bytes(32)), 3)
+    macs = RowMacs()
+    assert await macs.use(PROVIDER, [first, second, foreign]) == [3]
+    assert macs.current == 2
+    mac = macs.mac(orders.record_bytes(number=9, digest=bytes(32)))
+    made = MadeKey(subject="3", number=9, hash=bytes(32), mac=mac)
+    for record in (replace(made, mac=None), replace(made, mac=bytes(34)), replace(made, number=8)):
+        assert await macs.use(PROVIDER, [first, second, foreign], [record]) == [3]
+    with pytest.raises(KeyProviderError, match="row key 3"):
+        await macs.use(PROVIDER, [first, second, foreign], [made])
+    assert macs.current == 2
+    # A record in wallet's name about nothing is not read.
+    assert await macs.use(PROVIDER, [first, second], [replace(made, subject="x", mac=None)]) == []
 
 
 async def test_no_key_is_printed() -> None:
@@ -409,4 +475,19 @@ def test_a_row_has_a_name_that_can_be_read_again(text: str, name: Name) -> None:
 def test_what_names_no_row_is_refused(text: str) -> None:
     with pytest.raises(RowNameError) as caught:
         Name.read(text)
+    assert [violation.field for violation in caught.value.violations] == ["names"]
+
+
+def test_a_row_that_was_seen_has_a_name_with_what_it_said() -> None:
+    digest = digest_of(b"row")
+    assert digest != digest_of(b"another row")
+    seen = SeenRow(name=Name(table="payout_addresses", key=TWO, number=3), digest=digest)
+    assert str(seen) == f"payout_addresses/{TWO}/3@{digest}"
+    assert SeenRow.read(str(seen)) == seen
+
+
+@pytest.mark.parametrize("digest", ["", "@", f"@{'0' * 31}", f"@{'0' * 33}", f"@{'x' * 32}"])
+def test_a_name_without_what_the_row_said_is_refused(digest: str) -> None:
+    with pytest.raises(RowNameError, match="orders check") as caught:
+        SeenRow.read(f"wallets/{ONE}{digest}")
     assert [violation.field for violation in caught.value.violations] == ["names"]

@@ -134,7 +134,7 @@ class _Honest:
     def __init__(self, url: str, old: Caller, guests: Guests, patience: float) -> None:
         self._url = url
         self._old = old
-        self._patience = patience
+        self.patience = patience
         own = f"/v1/poolers/{guests.pooler_id}"
         self._asks: Sequence[tuple[str, str]] = (
             ("/v1/blocks:current", ""),
@@ -157,7 +157,7 @@ class _Honest:
     async def _ask(self, caller: Caller, times: list[float]) -> None:
         for path, token in self._asks:
             began = time.monotonic()
-            answer = await caller.ask("GET", path, token=token, timeout=self._patience)
+            answer = await caller.ask("GET", path, token=token, timeout=self.patience)
             if answer.status == 200:
                 times.append(time.monotonic() - began)
             else:

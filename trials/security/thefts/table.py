@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from libs.common.names import SERVICES
 from trials.security.thefts import (
     addresses,
     approvals,
     columns,
     flights,
     holding,
+    names,
     pauses,
     payments,
     records,
@@ -241,6 +243,12 @@ THEFTS: Sequence[Theft] = (
         is_slow=True,
     ),
     # What is everybody's.
+    Theft(
+        name="types and views of one's own in the way of the owner's functions",
+        roles=SERVICES,
+        gain="all rights on the database",
+        act=names.the_rights_of_the_owner,
+    ),
     Theft(
         name="savepoints without an end",
         roles=("plant", "work", "harvest"),

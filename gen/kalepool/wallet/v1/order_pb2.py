@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekalepool/wallet/v1/order.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"*\n\tForgedRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"+\n\x0c\x43heckedTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\x14\n\x12\x43heckOrdersRequest\"\xc6\x01\n\x13\x43heckOrdersResponse\x12\x0e\n\x06\x66orged\x18\x01 \x01(\x03\x12+\n\x04rows\x18\x02 \x03(\x0b\x32\x1d.kalepool.wallet.v1.ForgedRow\x12\x30\n\x06tables\x18\x03 \x03(\x0b\x32 .kalepool.wallet.v1.CheckedTable\x12\x10\n\x08has_keys\x18\x04 \x01(\x08\x12.\n\nchecked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x11SignOrdersRequest\x12\x1a\n\x05names\x18\x01 \x03(\tB\x0b\xca\xda\x18\x07\x18\x01(dH\xe8\x07\x12\x1a\n\neverything\x18\x02 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"$\n\x12SignOrdersResponse\x12\x0e\n\x06signed\x18\x01 \x01(\x03\"\x16\n\x14ReplaceRowKeyRequest\"\'\n\x15ReplaceRowKeyResponse\x12\x0e\n\x06number\x18\x01 \x01(\x05\x32\xb1\x02\n\x0cOrderService\x12^\n\x0b\x43heckOrders\x12&.kalepool.wallet.v1.CheckOrdersRequest\x1a\'.kalepool.wallet.v1.CheckOrdersResponse\x12[\n\nSignOrders\x12%.kalepool.wallet.v1.SignOrdersRequest\x1a&.kalepool.wallet.v1.SignOrdersResponse\x12\x64\n\rReplaceRowKey\x12(.kalepool.wallet.v1.ReplaceRowKeyRequest\x1a).kalepool.wallet.v1.ReplaceRowKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekalepool/wallet/v1/order.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"*\n\tForgedRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"+\n\x0c\x43heckedTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\x14\n\x12\x43heckOrdersRequest\"\xc6\x01\n\x13\x43heckOrdersResponse\x12\x0e\n\x06\x66orged\x18\x01 \x01(\x03\x12+\n\x04rows\x18\x02 \x03(\x0b\x32\x1d.kalepool.wallet.v1.ForgedRow\x12\x30\n\x06tables\x18\x03 \x03(\x0b\x32 .kalepool.wallet.v1.CheckedTable\x12\x10\n\x08has_keys\x18\x04 \x01(\x08\x12.\n\nchecked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x11SignOrdersRequest\x12\x1b\n\x05names\x18\x01 \x03(\tB\x0c\xca\xda\x18\x08\x18\x01(\x96\x01H\xe8\x07\x12\x1a\n\neverything\x18\x02 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"$\n\x12SignOrdersResponse\x12\x0e\n\x06signed\x18\x01 \x01(\x03\"\x16\n\x14ReplaceRowKeyRequest\"\'\n\x15ReplaceRowKeyResponse\x12\x0e\n\x06number\x18\x01 \x01(\x05\x32\xb1\x02\n\x0cOrderService\x12^\n\x0b\x43heckOrders\x12&.kalepool.wallet.v1.CheckOrdersRequest\x1a\'.kalepool.wallet.v1.CheckOrdersResponse\x12[\n\nSignOrders\x12%.kalepool.wallet.v1.SignOrdersRequest\x1a&.kalepool.wallet.v1.SignOrdersResponse\x12\x64\n\rReplaceRowKey\x12(.kalepool.wallet.v1.ReplaceRowKeyRequest\x1a).kalepool.wallet.v1.ReplaceRowKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.wallet.v1.order_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIGNORDERSREQUEST'].fields_by_name['names']._loaded_options = None
-  _globals['_SIGNORDERSREQUEST'].fields_by_name['names']._serialized_options = b'\312\332\030\007\030\001(dH\350\007'
+  _globals['_SIGNORDERSREQUEST'].fields_by_name['names']._serialized_options = b'\312\332\030\010\030\001(\226\001H\350\007'
   _globals['_SIGNORDERSREQUEST'].fields_by_name['everything']._loaded_options = None
   _globals['_SIGNORDERSREQUEST'].fields_by_name['everything']._serialized_options = b'\312\332\030\002\010\001'
   _globals['_FORGEDROW']._serialized_start=118
@@ -46,13 +46,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKORDERSRESPONSE']._serialized_start=230
   _globals['_CHECKORDERSRESPONSE']._serialized_end=428
   _globals['_SIGNORDERSREQUEST']._serialized_start=430
-  _globals['_SIGNORDERSREQUEST']._serialized_end=505
-  _globals['_SIGNORDERSRESPONSE']._serialized_start=507
-  _globals['_SIGNORDERSRESPONSE']._serialized_end=543
-  _globals['_REPLACEROWKEYREQUEST']._serialized_start=545
-  _globals['_REPLACEROWKEYREQUEST']._serialized_end=567
-  _globals['_REPLACEROWKEYRESPONSE']._serialized_start=569
-  _globals['_REPLACEROWKEYRESPONSE']._serialized_end=608
-  _globals['_ORDERSERVICE']._serialized_start=611
-  _globals['_ORDERSERVICE']._serialized_end=916
+  _globals['_SIGNORDERSREQUEST']._serialized_end=506
+  _globals['_SIGNORDERSRESPONSE']._serialized_start=508
+  _globals['_SIGNORDERSRESPONSE']._serialized_end=544
+  _globals['_REPLACEROWKEYREQUEST']._serialized_start=546
+  _globals['_REPLACEROWKEYREQUEST']._serialized_end=568
+  _globals['_REPLACEROWKEYRESPONSE']._serialized_start=570
+  _globals['_REPLACEROWKEYRESPONSE']._serialized_end=609
+  _globals['_ORDERSERVICE']._serialized_start=612
+  _globals['_ORDERSERVICE']._serialized_end=917
 # @@protoc_insertion_point(module_scope)

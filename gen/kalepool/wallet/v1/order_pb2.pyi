@@ -29,7 +29,8 @@ class ForgedRow(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The row's name: table/key, or table/key/number (payout_addresses, shown_targets). The key is a UUID; of such a row,
-    its wallet's. ends/key is how the operation of that key ended.
+    its wallet's. ends/key is how the operation of that key ended. Then @ and a digest of what the row says now; a row
+    that wallet cannot have written, and that cannot be signed, has none.
     """
     content: _builtins.str
     """What the row says, column by column: name=value, separated by spaces."""
@@ -146,7 +147,9 @@ class SignOrdersRequest(_message.Message):
     """Sign all rows that wallet did not write."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the rows to sign; none with `everything`."""
+        """Names of the rows to sign, with what they were seen to say (table/key@digest), as CheckOrders gives them; none
+        with `everything`.
+        """
 
     def __init__(
         self,

@@ -71,8 +71,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignOrders(self, request, context):
-        """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
-        so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
+        """Signs rows that an operator has looked at: from now on wallet acts on them. One that says another thing by
+        now is refused, and the others with it: FAILED_PRECONDITION (ROW_CHANGED). Where nothing was signed so far,
+        the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
         Command line: kalepool orders sign --everything
         """

@@ -43,8 +43,9 @@ class OrderServiceStub:
     Command line: kalepool orders check
     """
     SignOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.SignOrdersRequest, _order_pb2.SignOrdersResponse]
-    """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
-    so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
+    """Signs rows that an operator has looked at: from now on wallet acts on them. One that says another thing by
+    now is refused, and the others with it: FAILED_PRECONDITION (ROW_CHANGED). Where nothing was signed so far,
+    the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
     Command line: kalepool orders sign --everything
     """
@@ -70,8 +71,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Command line: kalepool orders check
     """
     SignOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.SignOrdersRequest, _order_pb2.SignOrdersResponse]  # type: ignore[assignment]
-    """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
-    so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
+    """Signs rows that an operator has looked at: from now on wallet acts on them. One that says another thing by
+    now is refused, and the others with it: FAILED_PRECONDITION (ROW_CHANGED). Where nothing was signed so far,
+    the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
     Command line: kalepool orders sign --everything
     """
@@ -106,8 +108,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.SignOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.SignOrdersResponse, _abc.Awaitable[_order_pb2.SignOrdersResponse]]:
-        """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
-        so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
+        """Signs rows that an operator has looked at: from now on wallet acts on them. One that says another thing by
+        now is refused, and the others with it: FAILED_PRECONDITION (ROW_CHANGED). Where nothing was signed so far,
+        the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
         Command line: kalepool orders sign --everything
         """

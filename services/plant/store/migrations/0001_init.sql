@@ -37,7 +37,7 @@ WHERE status = 'success';
 -- reads or writes the table waits for whoever makes one, however long that transaction is open; and a
 -- service makes one at a time as blocks come, since each takes locks and files.
 CREATE FUNCTION plant.ensure_partition(block int) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     low int := block / 10000 * 10000;
     name text := format('plantings_%s', low);
@@ -71,7 +71,7 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
 
 CREATE FUNCTION plant.refuse_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
@@ -106,7 +106,7 @@ LANGUAGE sql IMMUTABLE
 RETURN least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint;
 
 CREATE FUNCTION plant.sum_blocks() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- Events of a block are found by an index, whatever the statistics say: a new partition has none.
 SET enable_seqscan = off AS $$
 BEGIN

@@ -64,7 +64,7 @@ CREATE TABLE registry.requests (
 -- foreign key takes a lock on the row that it names, so that one role could hold up what another one
 -- has to do. Nothing of it is ever deleted.
 CREATE FUNCTION registry.refuse_unknown_farmers() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT 1 FROM added AS n
@@ -77,7 +77,7 @@ BEGIN
 END
 $$;
 CREATE FUNCTION registry.refuse_unknown_poolers() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT 1 FROM added AS n
@@ -91,7 +91,7 @@ END
 $$;
 -- registry itself sees farmers' wallets only.
 CREATE FUNCTION registry.refuse_unknown_wallet() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM wallet.wallets AS w WHERE w.id = NEW.wallet_id) THEN
         RAISE EXCEPTION 'there is no wallet %', NEW.wallet_id
@@ -105,7 +105,7 @@ CREATE TRIGGER trigger_farmers_wallets AFTER INSERT OR UPDATE OF wallet_id ON re
 FOR EACH ROW WHEN (NEW.wallet_id IS NOT NULL) EXECUTE FUNCTION registry.refuse_unknown_wallet();
 
 CREATE FUNCTION registry.refuse_loss() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '%.% is never deleted from', TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'foreign_key_violation';
@@ -152,7 +152,7 @@ CREATE TABLE registry.changes (
 CREATE INDEX idx_changes_row ON registry.changes (row_id, number);
 
 CREATE FUNCTION registry.note_change() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     uncounted CONSTANT text[] := ARRAY[
         'last_seen', 'gone_since', 'current_farmers', 'failing_since'
@@ -185,7 +185,7 @@ CREATE TRIGGER trigger_farmers_noted AFTER INSERT OR UPDATE OR DELETE ON registr
 FOR EACH ROW EXECUTE FUNCTION registry.note_change();
 
 CREATE FUNCTION registry.refuse_change_of_changes() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'registry.changes is append-only' USING ERRCODE = 'insufficient_privilege';
 END
@@ -281,7 +281,7 @@ GRANT SELECT, UPDATE (state, attempts, due_at, last_status, last_error, ended_at
 ON registry.deliveries TO kalepool_registry;
 
 CREATE FUNCTION registry.queue_deliveries() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO registry.deliveries (webhook_id, notification_number)
     SELECT w.id, n.number
@@ -303,11 +303,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION registry.queue_deliveries();
 
 -- registry's own notifications, in the statements that make the change.
 CREATE FUNCTION registry.told_moment(moment timestamptz) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
 CREATE FUNCTION registry.tell_pooler() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO registry.notifications (kind, pooler_id, facts)
     VALUES (
@@ -328,7 +328,7 @@ FOR EACH ROW WHEN ((OLD.gone_since IS NULL) IS DISTINCT FROM (NEW.gone_since IS 
 EXECUTE FUNCTION registry.tell_pooler();
 
 CREATE FUNCTION registry.tell_disabled_webhook() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE registry.deliveries AS d SET state = 'cancelled', ended_at = now()
     WHERE d.webhook_id = NEW.id AND d.state IN ('queued', 'sending');
@@ -353,7 +353,7 @@ FOR EACH ROW WHEN (
 -- then, so that none is taken twice. Tests are forgotten after a day, and webhooks that were deleted with
 -- their last delivery. Only this function deletes; it takes one page, and tells how many went.
 CREATE FUNCTION registry.forget_notifications(seconds float8) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     leaving bigint[];
 BEGIN

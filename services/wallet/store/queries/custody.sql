@@ -75,20 +75,6 @@ LIMIT $2;
 INSERT INTO wallet.pauses (id, scope, target, reason, paused_by)
 VALUES ($1, $2, $3, $4, $5);
 
--- name: standing_pause :one
--- The pause with this reach ($1, $2), as the log names it ($3), that is in force by its row and by the log:
--- nobody has ended it since, and put its end away.
-SELECT p.id
-FROM wallet.pauses AS p
-INNER JOIN (
-    SELECT a.at, a.action, a.actor FROM wallet.audit_log AS a
-    WHERE a.subject = $3 AND a.action IN ('pause', 'resume')
-    ORDER BY a.number DESC
-    LIMIT 1
-) AS newest ON newest.action = 'pause' AND newest.at = p.paused_at AND newest.actor = p.paused_by
-WHERE p.scope = $1 AND p.target IS NOT DISTINCT FROM $2 AND p.resumed_at IS NULL
-LIMIT 1;
-
 -- name: pause :one
 SELECT id, scope, target, reason, paused_by, paused_at, resumed_by, resumed_at
 FROM wallet.pauses
@@ -105,10 +91,10 @@ UPDATE wallet.pauses SET resumed_by = $2, resumed_at = $3, resume_mac = $4
 WHERE id = $1 AND resumed_at IS NULL;
 
 -- name: pauses_to_judge :many
--- Those in force, and those whose end nobody has judged yet (all but $1).
+-- Those in force, also where an end was seen before, and those whose end nobody has judged yet (all but $1).
 SELECT id, scope, target, reason, paused_by, paused_at, resumed_by, resumed_at, resume_mac
 FROM wallet.pauses
-WHERE id <> ALL($1::uuid[])
+WHERE resumed_at IS NULL OR id <> ALL($1::uuid[])
 ORDER BY paused_at, id;
 
 -- name: sign_resume :exec
@@ -122,9 +108,10 @@ WHERE $1 OR resumed_at IS NULL
 ORDER BY paused_at DESC, id
 LIMIT 1000;
 
--- name: carried_owners :many
--- Whose operations a transaction ($1) carries.
-SELECT DISTINCT w.id AS wallet_id, w.pooler_id
+-- name: carried_orders :many
+-- The operations that a transaction ($1) carries and the wallets that they are for, with their authenticators.
+SELECT o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash, o.mac,
+    w.kind AS wallet_kind, w.farmer_id, w.pooler_id, w.stake_bps, w.mac AS wallet_mac
 FROM wallet.transaction_operations AS c
 INNER JOIN wallet.operations AS o ON c.operation_id = o.id
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id

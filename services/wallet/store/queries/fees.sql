@@ -20,7 +20,7 @@ GROUP BY s.span, s.starts_at, c.pooler_id, c.kind
 ORDER BY s.span, s.starts_at, c.pooler_id, c.kind
 ON CONFLICT ON CONSTRAINT fee_sums_once DO UPDATE
 SET stroops = least(f.stroops::numeric + excluded.stroops, 9223372036854775807),
-    charges = f.charges + excluded.charges;
+    charges = least(f.charges::numeric + excluded.charges, 9223372036854775807);
 
 -- name: fees_began :one
 -- Since when the pool, or a pooler ($1), can have paid fees; and the time now.
@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
     SELECT
         f.kind,
         least(sum(f.stroops), 9223372036854775807)::bigint AS stroops,
-        sum(f.charges)::bigint AS charges
+        least(sum(f.charges), 9223372036854775807)::bigint AS charges
     FROM wallet.fee_sums AS f
     WHERE f.span = $1::wallet.span
       AND f.starts_at = m.starts_at

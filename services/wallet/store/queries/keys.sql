@@ -49,7 +49,7 @@ changed AS (
     RETURNING k.wallet_id
 )
 UPDATE wallet.key_rotations
-SET rewrapped = rewrapped + (SELECT count(*) FROM changed)
+SET rewrapped = least(rewrapped + (SELECT count(*) FROM changed), 2147483647)
 WHERE id = $1
 RETURNING (SELECT count(*) FROM changed) AS changed;
 
@@ -82,6 +82,16 @@ WHERE number = $1 AND kek_id = $2 AND wrapped_key = $3 AND accepts_from = $4;
 
 -- name: given_up_row_keys :many
 SELECT number, subject, hash, mac FROM wallet.audit_log WHERE action = 'give_up_row_keys';
+
+-- name: made_row_keys :many
+-- Records which say that a key of rows was made.
+SELECT subject, number, hash, mac FROM wallet.audit_log WHERE action = 'replace_row_key';
+
+-- name: replaced_token_keys :many
+-- Records which say that a key of tokens was made in place of another one, with the seconds since.
+SELECT subject, number, hash, mac, extract(epoch FROM now() - at)::float8 AS age
+FROM wallet.audit_log
+WHERE action = 'replace_token_key';
 
 -- name: is_empty :one
 -- Whether no wallet was ever made here.

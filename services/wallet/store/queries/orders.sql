@@ -1,7 +1,8 @@
 -- Rows that wallet acts on, with their authenticators. They are walked through page by page: walk_... gives
 -- the names of the $1 next rows from a place on, that place included, in the order of an index, and order_...
 -- gives rows by their names, as far as wallet acts on them. They are signed anew when the key of rows was
--- replaced, or when an operator has looked at them.
+-- replaced, or when an operator has looked at them. Moments that tell a place are texts: a walk goes on
+-- beyond a row whose moment has no end.
 
 -- name: order_wallets :many
 SELECT id AS key, 0 AS number, id, kind, farmer_id, pooler_id, address, stake_bps, mac
@@ -145,7 +146,7 @@ WITH made AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
     WHERE o.kind = 'withdraw' AND o.state NOT IN ('failed', 'expired')
-      AND (o.settled_at, o.id) >= (coalesce($2::timestamptz, now() - interval '2 days'), $3::uuid)
+      AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
     LIMIT $1
@@ -154,12 +155,12 @@ refused AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
     WHERE o.kind = 'withdraw' AND o.state IN ('failed', 'expired')
-      AND (o.settled_at, o.id) >= (coalesce($2::timestamptz, now() - interval '2 days'), $3::uuid)
+      AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
     LIMIT $1
 )
-SELECT e.id AS key, 0 AS number, e.settled_at AS at_moment
+SELECT e.id AS key, 0 AS number, e.settled_at::text AS at_moment
 FROM (SELECT * FROM made UNION ALL SELECT * FROM refused) AS e
 ORDER BY e.settled_at, e.id
 LIMIT $1;
@@ -249,9 +250,9 @@ SELECT id AS key, 0 AS number FROM wallet.tokens WHERE id >= $2 ORDER BY id LIMI
 
 -- name: walk_tokens_in_force :many
 -- Those that have not expired, by moment and id from $2 (null: now) and $3 on.
-SELECT t.id AS key, 0 AS number, t.expires_at AS at_moment
+SELECT t.id AS key, 0 AS number, t.expires_at::text AS at_moment
 FROM wallet.tokens AS t
-WHERE (t.expires_at, t.id) >= (coalesce($2::timestamptz, now()), $3::uuid)
+WHERE (t.expires_at, t.id) >= (coalesce($2::text::timestamptz, now()), $3::uuid)
 ORDER BY t.expires_at, t.id
 LIMIT $1;
 
@@ -263,9 +264,9 @@ LIMIT $1;
 
 -- name: walk_late_pauses :many
 -- Those that have ended within three days, by moment and id from $2 (null: three days ago) and $3 on.
-SELECT p.id AS key, 0 AS number, p.resumed_at AS at_moment
+SELECT p.id AS key, 0 AS number, p.resumed_at::text AS at_moment
 FROM wallet.pauses AS p
-WHERE (p.resumed_at, p.id) >= (coalesce($2::timestamptz, now() - interval '3 days'), $3::uuid)
+WHERE (p.resumed_at, p.id) >= (coalesce($2::text::timestamptz, now() - interval '3 days'), $3::uuid)
 ORDER BY p.resumed_at, p.id
 LIMIT $1;
 
@@ -274,9 +275,9 @@ SELECT id AS key, 0 AS number FROM wallet.approvals WHERE id >= $2 ORDER BY id L
 
 -- name: walk_open_approvals :many
 -- Those that can still be approved or used, by moment and id from $2 (null: now) and $3 on.
-SELECT a.id AS key, 0 AS number, a.expires_at AS at_moment
+SELECT a.id AS key, 0 AS number, a.expires_at::text AS at_moment
 FROM wallet.approvals AS a
-WHERE a.used_at IS NULL AND (a.expires_at, a.id) >= (coalesce($2::timestamptz, now()), $3::uuid)
+WHERE a.used_at IS NULL AND (a.expires_at, a.id) >= (coalesce($2::text::timestamptz, now()), $3::uuid)
 ORDER BY a.expires_at, a.id
 LIMIT $1;
 

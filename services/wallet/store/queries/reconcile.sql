@@ -1,8 +1,8 @@
 -- name: kept_in_block :many
--- What is recorded of every farmer whose account is there, in block $1, after wallet $2.
+-- What is recorded of every farmer whose account is there, in block $1, after wallet $2, with its wallet and
+-- that row's authenticator.
 SELECT
-    w.id AS wallet_id,
-    w.address,
+    w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac,
     max(o.amount) FILTER (WHERE o.kind = 'plant' AND o.state = 'succeeded') AS stake,
     max(o.zeros) FILTER (WHERE o.kind = 'work' AND o.state = 'succeeded') AS zeros,
     coalesce(bool_or(o.kind = 'harvest' AND o.state = 'succeeded'), false) AS is_harvested,
@@ -46,13 +46,13 @@ FROM wallet.wallets AS w
 WHERE w.id = ANY($2::uuid[]);
 
 -- name: balances_since :many
--- Every farmer's KALE at the last look, and what settled operations have moved since, up to now.
+-- Every farmer's KALE at the last look, and what settled operations have moved since, up to now, with its wallet
+-- and that row's authenticator.
 SELECT
-    w.id AS wallet_id,
-    w.address,
+    w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac,
     b.ledger AS since,
     coalesce(b.kale_stroops, 0) AS kale,
-    coalesce(m.moved, 0)::bigint AS moved,
+    least(greatest(coalesce(m.moved, 0), -9223372036854775808), 9223372036854775807)::bigint AS moved,
     EXISTS (
         SELECT 1 FROM wallet.operations AS o
         WHERE o.wallet_id = w.id AND o.state IN ('queued', 'signed', 'sent')
@@ -66,7 +66,7 @@ LEFT JOIN LATERAL (
         sum(
             CASE o.kind
                 WHEN 'plant' THEN -o.amount
-                WHEN 'harvest' THEN o.amount + o.stake_returned
+                WHEN 'harvest' THEN o.amount::numeric + o.stake_returned
                 WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
                 ELSE 0
             END

@@ -1,8 +1,9 @@
 -- name: lock_signable :many
 -- Those of the operations ($1) in one of these states ($2) that may be signed for, and now are nobody
--- else's to sign, with whose budget pays for them, and the payer that a payment belongs to. A withdrawal
--- to an address that counts no more may not.
-SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id, o.wallet_id
+-- else's to sign, with the payer that a payment belongs to, whose budget pays for them, and by which
+-- authenticators wallet knows whose they are. A withdrawal to an address that counts no more may not.
+SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id, o.wallet_id, w.address, o.block_index, o.amount,
+    o.nonce, o.hash, o.mac, w.kind AS wallet_kind, w.stake_bps, w.mac AS wallet_mac
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.payments AS p ON o.id = p.operation_id

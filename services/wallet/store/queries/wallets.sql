@@ -46,9 +46,6 @@ SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
 -- name: wallet_by_farmer :one
 SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = $1;
 
--- name: wallet_id_of_farmer :one
-SELECT id FROM wallet.wallets WHERE farmer_id = $1;
-
 -- name: wallet_by_address :one
 SELECT * FROM wallet.wallets_with_accounts WHERE address = $1 AND kind = 'farmer';
 
@@ -156,6 +153,15 @@ FROM wallet.wallets AS w
 LEFT JOIN registry.farmers AS f ON f.id = w.farmer_id
 WHERE w.farmer_id = ANY($1::uuid []);
 
+-- name: sent_plants :many
+-- The plants of these wallets that a transaction carried, by how they are said to have ended.
+SELECT
+    o.wallet_id, o.id AS operation_id, o.kind, o.state, o.amount, o.stake_returned, o.gap, o.ledger, o.end_mac
+FROM wallet.operations AS o
+WHERE o.wallet_id = ANY($1::uuid[])
+  AND o.kind = 'plant'
+  AND EXISTS (SELECT 1 FROM wallet.transaction_operations AS c WHERE c.operation_id = o.id);
+
 -- name: idle_wallets :many
 -- Wallets of farmers of a pooler ($1; of these, $2, unless that is empty) made $3 hours ago or earlier,
 -- who never planted, have nothing open, and are not paused; as far as their accounts were there.
@@ -172,7 +178,7 @@ WHERE v.kind = 'farmer'
       WHERE o.wallet_id = v.id
         AND (
             o.state NOT IN ('succeeded', 'failed', 'expired')
-            OR (o.kind = 'plant' AND o.state = 'succeeded')
+            OR (o.kind = 'plant' AND (o.state = 'succeeded' OR o.is_found))
         )
   )
   AND NOT EXISTS (

@@ -78,10 +78,8 @@ WHERE wallet_id = $1 AND request_id = $2;
 -- name: withdrawn_lately :one
 -- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
 -- asked for (a pause may hold them up for days): of a wallet ($1), and in all. Whoever may write an
--- operation's state may not therefore take it out of the sum: it ends at the moment when that is written, what was
--- asked for within 24 hours counts whenever it ended, and what is said to have failed counts as long as a
--- transaction that carries it is as young as the id $3, whenever it was asked for. By then its payer's number has
--- told whether it was paid.
+-- operation's state may not therefore take it out of the sum: it ends at the moment when that is written, and
+-- what was asked for within 24 hours counts whenever it ended. Without what is said to have failed.
 WITH counted AS (
     SELECT o.id
     FROM wallet.operations AS o
@@ -93,16 +91,6 @@ WITH counted AS (
     FROM wallet.withdrawals AS d
     INNER JOIN wallet.operations AS o ON d.operation_id = o.id
     WHERE d.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
-    UNION
-    SELECT o.id
-    FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw'
-      AND o.state IN ('failed', 'expired')
-      AND o.settled_at > now() - interval '24 hours'
-      AND EXISTS (
-          SELECT 1 FROM wallet.transaction_operations AS c
-          WHERE c.operation_id = o.id AND c.transaction_id >= $3
-      )
 )
 SELECT
     least(coalesce(sum(w.amount), 0), 9223372036854775807)::bigint AS pool,
@@ -112,6 +100,25 @@ SELECT
 FROM wallet.withdrawals AS w
 INNER JOIN counted AS n ON w.operation_id = n.id
 WHERE w.asset = $2;
+
+-- name: withdrawals_said_to_fail :many
+-- Withdrawals of an asset ($1) that are said to have failed within 24 hours and that a transaction carried, with
+-- the authenticators of their ends, and whether one that is as young as the id $2 did: by then its payer's
+-- number has told whether it was paid.
+SELECT
+    o.id AS operation_id, o.wallet_id, o.kind, o.state, o.amount, o.stake_returned, o.gap, o.ledger,
+    o.end_mac, d.amount AS withdrawn, c.is_young
+FROM wallet.operations AS o
+INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+INNER JOIN LATERAL (
+    SELECT bool_or(t.transaction_id >= $2) AS is_young
+    FROM wallet.transaction_operations AS t
+    WHERE t.operation_id = o.id
+) AS c ON c.is_young IS NOT NULL
+WHERE o.kind = 'withdraw'
+  AND o.state IN ('failed', 'expired')
+  AND o.settled_at > now() - interval '24 hours'
+  AND d.asset = $1;
 
 -- name: next_withdrawal :one
 -- The number of a wallet's next withdrawal, and the moment of this transaction.
@@ -137,7 +144,9 @@ WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
 
 -- name: payments_in_flight :many
 -- Stroops of withdrawals that are on their way: from whom, to whom, of which asset.
-SELECT w.address AS source, d.destination, d.asset, sum(d.amount)::bigint AS amount
+SELECT
+    w.address AS source, d.destination, d.asset,
+    least(sum(d.amount), 9223372036854775807)::bigint AS amount
 FROM wallet.operations AS o
 INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
