@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services gateway libs localnet client pooler cli devstack demo trials backup examples scripts tests
+CODE := services gateway libs localnet client miner pooler cli devstack demo trials backup examples scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25
@@ -19,17 +19,18 @@ FAULTS_ARGS ?=
 DAY_ARGS ?=
 SECURITY_ARGS ?=
 HISTORY_ARGS ?=
+YIELD_ARGS ?=
 PYTEST_ARGS ?=
 # CHANGED=1: only lines that have changed.
 CHANGED ?=
 MUTANTS_ARGS ?=
 MUTANTS_WORKERS ?= 2
 # More than there are cores: many tests wait for ledgers.
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults day security history mutants screenshots up down secrets certificates lock clean
+	contracts verify-contracts test test-fast demo bench yield faults day security history mutants screenshots up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -113,12 +114,17 @@ test-fast: setup ## Run the unit tests only
 demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
 
-bench: setup ## Measure the wallet on mainnet's limits, then the gateway (BENCH_ARGS='--farmers 100': only the wallet)
+bench: setup ## Measure the wallet on mainnet's limits, then the gateway and shares (BENCH_ARGS='--farmers 100': only the wallet)
 	@$(PY) -m trials.bench run $(BENCH_ARGS)
-	$(if $(strip $(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
+	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
+	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.shares bench)
+
+yield: setup ## Compare strategies with the best possible ones in simulated blocks (YIELD_ARGS='--blocks 300 --blocks-1000 100 --warm-up 50')
+	@$(PY) -m trials.yields $(YIELD_ARGS)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)
+	$(if $(strip $(FAULTS_ARGS)),,@$(PY) -m trials.shares kill)
 	$(if $(strip $(FAULTS_ARGS)),,@$(MAKE) day history)
 
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
@@ -127,6 +133,7 @@ day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--fa
 security: setup ## Try all callers and roles, forged orders, thefts, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--quick --requests 5000 --abandoned 5000')
 	@$(PY) -m trials.security $(SECURITY_ARGS)
 	@$(PY) -m trials.security.cost
+	$(if $(strip $(SECURITY_ARGS)),,@$(PY) -m trials.shares attack)
 
 history: setup ## Compare a block's statements with and without 10 million events (HISTORY_ARGS='--events 100000')
 	@$(PY) -m trials.history $(HISTORY_ARGS)

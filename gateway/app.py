@@ -4,22 +4,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.addresses import CallerAddress
 from gateway.backends import Backends, open_backends
 from gateway.bindings import all_bindings
 from gateway.config import GatewaySettings
-from gateway.front import Front
 from gateway.handling import Gateway
 from gateway.health import PoolHealth
 from gateway.openapi import document_of
-from gateway.pages.docs import files_of
 from gateway.pages.sessions import Sessions
 from gateway.pages.site import Site
+from gateway.pages.static_files import static_files
 from gateway.routes import route_of
 from gateway.seed import PATHS, Seed
-from gateway.server import open_http
+from gateway.words import in_http
 from libs.common.grpc.tls import transport_of
 from libs.common.log import get_logger
+from libs.http.addresses import CallerAddress
+from libs.http.front import Front
+from libs.http.reference.viewer import files_of
+from libs.http.server import open_http
 
 log = get_logger(__name__)
 
@@ -55,8 +57,9 @@ def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
     site = Site(gateway, methods, health, sessions)
     front = Front(
         CallerAddress(settings.proxies()),
-        files_of(document_of(bindings)),
+        files_of(document_of(bindings), *static_files().values(), home="The pool"),
         refusal=site.refuse_unknown,
+        words=in_http,
     )
     for binding in bindings:
         front.add(binding.verb, binding.template, route_of(gateway, binding))
@@ -76,7 +79,7 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     async with open_backends(settings.targets(), transport, timeout=timeout) as backends:
         gateway = Gateway.of(settings, backends)
         faces = build_faces(settings, gateway)
-        async with open_http(faces.front, settings) as port:
+        async with open_http(faces.front, settings.serving()) as port:
             log.info("serving", host=settings.host, port=port, backends=_shown(backends))
             try:
                 yield RunningGateway(port=port)

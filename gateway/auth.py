@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from kalepool.wallet.v1 import token_pb2
 
-from gateway.addresses import limited_by
 from gateway.errors import TokenUnknownError
 from libs.common.errors import ErrorCode, PoolError, ResourceExhaustedError, UnauthenticatedError
 from libs.common.grpc.bucket import Bucket
 from libs.common.singleflight import SingleFlight
+from libs.http.addresses import limited_by
 
 #: An API token: 256 random bits in base64url after a prefix that scanners of secrets know.
 _TOKEN = re.compile(r"kp_[A-Za-z0-9_-]{43}")
@@ -43,12 +43,6 @@ class Credentials:
     access_token: str = field(repr=False)
     #: Until when it is used, on the clock of this process (s).
     ends_at: float
-
-
-def token_in(authorization: str) -> str | None:
-    """Return what an Authorization header brings as a token; None when it brings none."""
-    scheme, _, token = authorization.strip().partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 class Tokens:

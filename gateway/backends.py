@@ -13,12 +13,12 @@ from kalepool.wallet.v1 import token_pb2, token_pb2_grpc
 from gateway.auth import Credentials
 from gateway.bindings import EVERYWHERE, Method
 from gateway.errors import NoServiceError
-from gateway.request import ClientGoneError
 from libs.common.errors import DeadlineExceededError, UnavailableError
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.tls import Transport
 from libs.common.grpc.trace import passed_on
+from libs.http.request import ClientGoneError
 
 #: Seconds that one service gets to answer what any service can.
 _ANY = 3.0

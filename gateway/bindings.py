@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from kalepool.rules.v1 import rules_pb2
 
 from gateway.reader import check_readable
-from gateway.template import Template, parse_template
 from libs.common.grpc.rpcs import path_of, services
+from libs.http.template import Template, parse_template
 
 #: Where RPCs of kalepool.common are served: by every service.
 EVERYWHERE = "common"

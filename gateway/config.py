@@ -1,6 +1,5 @@
 """The gateway's settings."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -17,8 +16,9 @@ from libs.common.config import (
 )
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
+from libs.http.addresses import Network, parse_networks
+from libs.http.server import Serving
 
-Network = IPv4Network | IPv6Network
 #: Characters of 32 bytes in base64, the shorter of both forms, with or without padding.
 _SHORTEST_SECRET = 43
 
@@ -67,7 +67,8 @@ class GatewaySettings(TransportSettings):
     public_rate_limit: Annotated[Count, Field(ge=0)] = 600
     #: Tokens that are none, and that one address may try in a minute.
     wrong_token_limit: Annotated[Count, Field(ge=1)] = 30
-    #: Milliseconds in which a connection has to send the head of a request, once it has begun.
+    #: Milliseconds in which a connection has to send the head of a request, once it has begun; some
+    #: have a quarter more, so that not all end at once.
     head_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 10_000
     #: Milliseconds in which a request has to bring its body.
     body_timeout_ms: Milliseconds = 30_000
@@ -129,6 +130,19 @@ class GatewaySettings(TransportSettings):
         """Tell whether browsers reach the gateway over TLS, its own or a proxy's."""
         return self.gateway_tls_cert_file is not None or self.behind_proxy
 
+    def serving(self) -> Serving:
+        """Return how HTTP is served."""
+        return Serving(
+            host=self.host,
+            port=self.port,
+            certificate=self.gateway_tls_cert_file,
+            key=self.gateway_tls_key_file,
+            max_connections=self.max_connections,
+            head_seconds=self.head_timeout_ms / 1000,
+            keep_alive_seconds=max(1, self.keep_alive_ms // 1000),
+            grace_seconds=max(1, self.shutdown_grace_ms // 1000),
+        )
+
     def session_secret(self) -> bytes | None:
         """Return what sessions are sealed by; None when each process makes its own.
 
@@ -157,9 +171,3 @@ class GatewaySettings(TransportSettings):
             "work": self.work_target,
             "harvest": self.harvest_target,
         }
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Parse addresses and networks, comma separated. Raise ValueError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    return tuple(ip_network(part) for part in parts if part)

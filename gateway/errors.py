@@ -1,95 +1,17 @@
-"""Errors as HTTP tells them: RFC 9457 problems, by the table that gRPC and HTTP agree on."""
+"""Errors of the gateway's own; those that all of HTTP has are in libs/http/errors.py."""
 
-import http
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
-
-from gateway.words import in_http
 from libs.common.errors import (
-    DeadlineExceededError,
-    ErrorCode,
-    FailedPreconditionError,
     InvalidArgumentError,
-    NotFoundError,
     PermissionDeniedError,
-    PoolError,
     UnauthenticatedError,
     UnavailableError,
 )
-
-#: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-STATUSES = {
-    ErrorCode.INVALID_ARGUMENT: 400,
-    ErrorCode.FAILED_PRECONDITION: 400,
-    ErrorCode.OUT_OF_RANGE: 400,
-    ErrorCode.UNAUTHENTICATED: 401,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.ALREADY_EXISTS: 409,
-    ErrorCode.ABORTED: 409,
-    ErrorCode.RESOURCE_EXHAUSTED: 429,
-    ErrorCode.INTERNAL: 500,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-}
-
-
-class NoSuchPathError(NotFoundError):
-    """The gateway serves no such path."""
-
-    default_reason = "NO_SUCH_PATH"
-
-
-class MethodNotAllowedError(InvalidArgumentError):
-    """The path is served by another method of HTTP."""
-
-    default_reason = "METHOD_NOT_ALLOWED"
-    http_status: ClassVar[int] = 405
-
-    def __init__(self, message: str, *, allowed: Sequence[str]) -> None:
-        """Take the methods that the path is served by."""
-        super().__init__(message, metadata={"allowed": ", ".join(allowed)})
-        self.allowed = ", ".join(allowed)
-
-
-class BodyTooLargeError(InvalidArgumentError):
-    """The body of the request has more than MAX_BODY_BYTES."""
-
-    default_reason = "BODY_TOO_LARGE"
-    http_status: ClassVar[int] = 413
-
-
-class MediaTypeError(InvalidArgumentError):
-    """The body is not said to be JSON in UTF-8, or it is compressed."""
-
-    default_reason = "UNSUPPORTED_MEDIA_TYPE"
-    http_status: ClassVar[int] = 415
-
-
-class BodyMissingError(DeadlineExceededError):
-    """The body of the request did not arrive in time."""
-
-    default_reason = "BODY_MISSING"
-    http_status: ClassVar[int] = 408
-
-
-class AmbiguousHeadersError(InvalidArgumentError):
-    """The head of the request says one thing in two ways, which others may read otherwise."""
-
-    default_reason = "AMBIGUOUS_HEADERS"
 
 
 class RequestIdDiffersError(InvalidArgumentError):
     """Idempotency-Key and the request's own requestId differ."""
 
     default_reason = "REQUEST_ID_DIFFERS"
-
-
-class TokenMissingError(UnauthenticatedError):
-    """The request has no token, and is not for everybody."""
-
-    default_reason = "TOKEN_MISSING"
 
 
 class TokenUnknownError(UnauthenticatedError):
@@ -108,67 +30,3 @@ class ForeignFormError(PermissionDeniedError):
     """A form was not sent from a page of this gateway and of this session."""
 
     default_reason = "FOREIGN_FORM"
-
-
-class StreamTooSlowError(FailedPreconditionError):
-    """The reader of a stream took events more slowly than they came; it may resume."""
-
-    default_reason = "STREAM_TOO_SLOW"
-
-
-def status_of(error: PoolError) -> int:
-    """Return the status of HTTP for an error."""
-    own: int | None = getattr(error, "http_status", None)
-    return own or STATUSES[error.code]
-
-
-def phrase_of(status: int) -> str:
-    """Return what a status of HTTP is called."""
-    return http.HTTPStatus(status).phrase
-
-
-def problem_of(
-    error: PoolError,
-    *,
-    instance: str,
-    request_id: str,
-    served: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Return an error as a problem (RFC 9457), in the words of HTTP (`in_http`).
-
-    Its type is about:blank, so its title is the status's; reason tells errors apart.
-    """
-    status = status_of(error)
-    problem: dict[str, Any] = {
-        "type": "about:blank",
-        "title": phrase_of(status),
-        "status": status,
-        "detail": in_http(error.message, served=served),
-        "instance": instance,
-        "reason": error.reason,
-        "metadata": error.metadata,
-        "requestId": request_id,
-    }
-    if error.violations:
-        problem["violations"] = [
-            {
-                "field": in_http(one.field),
-                "description": in_http(one.description, served=served),
-            }
-            for one in error.violations
-        ]
-    return problem
-
-
-def headers_of(error: PoolError, *, had_token: bool) -> list[tuple[str, str]]:
-    """Return the headers that go with an error."""
-    headers: list[tuple[str, str]] = []
-    if error.retry_after is not None:
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after)))))
-    if error.code is ErrorCode.UNAUTHENTICATED:
-        is_wrong = had_token and not isinstance(error, TokenMissingError)
-        ending = ', error="invalid_token"' if is_wrong else ""
-        headers.append(("www-authenticate", f'Bearer realm="kalepool"{ending}'))
-    if isinstance(error, MethodNotAllowedError):
-        headers.append(("allow", error.allowed))
-    return headers

@@ -15,7 +15,6 @@ from google.protobuf.message import Message
 
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method, Resume
-from gateway.errors import StreamTooSlowError
 from gateway.writer import message_to_json
 from libs.common.errors import (
     DeadlineExceededError,
@@ -26,6 +25,7 @@ from libs.common.errors import (
 )
 from libs.common.log import get_logger
 from libs.common.singleflight import SingleFlight
+from libs.http.errors import StreamTooSlowError
 
 log = get_logger(__name__)
 
@@ -332,7 +332,7 @@ class Feeds:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("defect", exc_info=error)
-            feed.end(InternalError("internal error; the gateway's log has the details"))
+            feed.end(InternalError("internal error; the log has the details"))
 
     def _forget(self, key: _Key, feed: _Feed) -> None:
         if self._feeds.get(key) is feed:

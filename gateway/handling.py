@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from gateway.addresses import limited_by
-from gateway.auth import Credentials, Tokens, token_in
+from gateway.auth import Credentials, Tokens
 from gateway.backends import Backends, Caller, Gone
 from gateway.bindings import Method
 from gateway.config import GatewaySettings
-from gateway.errors import TokenMissingError
 from gateway.feeds import Feeds
-from gateway.request import Bodies, Request
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.http.addresses import limited_by
+from libs.http.bearer import token_in
+from libs.http.errors import TokenMissingError
+from libs.http.request import Bodies, Request
 
 #: Bodies of the largest size that are held at a time, of all callers and of one.
 _BODIES, _BODIES_OF_ONE = 32, 8

@@ -6,12 +6,11 @@ from typing import Any
 from gateway.bindings import Binding
 from gateway.comments import comment_of, summary_of
 from gateway.examples import example_of, value_of
-from gateway.schemas import Schema, Schemas, name_of
+from gateway.schemas import Schemas, name_of
 from gateway.seed_openapi import SEED_PATHS, SEED_SCHEMAS, seed_requests
 from libs.common.version import VERSION
+from libs.http.reference.document import PROBLEM_SCHEMA, Document, problems
 
-Document = dict[str, Any]
-_PROBLEM = "application/problem+json"
 _ABOUT = (
     "The KALE pool by HTTP. Amounts are whole numbers of stroops (1 KALE = 10^7 stroops) as "
     "strings; every field is there, also when it is empty. Errors are problems (RFC 9457) with a "
@@ -39,43 +38,6 @@ _NAMED: Mapping[int, str] = {
     409: "It is there already, or somebody changed it at the same time.",
 }
 _STATUSES = {**_ALWAYS, **_WITH_TOKEN, **_NAMED}
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds until the request may be repeated.",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-_PROBLEM_SCHEMA: Schema = {
-    "type": "object",
-    "description": "What went wrong (RFC 9457).",
-    "required": ["type", "title", "status", "detail", "instance", "reason", "metadata"],
-    "properties": {
-        "type": {"type": "string", "description": "about:blank"},
-        "title": {"type": "string", "description": "What the status is called."},
-        "status": {"type": "integer", "description": "The status."},
-        "detail": {"type": "string", "description": "What went wrong, for people."},
-        "instance": {"type": "string", "description": "The path of the request."},
-        "reason": {"type": "string", "description": "What went wrong, for programs."},
-        "metadata": {
-            "type": "object",
-            "additionalProperties": {"type": "string"},
-            "description": "Details by name, for programs.",
-        },
-        "requestId": {"type": "string", "description": "Names the request in the pool's logs."},
-        "violations": {
-            "type": "array",
-            "description": "Every field that is wrong.",
-            "items": {
-                "type": "object",
-                "required": ["field", "description"],
-                "properties": {
-                    "field": {"type": "string"},
-                    "description": {"type": "string"},
-                },
-            },
-        },
-    },
-}
 
 
 def document_of(bindings: Sequence[Binding]) -> Document:
@@ -115,7 +77,7 @@ def document_of(bindings: Sequence[Binding]) -> Document:
                 }
             },
             "schemas": {
-                "Problem": _PROBLEM_SCHEMA,
+                "Problem": PROBLEM_SCHEMA,
                 **dict(sorted(schemas.all.items())),
                 **seed,
             },
@@ -145,7 +107,7 @@ def _operation(binding: Binding, schemas: Schemas) -> dict[str, Any]:
         "parameters": [*_parameters(binding, schemas), *_headers(binding)],
         "responses": {
             "200": _success(binding, schemas),
-            **{str(status): problem(text) for status, text in sorted(_STATUSES.items())},
+            **problems(_STATUSES),
         },
     }
     if binding.method.is_public:
@@ -163,15 +125,6 @@ def _operation_id(binding: Binding) -> str:
     literals = [segment for segment in binding.template.segments[1:] if segment]
     ending = "_".join([*literals, *filter(None, [binding.template.verb])])
     return f"{service}_{name}_{ending}".replace("-", "_")
-
-
-def problem(text: str) -> dict[str, Any]:
-    """Return the response of an error."""
-    return {
-        "description": text,
-        "headers": _RETRY_AFTER,
-        "content": {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
 
 
 def _parameters(binding: Binding, schemas: Schemas) -> Iterable[dict[str, Any]]:

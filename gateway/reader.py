@@ -11,9 +11,9 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.strict_json import Repeated
 from gateway.values import WELL_KNOWN, Fill, WrongValueError, from_json, from_text
 from libs.common.errors import FieldViolation, InvalidArgumentError
+from libs.http.strict_json import Repeated
 
 #: Violations that are told at most; a body may have ten thousand.
 _TOLD = 100

@@ -1,45 +1,24 @@
 """/v1: a handler for each google.api.http rule of the protos, made when the gateway starts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 
 from google.protobuf.message import Message
 
-from gateway.addresses import limited_by
-from gateway.auth import Credentials, token_in
+from gateway.auth import Credentials
 from gateway.backends import Caller
 from gateway.bindings import Binding
-from gateway.errors import headers_of, problem_of, status_of
 from gateway.handling import Gateway
-from gateway.request import Reply, Request
-from gateway.sse import send_events
-from gateway.strict_json import LARGE
 from gateway.transcode import message_of
-from gateway.words import short_name
-from gateway.writer import message_to_json, to_json
-from libs.common.errors import InvalidArgumentError, PoolError
-
-#: Serves a request: returns the reply, or None when it has sent everything itself.
-Handler = Callable[[Request], Awaitable[Reply | None]]
-#: Makes the reply of an error.
-Refusal = Callable[[PoolError, Request], Reply]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """What serves a path."""
-
-    #: Method and path as they are served: GET /v1/farmers/{farmer_id}.
-    name: str
-    #: Names of the path's variables.
-    variables: tuple[str, ...]
-    #: Serves requests.
-    handle: Handler
-    #: Tells its errors.
-    refuse: Refusal
-    #: The name as which its errors know the RPC that it calls, by the RPC's short name.
-    served: Mapping[str, str] = field(default_factory=dict)
+from gateway.words import in_http, short_name
+from gateway.writer import message_to_json
+from libs.common.errors import InvalidArgumentError
+from libs.http.addresses import limited_by
+from libs.http.bearer import token_in
+from libs.http.request import Reply, Request
+from libs.http.routes import Handler, Route
+from libs.http.sse import send_events
+from libs.http.strict_json import LARGE
 
 
 def route_of(gateway: Gateway, binding: Binding) -> Route:
@@ -50,21 +29,7 @@ def route_of(gateway: Gateway, binding: Binding) -> Route:
         name=name,
         variables=binding.template.variables,
         handle=serve,
-        refuse=refuse,
-        served={short_name(binding.method.path): name},
-    )
-
-
-def refuse(error: PoolError, request: Request) -> Reply:
-    """Return the reply of an error: a problem (RFC 9457)."""
-    problem = problem_of(
-        error, instance=request.path, request_id=request.request_id, served=request.served
-    )
-    return Reply(
-        status=status_of(error),
-        body=to_json(problem),
-        media_type="application/problem+json",
-        headers=tuple(headers_of(error, had_token="authorization" in request.headers)),
+        words=partial(in_http, served={short_name(binding.method.path): name}),
     )
 
 

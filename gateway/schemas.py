@@ -1,15 +1,14 @@
 """JSON Schemas (2020-12) of messages, from their descriptors, the rules of fields and comments."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from kalepool.rules.v1 import rules_pb2
 
 from gateway.comments import comment_of
 from gateway.values import LIMITS, bounds_of, rules_of
+from libs.http.reference.document import Schema
 
-Schema = dict[str, Any]
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _FORMATS: Mapping[int, Schema] = {
     rules_pb2.FORMAT_TEXT: {"pattern": r"^[^\u0000-\u001f\u007f]*$"},

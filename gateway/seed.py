@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -18,18 +19,17 @@ from kalepool.registry.v1 import registry_pb2
 from kalepool.work.v1 import work_pb2
 
 from gateway.bindings import Binding, Method
-from gateway.errors import headers_of, phrase_of, problem_of, status_of
 from gateway.handling import Gateway
 from gateway.health import PoolHealth, word_for
-from gateway.request import Reply, Request
-from gateway.routes import Route
-from gateway.strict_json import Real, Refused, Unusable
-from gateway.template import Template, parse_template
 from gateway.transcode import message_of
-from gateway.words import short_name
-from gateway.writer import to_json
+from gateway.words import in_http, short_name
 from libs.common.errors import PoolError
 from libs.common.version import VERSION
+from libs.http.errors import headers_of, phrase_of, problem_of, status_of
+from libs.http.request import Reply, Request
+from libs.http.routes import Route
+from libs.http.strict_json import Real, Refused, Unusable, to_json
+from libs.http.template import Template, parse_template
 
 Clock = Callable[[], datetime]
 #: What registry takes as the stake when a request names none: the seed's default.
@@ -236,8 +236,8 @@ class Seed:
         ]
 
     def _route(self, name: str, handle: Callable[[Request], Awaitable[Reply]], rpc: str) -> Route:
-        served = {short_name(rpc): name}
-        return Route(name=name, variables=(), handle=handle, refuse=self.refuse, served=served)
+        words = partial(in_http, served={short_name(rpc): name})
+        return Route(name=name, handle=handle, refuse=self.refuse, words=words)
 
     def _acting(self, action: Action) -> Callable[[Request], Awaitable[Reply]]:
         gateway, method = self._gateway, self._methods[action.method]
@@ -312,7 +312,7 @@ class Seed:
     def refuse(self, error: PoolError, request: Request) -> Reply:
         """Return the reply of an error in the seed's shape."""
         problem = problem_of(
-            error, instance=request.path, request_id=request.request_id, served=request.served
+            error, instance=request.path, request_id=request.request_id, words=request.words
         )
         status = status_of(error)
         content = {

@@ -12,7 +12,8 @@ from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.work.v1 import work_pb2
 
-from gateway.schemas import Schema, Schemas
+from gateway.schemas import Schemas
+from libs.http.reference.document import Schema
 
 _POOLER = "0190a5f0-6c2e-7b41-8a53-000000000002"
 _FARMER = "0190a5f0-6c2e-7b41-8a53-000000000001"

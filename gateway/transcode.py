@@ -13,9 +13,9 @@ from gateway.bindings import REQUEST_ID, Binding
 from gateway.errors import RequestIdDiffersError
 from gateway.feeds import parse_id
 from gateway.reader import Findings, may_be_set, reader_of
-from gateway.strict_json import LARGE, parse
-from gateway.template import decoded
 from libs.common.errors import InvalidArgumentError
+from libs.http.strict_json import LARGE, parse
+from libs.http.template import decoded
 
 #: The header whose value is the request_id (an Internet draft of the IETF).
 IDEMPOTENCY_KEY = "idempotency-key"

@@ -11,7 +11,7 @@ from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from kalepool.rules.v1 import rules_pb2
 
-from gateway.strict_json import Real, Refused, Repeated, Unusable
+from libs.http.strict_json import Real, Refused, Repeated, Unusable
 
 #: Objects and lists in one another at most.
 MAX_DEPTH = 64

@@ -5,7 +5,6 @@ same at many times the cost.
 """
 
 import base64
-import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,10 +15,10 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from libs.http.strict_json import json_text
+
 #: Returns a value as JSON.
 Write = Callable[[Any], str]
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 #: Whole numbers up to this size are exact as a double.
 _EXACT = 2**53
@@ -29,11 +28,6 @@ _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS = 10**9
 #: Moments that are kept as text: the same ones are told again and again.
 _KEPT = 4096
-
-
-def to_json(value: Any) -> bytes:
-    """Return a value of Python as JSON in UTF-8."""
-    return _encode(value).encode()
 
 
 def message_to_json(message: Message) -> bytes:
@@ -118,7 +112,7 @@ def _long(value: int) -> str:
 
 
 def _real(value: float) -> str:
-    return _encode(_number(value))
+    return json_text(_number(value))
 
 
 def _number(value: float) -> float | str:
@@ -150,7 +144,7 @@ def _duration(message: Any) -> str:
 
 
 def _struct(message: Any) -> str:
-    return _encode(_plain(message))
+    return json_text(_plain(message))
 
 
 def _plain(message: Any) -> dict[str, Any]:

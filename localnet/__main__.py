@@ -1,6 +1,7 @@
 """The command `python -m localnet [--port 8000 --ledger-seconds 5 --block-seconds 300 ...]`."""
 
 import asyncio
+import errno
 import json
 import logging
 import resource
@@ -48,4 +49,9 @@ def _allow_connections() -> None:
 if __name__ == "__main__":
     _allow_connections()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    asyncio.run(serve(CliApp.run(LocalnetSettings)))
+    try:
+        asyncio.run(serve(CliApp.run(LocalnetSettings)))
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
+            raise
+        sys.exit(f"cannot listen at --host and --port: {error}")

@@ -9,17 +9,31 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import cyclopts
+import uvloop
 from cyclopts import Parameter, validators
 
 from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
+from libs.common.descriptors import raise_limit
 from libs.common.grpc.tls import TLS_OPTIONS
+from libs.common.log import configure_logging
+from libs.common.start import ListenError, read_settings
+from miner.model import EngineUnavailableError
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
+from pooler.shares.config import SharesSettings
+from pooler.shares.store.database import WrongDatabaseError
+
+
+def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[str]:  # noqa: ARG001
+    """Split a variable that has a value in each line."""
+    return text.splitlines()
+
 
 Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Seconds = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65_535))]
 Zeros = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=64))]
 
 _DEFAULTS = PoolerConfig()
@@ -52,12 +66,22 @@ class Options:
         Stake of farmers that are registered now, a decimal from 0 to 1.
     blocks
         Blocks to farm; 0 means until it is stopped.
-    processes
-        Processes that mine; 0 means one per processor. They give way to everything else.
+    engines
+        Engines that mine: `python -m miner engines` lists them; the best that there are by default.
+    threads
+        Threads that mine on processors; 0 means one per processor. They give way to everything
+        else.
+    programs
+        Command line of another miner to mine with, such as "kale-miner=/opt/miner --gpu"; may be
+        given again. POOLER_PROGRAM has one in each line.
     submit_share
         Part of a block after which the nonces are submitted.
     enough_zeros
-        A farmer whose nonce has this many zeros is not mined for any more.
+        A farmer whose nonce has this many zeros is not mined for any more; once all have them, the
+        nonces are submitted.
+    shares_port
+        Port on which miners get work and bring shares; SHARES_PORT is the same, and docs/mining.md
+        has the other settings. 0: no work for miners.
     closing_seconds
         Seconds that somebody else has to open the block after the last one.
     registry_target
@@ -91,9 +115,14 @@ class Options:
     farmers: Count = _DEFAULTS.farmers
     stake_percentage: str = _DEFAULTS.stake_percentage
     blocks: Count = _DEFAULTS.blocks
-    processes: Count = _DEFAULTS.processes
+    engines: tuple[str, ...] = _DEFAULTS.engines
+    threads: Count = _DEFAULTS.threads
+    programs: Annotated[tuple[str, ...], Parameter(name="--program", env_var_split=_lines)] = (
+        _DEFAULTS.programs
+    )
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
+    shares_port: Port = 0
     closing_seconds: Seconds = _DEFAULTS.closing_seconds
     registry_target: str = _TARGETS.registry
     wallet_target: str = _TARGETS.wallet
@@ -116,8 +145,19 @@ class Options:
         chosen = {name: getattr(self, name) for name in names}
         targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
         return PoolerConfig(
-            targets=Targets(**targets), tls=self._tls(), token=self._token(), **chosen
+            targets=Targets(**targets),
+            tls=self._tls(),
+            token=self._token(),
+            shares=self._shares(),
+            **chosen,
         )
+
+    def _shares(self) -> SharesSettings | None:
+        """Return the settings of the work for miners; None when there is none."""
+        settings = read_settings(SharesSettings)
+        if self.shares_port:
+            settings = settings.model_copy(update={"shares_port": self.shares_port})
+        return settings if settings.shares_port else None
 
     def _token(self) -> TokenFiles | None:
         if self.token_file is None:
@@ -141,7 +181,7 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
         return 2
     try:
         return _serve(options.config(), as_json=options.json)
-    except CertificateError as error:
+    except (CertificateError, EngineUnavailableError, ListenError, WrongDatabaseError) as error:
         sys.stderr.write(f"pooler: {error}\n")
         return 2
 
@@ -152,8 +192,13 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
     0: it reached the end. 130: it was stopped. 1: the pool refused it, or nobody knows what is
     still to be harvested.
     """
+    loop = asyncio.run
+    if config.shares is not None:  # what serves miners is a server like any other
+        configure_logging(service="pooler", level="info", secrets=config.shares.secrets())
+        raise_limit()
+        loop = uvloop.run
     try:
-        summary = asyncio.run(_stoppable(config, as_json=as_json))
+        summary = loop(_stoppable(config, as_json=as_json))
     except PoolError as error:
         sys.stderr.write(f"pooler: {error.reason}: {error}\n")
         return 1
@@ -169,7 +214,7 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
 async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
     """Run the pooler; SIGTERM ends it as Ctrl-C does.
 
-    What was accepted goes on in the pool; the workers end.
+    What was accepted goes on in the pool; the search ends.
     """
     running = asyncio.current_task()
     if running is not None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from client import Enrolment, PoolerId, Targets, TlsFiles, TokenFiles, Transport, transport_of
+from miner.choice import Choice
+from miner.model import NO_CAP
+from pooler.shares.config import SharesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +31,19 @@ class PoolerConfig:
     stake_percentage: str = "0.1"
     #: Blocks to farm; 0 means without an end.
     blocks: int = 0
-    #: Processes that mine; 0 means one per processor.
-    processes: int = 0
+    #: Engines that mine (docs/miner.md); none means the best ones that this machine has.
+    engines: tuple[str, ...] = ()
+    #: Threads that mine on processors; 0 means one per processor.
+    threads: int = 0
+    #: Command lines of other miners to mine with (docs/miner.md).
+    programs: tuple[str, ...] = ()
+    #: Work for miners; None: there is none.
+    shares: SharesSettings | None = None
     #: Part of a block after which the nonces are submitted: late, but before the next plant.
     submit_share: float = 0.8
-    #: A farmer with this many zeros is not mined for any more.
-    enough_zeros: int = 64
+    #: A farmer with this many zeros is not mined for any more; once all have them, the nonces are
+    #: submitted. Zeros that earn nothing in a block are not mined for either way.
+    enough_zeros: int = NO_CAP
     #: Seconds to wait at the start until the farmers' accounts are on the chain.
     onboarding_seconds: float = 120.0
     #: Seconds after the last block's interval in which somebody else may open the next one; after
@@ -45,6 +55,10 @@ class PoolerConfig:
     def caller(self) -> Transport | TokenFiles:
         """Return who calls. Raise CertificateError when a file cannot be used."""
         return self.token or transport_of(self.tls)
+
+    def choice(self) -> Choice:
+        """Return what mines."""
+        return Choice(engines=self.engines, threads=self.threads, programs=self.programs)
 
     def enrolment(self) -> Enrolment:
         """Return the pooler and the farmers that there shall be."""

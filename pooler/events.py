@@ -43,8 +43,10 @@ class Mining:
     #: Seconds since it began, and seconds that it has in all.
     seconds: float
     budget: float
-    #: Hashes over all processes.
+    #: Hashes over all engines.
     hashes: int
+    #: Hashes a second since it began, by engine.
+    rates: Mapping[str, float]
     #: Farmers with a nonce, by its zeros.
     zeros: Mapping[int, int]
 
@@ -85,7 +87,18 @@ class Trouble:
     retry_in: float | None
 
 
-Event = Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+@dataclass(frozen=True, kw_only=True)
+class ServingMiners:
+    """Miners can connect."""
+
+    #: Where.
+    host: str
+    port: int
+
+
+Event = (
+    ServingMiners | Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+)
 Observer = Callable[[Event], None]
 
 

@@ -16,6 +16,7 @@ from pooler.events import (
     Mining,
     Planted,
     Registered,
+    ServingMiners,
     Swept,
     Trouble,
     Waiting,
@@ -58,6 +59,8 @@ def describe(event: Event) -> str:
     match event:
         case Registered():
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
+        case ServingMiners():
+            line = f"miners are served at {event.host}:{event.port}"
         case Waiting():
             line = f"waiting for {event.what}"
         case Planted():
@@ -111,7 +114,7 @@ def _batch(verb: str, summary: BatchSummary, amount: str) -> str:
 
 
 def _mining(event: Mining) -> str:
-    rate = event.hashes / event.seconds / 1e6 if event.seconds > 0 else 0.0
+    rate = sum(event.rates.values()) / 1e6
     zeros = ", ".join(f"{count} with {zeros}" for zeros, count in event.zeros.items())
     return (
         f"block {event.block_index}: mined {event.seconds:.0f} of {event.budget:.0f} s, "

@@ -15,11 +15,16 @@ from client import (
     PoolClient,
     PoolerId,
     PoolError,
+    Submission,
     enrol,
     open_client,
     open_watch,
     raw_key,
 )
+from miner.choice import roster_of
+from miner.model import Target, Work
+from miner.roster import Roster
+from miner.search import Search, open_search
 from pooler.config import PoolerConfig
 from pooler.events import (
     Event,
@@ -33,7 +38,7 @@ from pooler.events import (
     Worked,
     registered,
 )
-from pooler.miner import Found, MinerError, Search, SearchRequest, Target, open_search
+from pooler.miners import MinedBlock, Miners, open_miners
 
 #: Plant and SubmitWork calls per block: the first, and two for what failed for passing reasons.
 _TRIES = 3
@@ -45,6 +50,9 @@ _PAUSE_SECONDS = 2.0
 _BATCH_PATIENCE = 120.0
 #: Seconds for which a harvest is tried: the pails live for about a day, the service sweeps too.
 _HARVEST_PATIENCE = 600.0
+#: Zeros that are mined for even where fewer would earn as much: the blocks of a young chain, whose
+#: maximum grows by what is worked.
+_LEAST_CAP = 6
 #: Seconds of mining where time is short: for the farmer that opens the block after the last one,
 #: and after a crash late in a block.
 _LEAST_BUDGET = 1.0
@@ -73,20 +81,49 @@ class RunSummary:
 async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> RunSummary:
     """Run a pooler for config.blocks blocks, or until it is cancelled.
 
-    Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused.
+    Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused;
+    EngineUnavailableError when it is to mine with an engine that is not there; and
+    WrongDatabaseError or ListenError when it cannot serve miners.
     """
+    # Drivers of devices take their time.
+    roster = await asyncio.to_thread(roster_of, config.choice())
 
     def notice(method: str, error: PoolError, delay: float) -> None:
         # A stream of blocks that breaks costs nothing: every wait also reads.
         if method != "WatchBlocks":
             observe(Trouble(what=method, error=f"{error.reason}: {error}", retry_in=delay))
 
-    async with open_client(config.targets, config.caller(), notice=notice) as client:
+    async with (
+        open_client(config.targets, config.caller(), notice=notice) as client,
+        _warming(roster, observe),
+    ):
         pooler_id = await enrol(
             client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
         )
-        async with open_watch(client) as watch, _heartbeats(client, config, pooler_id):
-            return await BlockLoop(client, config, pooler_id, watch, observe).farm()
+        async with (
+            open_watch(client) as watch,
+            _heartbeats(client, config, pooler_id),
+            open_miners(config.shares, client, pooler_id, watch, observe) as miners,
+        ):
+            loop = BlockLoop(
+                client, config, pooler_id, watch, roster=roster, miners=miners, observe=observe
+            )
+            return await loop.farm()
+
+
+@asynccontextmanager
+async def _warming(roster: Roster, observe: Observer) -> AsyncIterator[None]:
+    """Make the engines ready in the meantime, so that the first block does not wait for them."""
+
+    async def warm() -> None:
+        for words in await asyncio.to_thread(roster.warm):
+            observe(_engine_trouble(words))
+
+    warming = asyncio.create_task(warm())
+    try:
+        yield
+    finally:
+        await _cancel({warming})
 
 
 @asynccontextmanager
@@ -117,13 +154,18 @@ class BlockLoop:
         config: PoolerConfig,
         pooler_id: PoolerId,
         watch: ChainWatch,
+        *,
+        roster: Roster,
+        miners: Miners,
         observe: Observer,
     ) -> None:
-        """Take `watch`, which follows the chain already."""
+        """Take `watch`, which follows the chain already, the engines that mine, and miners."""
         self._client = client
         self._config = config
         self._pooler_id = pooler_id
         self._watch = watch
+        self._roster = roster
+        self._miners = miners
         self._observe = observe
         self._counts: Counter[str] = Counter()
         #: By block: works and harvests that succeeded, and stroops of KALE harvested.
@@ -145,6 +187,7 @@ class BlockLoop:
                 await self._farm_next(harvests)
             await self._close(self._blocks[-1], harvests)
         await self._sweep()
+        await self._miners.settle()
         await self._count_recorded()
         return RunSummary(
             pooler_id=self._pooler_id,
@@ -205,6 +248,7 @@ class BlockLoop:
         self._unharvested.append(block.index)
         best = await self._mine(block, planted, until=self._submit_at(block))
         await self._work(block.index, best)
+        self._miners.worked(block.index)
 
     async def _plantable(self) -> int:
         """Return the next block that is worth planting.
@@ -257,42 +301,55 @@ class BlockLoop:
 
     async def _mine(
         self, block: Block, planted: Sequence[FarmerOutcome], *, until: float
-    ) -> dict[FarmerId, Found]:
-        """Mine for all until the moment, or until somebody else opens the next block."""
-        request = SearchRequest(
+    ) -> dict[FarmerId, Submission]:
+        """Mine for all until the moment, or until somebody else opens the next block.
+
+        When nobody has anything to gain any more, the moment is waited for all the same, as the
+        gap still grows; only enough zeros by the settings end it.
+        """
+        cap = min(self._config.enough_zeros, max(block.max_zeros, _LEAST_CAP))
+        work = Work(
             index=block.index,
             entropy=block.entropy,
-            targets=[Target(farmer_id=one.farmer_id, key=raw_key(one.address)) for one in planted],
-            seconds=max(_LEAST_BUDGET, until - self._watch.now()),
-            enough_zeros=self._config.enough_zeros,
+            targets=[Target(key=raw_key(one.address)) for one in planted],
+            cap=cap,
         )
-        async with open_search(request, processes=self._config.processes or None) as search:
-            reporting = asyncio.create_task(self._report(request, search))
+        seconds = max(_LEAST_BUDGET, until - self._watch.now())
+        notice = self._tell_engine_trouble
+        async with open_search(work, self._roster, seconds=seconds, notice=notice) as search:
+            mined = MinedBlock(block, planted, search, cap=cap)
+            reporting = asyncio.create_task(self._report(seconds, search, mined))
             over = asyncio.create_task(self._watch.wait_until_after(block.index))
+            enough = asyncio.create_task(self._enough(search, cap))
             try:
-                await asyncio.wait({search.reading, over}, return_when=asyncio.FIRST_COMPLETED)
-                if search.reading.done():
-                    await search.finish()
-            except MinerError as error:
-                # The nonces found so far are still valid.
-                self._observe(Trouble(what="mine", error=str(error), retry_in=None))
+                async with self._miners.mining(mined):
+                    await asyncio.wait(
+                        {over, enough}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                    )
             finally:
-                await _cancel({reporting, over})
+                await _cancel({reporting, over, enough})
             self._counts["hashes"] += search.hashes
-            self._observe(_mining(request, search))
-            return search.best
+            self._observe(_mining(seconds, search, mined))
+            return mined.best()
 
-    async def _report(self, request: SearchRequest, search: Search) -> None:
+    async def _enough(self, search: Search, cap: int) -> None:
+        await search.finish()
+        if cap < self._config.enough_zeros:
+            await asyncio.Event().wait()
+
+    async def _report(self, budget: float, search: Search, mined: MinedBlock) -> None:
         while True:
-            self._observe(_mining(request, search))
+            self._observe(_mining(budget, search, mined))
             await asyncio.sleep(_REPORT_SECONDS)
 
-    async def _work(self, index: int, best: dict[FarmerId, Found]) -> None:
+    def _tell_engine_trouble(self, words: str) -> None:
+        self._observe(_engine_trouble(words))
+
+    async def _work(self, index: int, best: dict[FarmerId, Submission]) -> None:
         """Submit the best nonces, and submit again those that failed for passing reasons."""
         for _ in range(_TRIES):
-            found = [one.submission() for one in best.values()]
             summary = await self._client.submit_work(
-                self._pooler_id, index, found, patience=_BATCH_PATIENCE
+                self._pooler_id, index, list(best.values()), patience=_BATCH_PATIENCE
             )
             self._counts["worked"] += summary.succeeded
             self._works[index] += summary.succeeded
@@ -396,14 +453,19 @@ def _worth_another_try(summary: BatchSummary) -> bool:
     return any(one.worth_another_try for one in summary.outcomes)
 
 
-def _mining(request: SearchRequest, search: Search) -> Event:
+def _mining(budget: float, search: Search, mined: MinedBlock) -> Event:
     return Mining(
-        block_index=request.index,
+        block_index=mined.index,
         seconds=search.seconds,
-        budget=request.seconds,
+        budget=budget,
         hashes=search.hashes,
-        zeros=dict(sorted(Counter(found.zeros for found in search.best.values()).items())),
+        rates={name: rates.per_second for name, rates in search.rates().items()},
+        zeros=mined.zeros(),
     )
+
+
+def _engine_trouble(words: str) -> Event:
+    return Trouble(what="mine", error=words, retry_in=None)
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from gateway.config import GatewaySettings
 from libs.common.config import KEPT_NAMES, ServiceSettings, Settings, Unit
 from libs.common.errors import PoolError
@@ -19,6 +21,8 @@ from libs.common.grpc.standing import Allows, Standing
 from libs.common.names import SERVICES
 from libs.common.renamed import RENAMED
 from libs.common.states import EventT, StateT, StateTable
+from pooler.shares.config import SharesSettings
+from pooler.shares.domain.model import BLOCK_EDGES
 from services.access import ACCESS
 from services.migrations import MigrationSettings
 from services.registry.domain.deliveries import DELIVERY_EDGES
@@ -49,6 +53,8 @@ def configuration() -> str:
         own = set(settings.model_fields) - common | {"port"}
         parts += [f"## {name}\n", _table(settings, set(settings.model_fields) - own)]
     parts += ["## gateway (`python -m gateway`)\n", _table(GatewaySettings, set())]
+    miners = "## Work for miners (`python -m pooler`)\n"
+    parts += [miners, _table(SharesSettings, set())]
     parts += ["## Migrations (`python -m services migrate`)\n", _table(MigrationSettings, set())]
     if RENAMED:
         parts += ["## Renamed\n", *_renamed()]
@@ -102,6 +108,7 @@ def _table(settings: type[Settings], left_out: set[str]) -> str:
 
 
 def _shown(default: object) -> str:
+    default = default.get_secret_value() if isinstance(default, SecretStr) else default
     text = "" if default is None else str(default)
     return f"`{text}`" if text else "empty"
 
@@ -133,7 +140,7 @@ def states() -> str:
     """Draw the state machines as diagrams, each edge with its sentence."""
     return "\n".join(
         [
-            "# States of operations, transactions, farmers, deliveries and Stellar nodes\n",
+            "# States of operations, transactions, farmers, deliveries, nodes and mined blocks\n",
             GENERATED,
             "From the tables in the code, where each edge has its sentence. What is stored\n"
             "steps on by a guarded UPDATE, so that two processes never both make a step.\n",
@@ -154,6 +161,10 @@ def states() -> str:
             "## Stellar nodes\n",
             "As each wallet process sees them: `services/wallet/chain/node/health.py`.\n",
             *_machine(ENDPOINT_EDGES),
+            "## Blocks that miners work for\n",
+            "In a pooler's database of shares ([mining](mining.md)):\n"
+            "`pooler/shares/domain/model.py`.\n",
+            *_machine(BLOCK_EDGES),
         ]
     )
 
@@ -178,10 +189,12 @@ def errors() -> str:
     for service in SERVICES:
         import_module(f"services.{service}.domain.errors")
     import_module("gateway.errors")
-    import_module("gateway.strict_json")
+    import_module("libs.http.errors")
+    import_module("libs.http.strict_json")
     import_module("libs.batches.model")
     import_module("libs.common.grpc.standing")
     import_module("libs.common.grpc.tokens")
+    import_module("pooler.shares.domain.errors")
     import_module("services.wallet.chain.errors")
     rows: dict[tuple[str, str], str] = {}
     for error in _subclasses(PoolError):

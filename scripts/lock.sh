@@ -8,7 +8,7 @@ if ! command -v uv >/dev/null 2>&1; then
     exit 1
 fi
 cd requirements
-for name in runtime dev; do
+for name in runtime miner opencl dev; do
     uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
         --custom-compile-command "make lock" "$@" "$name.in" -o "$name.txt"
 done

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/sha3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -62,6 +63,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
+		go tellWhenAway(ctx, name, connection)
 		return connection
 	}
 	p := pooler{
@@ -83,6 +85,15 @@ func main() {
 	for range blocks + 1 {
 		if last, err = p.farmNext(ctx, last); err != nil {
 			log.Fatal(err)
+		}
+	}
+}
+
+// tellWhenAway says that a service does not answer where its variable says: calls wait for it, in silence.
+func tellWhenAway(ctx context.Context, name string, connection *grpc.ClientConn) {
+	for state := connection.GetState(); connection.WaitForStateChange(ctx, state); {
+		if state = connection.GetState(); state == connectivity.TransientFailure {
+			log.Printf("%s does not answer at %s; trying again", name, connection.Target())
 		}
 	}
 }

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setImmediate, setTimeout } from "node:timers/promises";
 
-import { Metadata, credentials, status } from "@grpc/grpc-js";
+import { Metadata, connectivityState, credentials, status } from "@grpc/grpc-js";
 import type { CallOptions, Client, ClientOptions, ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 
@@ -74,6 +74,21 @@ if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(poolerId))
   fail("POOLER_ID must be the id (UUID) of a pooler");
 const blocks = Number(env("BLOCKS", "1"));
 if (!Number.isInteger(blocks) || blocks < 1) fail("BLOCKS must be a number from 1");
+
+/** Say that a service does not answer where its variable says: calls wait for it, in silence. */
+function tellWhenAway(name: string, client: Client): void {
+  const channel = client.getChannel();
+  const look = (before: connectivityState): void =>
+    channel.watchConnectivityState(before, Infinity, (error) => {
+      const state = channel.getConnectivityState(false);
+      if (error || state === connectivityState.SHUTDOWN) return;
+      if (state === connectivityState.TRANSIENT_FAILURE)
+        console.error(`${name} does not answer at ${channel.getTarget()}; trying again`);
+      look(state);
+    });
+  look(channel.getConnectivityState(false));
+}
+for (const [name, client] of Object.entries({ wallet, plant, work, harvest })) tellWhenAway(name, client);
 
 type Done<Reply> = (error: ServiceError | null, reply: Reply) => void;
 type Method<Request, Reply> = (

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gateway.errors import NoSuchPathError
 from gateway.pages.page import Page, clock_of
 from gateway.pages.reads import Part, PoolReads, part
 from libs.common.errors import NotFoundError
+from libs.http.errors import NoSuchPathError
 
 #: Index of a block at most.
 _LARGEST = 2**31 - 1

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
-from gateway.errors import ForeignFormError, MediaTypeError
+from gateway.errors import ForeignFormError
 from gateway.handling import Gateway
 from gateway.pages.sessions import Session, Sessions
-from gateway.request import Request
 from libs.common.errors import InvalidArgumentError
+from libs.http.errors import MediaTypeError
+from libs.http.request import Request
 
 #: Bytes of a form at most, and fields.
 _LONGEST, _FIELDS = 8192, 20

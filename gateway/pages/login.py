@@ -9,7 +9,7 @@ from gateway.pages.forms import check_own, check_proof, read_form
 from gateway.pages.page import Page
 from gateway.pages.sessions import Sessions
 from gateway.pages.viewer import Viewer, viewer_of
-from gateway.request import Reply, Request
+from libs.http.request import Reply, Request
 
 #: Where somebody may be sent after signing in: a page of ours.
 _OWN_PATH = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?")

@@ -11,12 +11,12 @@ from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
 
-from gateway.addresses import UNKNOWN
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
-from gateway.pages.kept import Kept
 from gateway.pages.viewer import Viewer
 from libs.common.errors import DeadlineExceededError, PoolError
+from libs.http.addresses import UNKNOWN
+from libs.http.kept import Kept
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.addresses import limited_by
 from gateway.bindings import Method
-from gateway.errors import NoSuchPathError, headers_of, phrase_of, status_of
 from gateway.handling import Gateway
 from gateway.health import PoolHealth
 from gateway.pages import login, overview
 from gateway.pages.block import block
 from gateway.pages.farmer import farmer
-from gateway.pages.kept import Kept
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.page import Page
@@ -21,12 +18,15 @@ from gateway.pages.pooler import pooler
 from gateway.pages.reads import PoolReads
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
-from gateway.pages.static_files import PAGE_HEADERS
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
-from gateway.request import Reply, Request
-from gateway.routes import Handler, Route, refuse
-from gateway.template import Template, decoded, parse_template
 from libs.common.errors import InvalidArgumentError, PoolError
+from libs.http.addresses import limited_by
+from libs.http.errors import NoSuchPathError, headers_of, phrase_of, status_of
+from libs.http.files import PAGE_HEADERS
+from libs.http.kept import Kept
+from libs.http.request import Reply, Request
+from libs.http.routes import Handler, Route, refuse
+from libs.http.template import Template, decoded, parse_template
 
 #: Seconds for which a page that is equal for all is kept.
 _FRESH = 1.0

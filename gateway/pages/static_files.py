@@ -1,30 +1,11 @@
-"""Files of the pages that are the same for everybody as long as the process runs."""
+"""The files of our pages, by their names."""
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from libs.http.files import StaticFile
+from libs.http.reference.viewer import styled
 
 FOLDER = Path(__file__).parent / "static"
-#: A page may use files of this origin, and nothing else; nobody may frame it.
-PAGE_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    # Without an Origin header nobody could tell our own forms from those of others.
-    "referrer-policy": "same-origin",
-}
-#: Browsers ask whether what they have is still the newest.
-_ASK_AGAIN = "no-cache"
-#: An address that names the content never has another one.
-_FOR_EVER = "public, max-age=31536000, immutable"
 #: Files of our pages, with their media types.
 _FILES = {
     "pool.css": "text/css; charset=utf-8",
@@ -33,30 +14,8 @@ _FILES = {
     "uplot.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-#: Style sheets that begin with this one.
-_SHEETS, _BASE = frozenset({"docs.css", "pool.css"}), "base.css"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticFile:
-    """A file that pages name."""
-
-    #: Its path.
-    path: str
-    #: Its content.
-    body: bytes
-    #: Its media type.
-    media_type: str
-
-    @property
-    def tag(self) -> str:
-        """Return what its content is known by."""
-        return hashlib.sha256(self.body).hexdigest()[:32]
-
-    @property
-    def address(self) -> str:
-        """Return the path with the content's mark, for links."""
-        return f"{self.path}?v={self.tag[:12]}"
+#: The style sheet that begins as the reference's does.
+_SHEET = "pool.css"
 
 
 def static_files() -> dict[str, StaticFile]:
@@ -68,22 +27,6 @@ def static_files() -> dict[str, StaticFile]:
 
 
 def content_of(name: str) -> bytes:
-    """Return what is served as a file; a style sheet of ours follows what all of them share."""
+    """Return what is served as a file; our style sheet follows what all sheets share."""
     content = (FOLDER / name).read_bytes()
-    return (FOLDER / _BASE).read_bytes() + content if name in _SHEETS else content
-
-
-def fixed(file: StaticFile) -> Route:
-    """Return the route of a file."""
-    tag = f'"{file.tag}"'
-    mark = file.tag[:12]
-    headers = {**PAGE_HEADERS, "etag": tag}
-
-    async def show(request: Request) -> Response:
-        is_named = request.query_params.get("v") == mark
-        own = {**headers, "cache-control": _FOR_EVER if is_named else _ASK_AGAIN}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=own)
-        return Response(file.body, media_type=file.media_type, headers=own)
-
-    return Route(file.path, show, methods=["GET"])
+    return styled(content) if name == _SHEET else content

@@ -6,9 +6,9 @@ from gateway.auth import Credentials
 from gateway.backends import Caller
 from gateway.handling import Gateway
 from gateway.pages.sessions import Session, Sessions
-from gateway.request import Request
 from libs.common.errors import PoolError, UnauthenticatedError
 from libs.common.grpc.identity import is_operator, is_pooler
+from libs.http.request import Request
 
 #: Where the viewer is kept in the request's scope, for a page that tells an error.
 _PLACE = "kalepool.viewer"

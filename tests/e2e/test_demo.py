@@ -46,7 +46,7 @@ def wait_for(condition: Iterator[bool], seconds: float) -> None:
 
 def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
     process = demo("run", "--farmers", "4", "--blocks", "1")
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     summary = json.loads((ROOT / DIRECTORY / "summary.json").read_text(encoding="utf-8"))
     assert (summary["equal"], summary["all_farmed"]) == (True, True)

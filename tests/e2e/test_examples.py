@@ -179,17 +179,28 @@ async def test_the_one_in_python_names_what_is_wrong(pool: Pool) -> None:
     await names_what_is_wrong(pool, *IN_PYTHON)
 
 
-async def test_the_one_in_python_says_that_nobody_answers(pool: Pool) -> None:
-    command, folder, paths = IN_PYTHON
+async def says_that_nobody_answers(
+    pool: Pool,
+    said: str,
+    command: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] = {},
+) -> asyncio.subprocess.Process:
+    """An example tells who does not answer while it waits; then Ctrl-C ends it."""
     files = pool.stack.certificates(CallerKind.OPERATOR, OPERATOR).environment
     pooler = {"POOLER_ID": "0190a5f0-0000-7000-8000-000000000001", "WALLET_TARGET": "127.0.0.1:1"}
-    process = await start(command, folder, {**files, **paths, **pooler})
+    process = await start(command, folder, {**files, **variables, **pooler})
     assert process.stderr is not None
     async with asyncio.timeout(60):
-        line = await process.stderr.readline()
+        line = (await process.stderr.readline()).decode()
         process.send_signal(signal.SIGINT)
         await process.communicate()
-    assert line.startswith(b"GetBlock: failed to connect")
+    assert said in line
+    return process
+
+
+async def test_the_one_in_python_says_that_nobody_answers(pool: Pool) -> None:
+    process = await says_that_nobody_answers(pool, "GetBlock: failed to connect", *IN_PYTHON)
     assert process.returncode == 130
 
 
@@ -227,6 +238,9 @@ async def test_the_one_in_go_farms_a_block(pool: Pool, tmp_path: Path) -> None:
     await output_of(("go", "build", "-o", "pooler", "."), folder, BUILD_SECONDS)
     await farms_a_block(pool, (str(folder / "pooler"),), folder)
     await names_what_is_wrong(pool, (str(folder / "pooler"),), folder)
+    await says_that_nobody_answers(
+        pool, "wallet does not answer at ", (str(folder / "pooler"),), folder
+    )
 
 
 async def test_the_one_in_typescript_farms_a_block(pool: Pool, tmp_path: Path) -> None:
@@ -240,3 +254,8 @@ async def test_the_one_in_typescript_farms_a_block(pool: Pool, tmp_path: Path) -
     await output_of(("npm", "run", "build"), folder, BUILD_SECONDS)
     await farms_a_block(pool, ("npm", "start", "--silent"), folder)
     await names_what_is_wrong(pool, ("npm", "start", "--silent"), folder)
+    program = (
+        "node",
+        *json.loads((folder / "package.json").read_text("utf-8"))["scripts"]["start"].split()[1:],
+    )
+    await says_that_nobody_answers(pool, "wallet does not answer at ", program, folder)

@@ -18,6 +18,6 @@ def test_the_short_run_finds_nothing(command: str) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=420,
+        timeout=1500,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr

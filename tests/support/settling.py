@@ -106,6 +106,9 @@ class ReadChain:
         self.bid: int | None = 1001
         self.pails_shown: dict[tuple[str, int], PailState] = {}
         self.blocks: dict[int, BlockState] = {}
+        #: Pails and blocks that were read.
+        self.read_pails: list[tuple[str, int]] = []
+        self.read_blocks: list[int] = []
         self.told: Outcome | Exception = outcome()
         self.decisions: list[Decision] = []
         #: Hashes that were asked for.
@@ -144,11 +147,13 @@ class ReadChain:
         self, places: Sequence[tuple[str, int]]
     ) -> tuple[int, dict[tuple[str, int], PailState]]:
         """As the chain's."""
+        self.read_pails += places
         shown = self.pails_shown
         return self.read_ledger, {place: shown[place] for place in places if place in shown}
 
     async def block(self, index: int) -> BlockState | None:
         """As the chain's."""
+        self.read_blocks.append(index)
         return self.blocks.get(index)
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:

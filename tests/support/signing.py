@@ -29,6 +29,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.settling import given_up
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Seen, Source
 from services.wallet.engine.template_book import TemplateKey
@@ -52,6 +53,8 @@ TEMPLATE = ResourceTemplate(
     resource_fee=5000,
 )
 _MANY = 10**9
+#: More templates are asked for by nobody who comes to an end.
+_MOST_ASKED = 100
 
 
 def network_limits(*, transaction_bytes: int = _MANY) -> Limits:
@@ -134,12 +137,25 @@ class FakeChain:
         self.shown: dict[Place, PailState] = {}
         #: Accounts that are not as they should be, by address.
         self.odd: dict[str, AccountState] = {}
+        #: Addresses whose accounts were read, and places of pails.
+        self.read: list[str] = []
+        self.pails_read: list[Place] = []
+        #: What several nodes say; None: the same.
+        self.agreed: FakeChain | None = None
+        self.decisions: list[Decision] = []
+        #: The ledger that is read.
+        self.ledger = LEDGER
         #: Raised instead of an answer.
         self.error: Exception | None = None
         #: What becomes of calls that are simulated for themselves, by farmer; absent: NEEDED.
         self.exact: dict[str, Resources | Exception] = {}
         #: Farmers whose calls were simulated for themselves.
         self.simulated: list[str] = []
+
+    def trusted(self, decision: Decision) -> "FakeChain":
+        """As the chain's."""
+        self.decisions.append(decision)
+        return self.agreed or self
 
     def plant(self, *operations: QueuedOperation, stake: int = 11) -> None:
         """Show pails that were worked, so that they can be harvested."""
@@ -148,11 +164,13 @@ class FakeChain:
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """As the chain's: sound accounts, unless others are shown."""
+        self.read += addresses
         sound = AccountState(address="", exists=True, has_trustline=True, kale=_MANY)
-        return LEDGER, [self.odd.get(item, replace(sound, address=item)) for item in addresses]
+        return self.ledger, [self.odd.get(item, replace(sound, address=item)) for item in addresses]
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
         """As the chain's."""
+        self.pails_read += places
         if self.error is not None:
             raise self.error
         return {place: self.shown[place] for place in places if place in self.shown}
@@ -178,11 +196,15 @@ class FakeTemplates:
     def __init__(self) -> None:
         #: What the next simulations come to; TEMPLATE when there is nothing left.
         self.answers: list[ResourceTemplate | Exception | None] = []
-        #: Calls in each load that was simulated.
+        #: Calls in each load that was simulated, the templates that were asked for, and by whom.
         self.asked: list[int] = []
+        self.keys: list[TemplateKey] = []
+        self.sources: list[str] = []
         #: What is known of a block that is not open yet.
         self.ahead: ResourceTemplate | None = None
-        self.is_rent_due = False
+        #: Whether simulations carry rent, one answer after the other; the last one stays.
+        self.is_rent_due = [False]
+        self.rent_asked = 0
         self.is_doubted = False
 
     def known(self, key: TemplateKey, block_index: int) -> ResourceTemplate | None:
@@ -193,7 +215,10 @@ class FakeTemplates:
         self, key: TemplateKey, load: Load, *, source: str, block_index: int
     ) -> ResourceTemplate | None:
         """As the book's."""
+        assert len(self.asked) < _MOST_ASKED
         self.asked.append(len(load.carried_calls))
+        self.keys.append(key)
+        self.sources.append(source)
         answer = self.answers.pop(0) if self.answers else TEMPLATE
         if isinstance(answer, Exception):
             raise answer
@@ -201,7 +226,8 @@ class FakeTemplates:
 
     async def carries_rent(self) -> bool:
         """As the book's."""
-        return self.is_rent_due
+        self.rent_asked += 1
+        return self.is_rent_due.pop(0) if len(self.is_rent_due) > 1 else self.is_rent_due[0]
 
     def doubt(self, kind: OperationKind, ledger: int) -> bool:
         """As the book's."""
@@ -216,14 +242,21 @@ class FakeSources:
         self._free = channels
         self.has_channels = bool(channels)
         self._for_singles = for_singles
+        #: Number of channels that were asked for, each time.
+        self.asked: list[int] = []
+        #: What was seen of accounts before sources were asked for.
+        self.seen: list[Seen | None] = []
+        #: Channels that were given.
+        self.given: list[Source] = []
         #: Farmers without an account, and farmers whose accounts do not obey.
         self.missing: set[str] = set()
         self.locked: set[str] = set()
 
     async def of(
-        self, operations: Sequence[QueuedOperation], _seen: Seen | None = None
+        self, operations: Sequence[QueuedOperation], seen: Seen | None = None
     ) -> dict[OperationId, Source]:
         """As Sources."""
+        self.seen.append(seen)
         if self._for_singles:
             channels = await self.channels(len(operations))
             return {item.id: one for item, one in zip(operations, channels, strict=True)}
@@ -241,9 +274,10 @@ class FakeSources:
 
     async def channels(self, count: int) -> list[Source]:
         """As Sources."""
+        self.asked.append(count)
         taken = min(count, self._free)
         self._free -= taken
-        return [
+        made = [
             Source(
                 wallet_id=WalletId(new_id()),
                 address=Keypair.random().public_key,
@@ -252,15 +286,31 @@ class FakeSources:
             )
             for number in range(taken)
         ]
+        self.given += made
+        return made
 
 
 class FakeSigners:
-    """Opens a key for every wallet."""
+    """Opens a key for every wallet, always the same."""
+
+    def __init__(self) -> None:
+        self.keys: dict[WalletId, SeedSigner] = {}
+        #: The wallets of each opening.
+        self.opened: list[list[WalletId]] = []
+        #: Raised instead of opening keys.
+        self.error: Exception | None = None
+
+    def key(self, wallet_id: WalletId) -> SeedSigner:
+        """Return a wallet's key."""
+        return self.keys.setdefault(wallet_id, SeedSigner(Keypair.random().raw_secret_key()))
 
     @asynccontextmanager
     async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
         """As Signers."""
-        yield [SeedSigner(Keypair.random().raw_secret_key()) for _ in wallet_ids]
+        self.opened.append(list(wallet_ids))
+        if self.error is not None:
+            raise self.error
+        yield [self.key(item) for item in wallet_ids]
 
 
 class FakeRefuser:

@@ -45,6 +45,8 @@ class Collected:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Answer requests until the input ends; this is pytest's hook."""
         self._items = {item.nodeid: item for item in session.items}
+        # The collector lists no frozen object, and the tests' conftest freezes what was collected.
+        gc.unfreeze()
         self._functions = functions_in(gc.get_objects(), f"{Path.cwd()}{os.sep}")
         # A collection in a fork would copy all memory of this process.
         gc.freeze()

@@ -16,7 +16,7 @@ Functions = Mapping[Key, Sequence[types.FunctionType]]
 
 
 class NotSwappableError(Exception):
-    """The change takes effect at an import."""
+    """The change takes effect at an import, or no function that it concerns is known."""
 
 
 def functions_in(objects: Iterable[object], folder: str) -> Functions:
@@ -31,13 +31,17 @@ def functions_in(objects: Iterable[object], folder: str) -> Functions:
 def swap(functions: Functions, file: str, *, old: str, new: str) -> None:
     """Give all functions of a file the code of its new text.
 
-    Raise NotSwappableError when the texts differ outside of functions as well.
+    Raise NotSwappableError when the texts differ outside of functions as well, or when a changed
+    function is not among `functions`.
     """
     before = compile(old, file, "exec", dont_inherit=True)
     after = compile(new, file, "exec", dont_inherit=True)
     pairs = list(_pairs(before, after))
     for was, now in pairs:
-        for function in functions.get(_key(was), ()):
+        living = functions.get(_key(was), ())
+        if was != now and not living and "<locals>" not in was.co_qualname:
+            raise NotSwappableError(was.co_qualname)
+        for function in living:
             try:
                 function.__code__ = now
             except ValueError:  # another number of variables of the function around it

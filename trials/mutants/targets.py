@@ -18,6 +18,8 @@ PATTERNS = (
     "services/wallet/chain/*.py",
     "services/wallet/keys/*.py",
     "services/*/store/queries*.sql",
+    "pooler/shares/domain/*.py",
+    "pooler/shares/store/queries.sql",
     "libs/*.py",
     "libs/*.sql",
 )
@@ -41,6 +43,8 @@ SUITES = (
             "integration/harvest",
         ),
     ),
+    ("pooler/shares/", ("unit/shares", "integration/shares")),
+    ("libs/http/", ("unit/http", "unit/gateway", "integration/gateway")),
     ("libs/", ("unit/common", "unit/cli", "integration/common", "integration/registry")),
 )
 _HUNK = re.compile(r"^@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")

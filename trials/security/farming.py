@@ -36,7 +36,7 @@ class Farmed:
 
 async def farm(stack: Stack, progress: Progress) -> Farmed:
     """Register, plant, work, harvest and withdraw; the pool must have no cooldown for payouts."""
-    config = replace(pooler_config(stack, FARMERS, blocks=1), processes=1)
+    config = replace(pooler_config(stack, FARMERS, blocks=1), threads=1)
     config, _ = await settle(stack, config, lambda _event: None, progress)
     progress("farming a block")
     summary = await run(config)

@@ -6,10 +6,12 @@ open: one that the service closes is made again at once.
 
 import asyncio
 import contextlib
+import multiprocessing
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 from libs.common.grpc.tls import TlsFiles
 
@@ -28,6 +30,8 @@ OF_ONE_ADDRESS = 64
 _STREAMS = 50
 #: Seconds between two looks whether a connection is still there, and before one is made again.
 _PAUSE = 0.05
+#: Processes that begin anew: a fork would share gRPC's threads and sockets.
+_APART = multiprocessing.get_context("spawn")
 
 
 def _frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
@@ -139,8 +143,43 @@ async def flooding(
 ) -> AsyncIterator[Made]:
     """Keep `count` connections open while the block runs; begin it when all were tried once.
 
+    A process of its own makes them: ten thousand connections keep an event loop busy, and honest
+    callers in the same one would wait for that. The counts are there when the block has ended.
     `shown` is for kinds that show a certificate.
     """
+    here, there = _APART.Pipe()
+    process = _APART.Process(target=_flood, args=(there, target, kind, count, shown), daemon=True)
+    process.start()
+    there.close()
+    made = Made()
+    try:
+        await asyncio.to_thread(here.recv)
+        yield made
+        here.send(None)
+        vars(made).update(vars(await asyncio.to_thread(here.recv)))
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.join)
+        here.close()
+
+
+def _flood(told: Connection, target: str, kind: Kind, count: int, shown: TlsFiles | None) -> None:
+    """Keep connections open, in a process of its own, until it is told to end; tell the counts."""
+
+    async def flood() -> Made:
+        async with _kept_open(target, kind, count, shown) as made:
+            told.send(None)
+            await asyncio.to_thread(told.recv)
+        return made
+
+    told.send(asyncio.run(flood()))
+
+
+@asynccontextmanager
+async def _kept_open(
+    target: str, kind: Kind, count: int, shown: TlsFiles | None
+) -> AsyncIterator[Made]:
+    """Keep the connections open while the block runs; begin it when all were tried once."""
     host, _, port = target.rpartition(":")
     made, tried = Made(), [asyncio.Event() for _ in range(count)]
     context = _context(shown) if kind.has_certificate and shown is not None else None

@@ -126,6 +126,7 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
     current one is accepted before that block can be opened: the plant waits.
     """
     current = -1 if head.current_block is None else head.current_block
+    shown = "no block" if head.current_block is None else f"block {current}"
     metadata = {
         "current_block": "" if head.current_block is None else str(current),
         "plantable_block": str(head.plantable_block),
@@ -140,13 +141,13 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
         case OperationKind.WORK:
             if block_index != current:
                 raise WrongBlockError(
-                    f"block {block_index} is not the current one, block {current} is",
+                    f"block {block_index} is not the current one, {shown} is",
                     metadata=metadata,
                 )
         case OperationKind.HARVEST:
             if block_index >= current:
                 raise BlockNotClosedError(
-                    f"block {block_index} is not closed, the chain is at block {current}",
+                    f"block {block_index} is not closed, the chain is at {shown}",
                     metadata=metadata,
                 )
         case (

@@ -126,8 +126,8 @@ class Line:
         #: The greatest growth in a second, by the marks, where the pace is to be found out.
         self._haste = self._any_pace
         self._jump: _Jump | None = None
-        #: When a node was heard for the first time.
-        self._first: float | None = None
+        #: When a node was heard for the first time; minus infinity before.
+        self._first = float("-inf")
         #: When there were enough nodes for the last time.
         self._enough = float("-inf")
 
@@ -149,25 +149,26 @@ class Line:
 
     def hear(self, node: int, value: int, now: float) -> None:
         """Take in the value that a node shows."""
+        if not self._claims:
+            self._first = self._enough = now
         before = self._claims.get(node)
         moved = now if before is None or before.value != value else before.moved
         self._claims[node] = _Claim(value=value, heard=now, moved=moved)
-        if self._first is None:
-            self._first = self._enough = now
         found = self._shown(now)
         if found is None:
             return
         shown, self.witnesses = found
-        if self.agreed is None:
+        agreed = self.agreed
+        if agreed is None:
             self._count(shown, now)
-        elif self._continues(shown, now):
+        elif self._continues(agreed, shown, now):
             self._jump = None
-            if shown > self.agreed:
+            if shown > agreed:
                 self._count(shown, now)
-        elif shown > self.agreed and self.witnesses > 1:
+        elif shown > agreed and self.witnesses > 1:
             self._begin_anew(shown, now)
         else:
-            self._watch_jump(shown, now)
+            self._watch_jump(agreed, shown, now)
 
     def others_at(self, node: int, value: int, now: float) -> int:
         """Count the other nodes that were heard of lately and show no more than this value."""
@@ -202,7 +203,7 @@ class Line:
         At the start nothing tells which node is right: nodes that differ wait for the others.
         """
         is_all = len(self._claims) >= self._nodes
-        is_late = now - (self._first or 0) >= FEWER_AFTER
+        is_late = now - self._first >= FEWER_AFTER
         return is_all or is_late or values[0] - shown <= self.tolerance
 
     def _fresh(self, now: float) -> list[_Claim]:
@@ -216,14 +217,14 @@ class Line:
         is_halted = still >= max(2, self._needed)  # the network itself stands still
         return fresh if is_halted or not moving else moving
 
-    def _continues(self, value: int, now: float) -> bool:
+    def _continues(self, agreed: int, value: int, now: float) -> bool:
         """Tell whether a value goes on from the one that counts, as the clock allows."""
-        return (self.agreed or 0) - self._late <= value <= self.limit(now)
+        return agreed - self._late <= value <= self.limit(now)
 
     def _count(self, value: int, now: float) -> None:
         self.agreed = value
         self._marks.append((now, value))
-        while self._marks and now - self._marks[0][0] > 10 * _WINDOW:
+        while now - self._marks[0][0] > 10 * _WINDOW:
             self._marks.popleft()
         if self._pace is not None:
             # Some values are heard of late, none early: the earliest values tell the clock.
@@ -236,10 +237,10 @@ class Line:
         self._jump = None
         self._count(value, now)
 
-    def _watch_jump(self, value: int, now: float) -> None:
+    def _watch_jump(self, agreed: int, value: int, now: float) -> None:
         """Believe a jump that stays steady, unless as many nodes go on from before."""
         claims = self._moving(self._fresh(now), now)
-        going_on = sum(self._continues(claim.value, now) for claim in claims)
+        going_on = sum(self._continues(agreed, claim.value, now) for claim in claims)
         if 2 * going_on >= len(claims):
             self._jump = None
             return
@@ -282,7 +283,7 @@ class Heights:
         return self.ledgers.agreed or 0
 
     def claim(
-        self, node: int, ledger: int, *, now: float, floor: int = 0, close_time: int | None = None
+        self, node: int, ledger: int, *, now: float, floor: int, close_time: int | None = None
     ) -> Judgement:
         """Judge what a node shows in one answer.
 
@@ -309,10 +310,12 @@ class Heights:
         )
 
     def _judge_time(self, node: int, ledger: int, close_time: int, now: float) -> Judgement:
-        agreed = self.times.agreed or 0
         if self._is_told_otherwise(node, ledger, close_time):
             reason = f"says that ledger {ledger} closed at {close_time}, others say otherwise"
             return Judgement(standing=Standing.CONTRADICTED, reason=reason)
+        agreed = self.times.agreed
+        if agreed is None:  # then no time has a limit
+            return _FINE
         if close_time > self.times.limit(now):
             return Judgement(
                 standing=self._ahead(self.times, node, close_time, now, _CONTRADICTORY_SECONDS),

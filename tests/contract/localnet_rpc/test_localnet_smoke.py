@@ -59,6 +59,19 @@ async def localnet_process(*options: str) -> AsyncIterator[str]:
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
+async def test_a_port_that_is_taken_is_named() -> None:
+    async with localnet_process() as url:
+        port = url.rpartition(":")[2]
+        second = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "localnet", "--port", port), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(second.communicate(), 60)
+    assert second.returncode == 1
+    assert errors.startswith(b"cannot listen at --host and --port: ")
+    assert port.encode() in errors
+    assert errors.count(b"\n") == 1
+
+
 async def http_get(url: str) -> Any:
     def get() -> Any:
         with urlopen(url, timeout=30) as answer:  # noqa: S310  (a test's own address)

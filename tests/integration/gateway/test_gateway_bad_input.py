@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.request import Bodies
 from libs.common.errors import UnavailableError
+from libs.http.request import Bodies
 from tests.support.fake_backends import OPERATOR_TOKEN, POOLER, POOLER_TOKEN
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 

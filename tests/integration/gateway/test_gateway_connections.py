@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
+import socket
 import ssl
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -14,6 +18,7 @@ import pytest
 from libs.common import log as logs
 from libs.common.authority import make_authority
 from libs.common.grpc.identity import CallerKind
+from libs.http.listener import Listener
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER_TOKEN, SUBJECTS
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
@@ -56,6 +61,29 @@ async def test_a_connection_without_requests_is_closed(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             assert b"200 OK" in await reader.read()
         writer.close()
+
+
+async def test_those_that_came_at_once_are_not_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, patience = asyncio.get_running_loop(), set[float]()
+    call_later = loop.call_later
+
+    def note(delay: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        if getattr(callback, "__name__", "") == "abort":
+            patience.add(delay)
+        return call_later(delay, callback, *arguments)
+
+    monkeypatch.setattr(loop, "call_later", note)
+    async with open_gateway_world(tmp_path, head_timeout_ms=60_000) as world:
+        opened = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(30)]
+        assert (await world.get("/v1/blocks/7", token=None)).status_code == 200
+        for _, writer in opened:
+            writer.close()
+    assert len(patience) >= 30
+    assert min(patience) >= 60
+    assert max(patience) <= 75
+    assert max(patience) - min(patience) > 2
 
 
 async def test_connections_have_a_limit_and_those_that_are_there_go_on(tmp_path: Path) -> None:
@@ -205,3 +233,82 @@ async def test_each_request_has_a_line_without_secrets(
     assert requests[1]["request_id"] == "mine"
     assert requests[3]["reason"] == "NO_SUCH_PATH"
     assert "kp_" not in json.dumps(lines)
+
+
+async def test_who_is_connected_is_answered_between_many_who_come(tmp_path: Path) -> None:
+    """The gateway takes a few of those who wait; then everybody else has a turn."""
+    made: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listener = Listener(listening, lambda: _Counted(made), context=None, handshake=1.0)
+        waiting = [socket.create_connection(listening.getsockname()) for _ in range(100)]
+        listener.open()
+        turns = list[int]()
+        while len(made) < len(waiting):
+            await asyncio.sleep(0)
+            turns.append(len(made))
+        listener.close()
+        await listener.wait_closed()
+    steps = [later - before for before, later in pairwise([0, *turns])]
+    assert max(steps) <= 32
+    for one in waiting:
+        one.close()
+
+
+class _Counted(asyncio.Protocol):
+    """A protocol that counts its connections, and closes them."""
+
+    def __init__(self, made: list[int]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made.append(1)
+        transport.close()
+
+
+async def test_without_descriptors_no_connection_is_taken_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libs.http.listener._PAUSE", 0.01)
+    made: list[int] = []
+    with _Full(socket.create_server(("127.0.0.1", 0)), failures=3) as listening:
+        listener = Listener(
+            cast("socket.socket", listening), lambda: _Counted(made), context=None, handshake=1.0
+        )
+        waiting = socket.create_connection(listening.inner.getsockname())
+        listener.open()
+        async with asyncio.timeout(60):
+            while not made:  # noqa: ASYNC110  (accepting has no event)
+                await asyncio.sleep(0.01)
+        listener.close()
+        await listener.wait_closed()
+    assert listening.failures == 0
+    waiting.close()
+
+
+class _Full:
+    """A listening socket of a process that has no descriptors left for a while."""
+
+    def __init__(self, inner: socket.socket, *, failures: int) -> None:
+        self.inner = inner
+        self.failures = failures
+
+    def __enter__(self) -> "_Full":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.inner.close()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "no descriptors left")
+        return self.inner.accept()
+
+    def fileno(self) -> int:
+        return self.inner.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        self.inner.setblocking(flag)
+
+    def listen(self, backlog: int) -> None:
+        self.inner.listen(backlog)

@@ -18,8 +18,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from gateway.bindings import Binding, all_bindings
-from gateway.errors import STATUSES
 from libs.common.errors import ErrorCode, PoolError
+from libs.http.errors import STATUSES
 from tests.support.envoy import is_installed, open_envoy
 from tests.support.fake_backends import POOLER, FakePool
 from tests.support.fake_chain import Chain

@@ -54,6 +54,12 @@ async def pausing(pool: Database) -> AsyncIterator[Pausing]:
     await asyncio.gather(loop, return_exceptions=True)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who pauses waits for the record however busy the machine is."""
+    monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
+
+
 @asynccontextmanager
 async def stuck(database: DatabaseAccess) -> AsyncIterator[None]:
     """Nothing that changes the audit log gets its turn while the block runs."""
@@ -71,6 +77,7 @@ async def recorded(pool: Database) -> bool:
     return bool(await CustodyStore(pool, ORDERS).pauses(over=False))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_pause_is_recorded_when_the_database_answers(
     pool: Database, pausing: Pausing
 ) -> None:
@@ -114,6 +121,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
+@pytest.mark.usefixtures("patient")
 async def test_a_pause_holds_whose_row_changes_before_anybody_has_looked(
     pool: Database, database: DatabaseAccess, pausing: Pausing, how: str
 ) -> None:
@@ -261,6 +269,7 @@ async def test_an_order_that_is_ended_before_it_was_recorded_leaves_both_records
         await pausing.resume(EVERYTHING, actor="bob")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing: Pausing) -> None:
     _, _, draft = await farmer(pool)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
@@ -269,6 +278,7 @@ async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing:
     assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
 
 
+@pytest.mark.usefixtures("patient")
 async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
     pool: Database, database: DatabaseAccess, pausing: Pausing
 ) -> None:
@@ -286,7 +296,10 @@ async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
 
 
 async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
-    pool: Database, database: DatabaseAccess, pausing: Pausing
+    pool: Database,
+    database: DatabaseAccess,
+    pausing: Pausing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     farmer_id, _, draft = await farmer(pool)
     async with connect(database.dsn("wallet")) as thief:
@@ -294,6 +307,7 @@ async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
     reach = Reach(scope=Scope.FARMER, target=farmer_id)
     # Nobody can tell whether the row has the right farmer.
     assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+    monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
     assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded == []
     await asyncio.sleep(2 * AGAIN)
@@ -337,7 +351,10 @@ async def test_a_farmer_whose_wallet_is_anothers_for_a_moment_is_paused(
 
 
 async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
-    pool: Database, database: DatabaseAccess, pausing: Pausing
+    pool: Database,
+    database: DatabaseAccess,
+    pausing: Pausing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reach = Reach(scope=Scope.POOLER, target=(await farmer(pool))[1])
     async with connect(database.admin_dsn) as admin:
@@ -349,6 +366,7 @@ async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
             "WHEN (NEW.scope = 'pooler') EXECUTE FUNCTION public.nothing()"
         )
         assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+        monkeypatch.setattr("services.wallet.usecases.pausing.PATIENCE", 60.0)
         assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
         assert [one.reach for one in pausing.switch.orders] == [reach]
         assert await acts(pool) == ["pause"]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from kalepool.wallet.v1 import token_pb2
 
-from gateway.auth import Tokens, token_in
+from gateway.auth import Tokens
 from libs.common.errors import (
     InvalidArgumentError,
     PoolError,
@@ -13,6 +13,7 @@ from libs.common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from libs.http.bearer import token_in
 
 TOKEN = "kp_" + "a" * 43
 OTHER = "kp_" + "b" * 43

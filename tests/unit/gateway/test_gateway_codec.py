@@ -23,9 +23,9 @@ from kalepool.work.v1 import work_pb2
 
 from gateway.bindings import all_bindings
 from gateway.reader import Findings, check_readable, reader_of
-from gateway.strict_json import parse
 from gateway.writer import message_to_json
 from libs.common.errors import InvalidArgumentError
+from libs.http.strict_json import parse
 
 UUID = "0190a5f0-0000-7000-8000-000000000001"
 BINDINGS = all_bindings()

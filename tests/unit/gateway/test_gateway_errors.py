@@ -2,24 +2,25 @@
 
 import pytest
 
-from gateway.errors import (
-    STATUSES,
-    BodyMissingError,
-    BodyTooLargeError,
-    MediaTypeError,
-    MethodNotAllowedError,
-    TokenMissingError,
-    TokenUnknownError,
-    headers_of,
-    problem_of,
-    status_of,
-)
+from gateway.errors import TokenUnknownError
+from gateway.words import in_http
 from libs.common.errors import (
     ErrorCode,
     FieldViolation,
     InvalidArgumentError,
     PermissionDeniedError,
     UnavailableError,
+)
+from libs.http.errors import (
+    STATUSES,
+    BodyMissingError,
+    BodyTooLargeError,
+    MediaTypeError,
+    MethodNotAllowedError,
+    TokenMissingError,
+    headers_of,
+    problem_of,
+    status_of,
 )
 
 
@@ -76,7 +77,7 @@ def test_paths_of_fields_are_those_of_json() -> None:
         FieldViolation(field="Idempotency-Key", description="is too long"),
     ]
     error = InvalidArgumentError("max_farmers must not be set", violations=violations)
-    problem = problem_of(error, instance="/v1/x", request_id="1")
+    problem = problem_of(error, instance="/v1/x", request_id="1", words=in_http)
     assert problem["detail"] == "maxFarmers must not be set"
     assert [(one["field"], one["description"]) for one in problem["violations"]] == [
         ("submissions[3].farmerId", "repeats submissions[0].nonce"),

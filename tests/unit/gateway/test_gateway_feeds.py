@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.errors import StreamTooSlowError
 from gateway.feeds import Event, Reader, parse_id
 from libs.common.errors import UnavailableError
+from libs.http.errors import StreamTooSlowError
 
 
 def event(cursor: int, change: int = 0) -> Event:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.backends import Gone
-from gateway.request import Record, Request
+from libs.http.request import Record, Request
 
 
 class Wire:

@@ -14,10 +14,10 @@ from gateway.openapi import document_of
 from gateway.reader import Findings, reader_of
 from gateway.schemas import name_of
 from gateway.seed import ACTIONS
-from gateway.strict_json import parse
 from libs.common.errors import InvalidArgumentError
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
+from libs.http.strict_json import parse
 from libs.kale.formats import FORMATS
 
 BINDINGS = all_bindings()

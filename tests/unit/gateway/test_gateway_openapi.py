@@ -13,11 +13,11 @@ from gateway.bindings import all_bindings
 from gateway.comments import comment_of, summary_of
 from gateway.examples import example_of
 from gateway.openapi import document_of
-from gateway.pages.docs import files_of
 from gateway.reader import Findings, reader_of
 from gateway.seed import ACTIONS
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
+from libs.http.reference.viewer import files_of
 from libs.kale.formats import FORMATS
 
 BINDINGS = all_bindings()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.addresses import CallerAddress, limited_by
-from gateway.config import GatewaySettings, parse_networks
+from gateway.config import GatewaySettings
+from libs.http.addresses import CallerAddress, limited_by, parse_networks
 
 
 def made(**changes: Any) -> GatewaySettings:

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from gateway.feeds import Event, Reader
-from gateway.request import Record, Request
-from gateway.sse import send_events
+from libs.http.request import Record, Request
+from libs.http.sse import send_events
 
 HEARTBEAT = 0.05
 

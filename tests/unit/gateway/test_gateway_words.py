@@ -1,6 +1,7 @@
 """Errors of the services in the words of HTTP: names of JSON, and ways in place of RPCs."""
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from google.protobuf.message import Message
 
 from gateway.bindings import Binding, all_bindings
 from gateway.comments import comment_of
-from gateway.errors import problem_of
 from gateway.values import LIMITS
 from gateway.words import in_http, short_name
 from libs.common.errors import InvalidArgumentError, PermissionDeniedError, PoolError
@@ -17,6 +17,7 @@ from libs.common.grpc.access import Access, AccessControl
 from libs.common.grpc.identity import Caller, CallerKind, Grant
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
+from libs.http.errors import problem_of
 from libs.kale.formats import FORMATS
 
 BINDINGS = all_bindings()
@@ -29,8 +30,8 @@ OF_GRPC = re.compile(r"(?<![\w'\"])[a-z]+_[a-z_]+|kalepool\.\w+\.v1|\w+Service/\
 def told(error: PoolError, binding: Binding) -> dict[str, object]:
     """Return the problem that a caller of this way gets."""
     name = f"{binding.verb} {binding.template.text}"
-    served = {short_name(binding.method.path): name}
-    return problem_of(error, instance="/v1", request_id="r", served=served)
+    words = partial(in_http, served={short_name(binding.method.path): name})
+    return problem_of(error, instance="/v1", request_id="r", words=words)
 
 
 def everything_wrong(descriptor: Any, message: Message, *, depth: int = 0) -> None:

@@ -7,9 +7,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.report.v1 import report_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
-from gateway.errors import NoSuchPathError
 from gateway.pages.block import parse_index
 from gateway.pages.page import clock_of, spent_by_hour, spent_in
+from libs.http.errors import NoSuchPathError
 
 OPENED = 1_796_000_400
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trials.mutants.model import Mutant, Span, Verdict
+from trials.mutants.processes import CollectedTests
 from trials.mutants.runner import Attempts, Lane
 from trials.mutants.selection import Selection
 
@@ -37,10 +38,25 @@ def test_a_wait():
 def test_that_the_file_is_as_it_was():
     assert "content > LIMIT" in Path(money.__file__).read_text()
 """
+#: As the tests of this repository do it: what was collected is frozen.
+CONFTEST = """import gc
+
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    gc.freeze()
+"""
 FILE = "money.py"
 TEST = "test_money.py::test_a_full_one"
 WAIT = "test_money.py::test_a_wait"
 READS = "test_money.py::test_that_the_file_is_as_it_was"
+
+
+def write_all(folder: Path) -> None:
+    for name, text in {FILE: SOURCE, "test_money.py": TESTS, "conftest.py": CONFTEST}.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +67,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
         tree = Lane(root, lane).tree
         tree.folder.mkdir()
         for folder in (root, tree.folder):
-            (folder / FILE).write_text(SOURCE, encoding="utf-8")
-            (folder / "test_money.py").write_text(TESTS, encoding="utf-8")
+            write_all(folder)
         running = Attempts(root, Lane(root, lane), ["test_money.py"])
         try:
             yield running
@@ -60,9 +75,9 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
             running.close()
 
 
-def verdict(attempts: Attempts, was: str, now: str, *tests: str) -> tuple[Verdict, str]:
+def mutant(was: str, now: str) -> Mutant:
     start = SOURCE.index(was)
-    mutant = Mutant(
+    return Mutant(
         path=FILE,
         function="",
         mutation=f"`{was}` to `{now}`",
@@ -73,8 +88,29 @@ def verdict(attempts: Attempts, was: str, now: str, *tests: str) -> tuple[Verdic
         end=start + len(was),
         replacement=now,
     )
-    outcome = attempts.attempt(mutant, Selection(tests=tests, left_out=0, seconds=0))
+
+
+def verdict(attempts: Attempts, was: str, now: str, *tests: str) -> tuple[Verdict, str]:
+    selection = Selection(tests=tests, left_out=0, seconds=0)
+    outcome = attempts.attempt(mutant(was, now), selection)
     return outcome.verdict, outcome.killer
+
+
+def test_frozen_functions_are_changed_without_a_new_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    tree = Lane(tmp_path, tmp_path).tree
+    tree.folder.mkdir()
+    write_all(tree.folder)
+    change = mutant("content > LIMIT", "content < LIMIT")
+    tests = CollectedTests(tree, tmp_path, ["test_money.py"])
+    try:
+        tree.write(FILE, change.applied(SOURCE))
+        selection = Selection(tests=(WAIT, TEST), left_out=0, seconds=0)
+        assert tests.run(change, SOURCE, selection) == {"status": 1, "killer": TEST}
+    finally:
+        tests.close()
 
 
 def test_a_function_that_is_changed_is_noticed_where_everything_is_imported(

@@ -118,3 +118,9 @@ def test_what_ran_at_the_import_is_refused(was: str, now: str) -> None:
     _, change = imported()
     with pytest.raises(NotSwappableError):
         change(was, now)
+
+
+def test_a_changed_function_that_nobody_has_is_refused() -> None:
+    with pytest.raises(NotSwappableError):
+        swap({}, FILE, old=SOURCE, new=SOURCE.replace("value > LIMIT]", "value < LIMIT]"))
+    swap({}, FILE, old=SOURCE, new=SOURCE + "# no function differs")

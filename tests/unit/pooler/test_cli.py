@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pooler.command import _lines
 from tests.support.fake_pool import FakePool, FakeServer, open_fake
 from tests.support.token_port import TokenPort, open_token_port
 
@@ -47,7 +48,7 @@ def environment(server: FakeServer | TokenPort) -> dict[str, str]:
         **{f"POOLER_{name.upper()}_TARGET": at for name, at in asdict(server.targets).items()},
         "POOLER_PUBLIC_KEY": KEY,
         "POOLER_FARMERS": "2",
-        "POOLER_PROCESSES": "1",
+        "POOLER_THREADS": "1",
         "POOLER_CLOSING_SECONDS": "0",
     }
 
@@ -122,3 +123,22 @@ async def test_help_names_every_variable() -> None:
     assert pooler.returncode == 0
     for name in ("POOLER_ID", "POOLER_BLOCKS", "POOLER_JSON", "POOLER_WALLET_TARGET"):
         assert name.encode() in output
+
+
+async def test_what_cannot_mine_is_told_at_once(server: FakeServer) -> None:
+    told = {
+        "POOLER_ENGINES": ("magic", b"engines: there is no magic"),
+        "POOLER_PROGRAM": ("/no/such {zeros}", b"program: '/no/such' is no program"),
+    }
+    for name, (value, said) in told.items():
+        pooler = await start("--blocks", "1", environment={**environment(server), name: value})
+        _, errors = await asyncio.wait_for(pooler.communicate(), timeout=60)
+        assert pooler.returncode == 2
+        assert said in errors
+
+
+def test_a_variable_has_a_program_in_each_line() -> None:
+    assert _lines(str, "kale-miner=/a --gpu\n/b {zeros}", delimiter=None) == [
+        "kale-miner=/a --gpu",
+        "/b {zeros}",
+    ]

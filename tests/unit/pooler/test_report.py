@@ -33,7 +33,14 @@ SUMMARY = BatchSummary(
 
 def mining(seconds: float) -> Mining:
     """A search of a minute."""
-    return Mining(block_index=7, seconds=seconds, budget=60, hashes=4_000_000, zeros={3: 2, 4: 1})
+    return Mining(
+        block_index=7,
+        seconds=seconds,
+        budget=60,
+        hashes=4_000_000,
+        rates={"llvm": 1.5e6, "python": 0.5e6},
+        zeros={3: 2, 4: 1},
+    )
 
 
 @pytest.mark.parametrize(

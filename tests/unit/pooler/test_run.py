@@ -40,7 +40,7 @@ def config(server: FakeServer, *, blocks: int) -> PoolerConfig:
         public_key="G" + "A" * 55,
         farmers=FARMERS,
         blocks=blocks,
-        processes=1,
+        threads=1,
         closing_seconds=0.2,
         heartbeat_seconds=0.5,
         submit_share=0.6,

@@ -53,13 +53,16 @@ def test_words_that_are_not_known_are_refused(command: str) -> None:
     assert "usage:" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["cli", "pooler"])
+@pytest.mark.parametrize("command", ["cli", "miner", "pooler"])
 def test_ctrl_c_while_the_code_is_being_read_leaves_no_trace(command: str, tmp_path: Path) -> None:
     (tmp_path / "cyclopts.py").write_text(INTERRUPTED, encoding="utf-8")
     ended = run(command, "--help", first=tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGINT, "", "")
 
 
-def test_kalepool_is_what_python_runs() -> None:
+def test_commands_are_what_python_runs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["project"]["scripts"] == {"kalepool": "cli.__main__:main"}
+    assert project["project"]["scripts"] == {
+        "kalepool": "cli.__main__:main",
+        "miner": "miner.__main__:main",
+    }

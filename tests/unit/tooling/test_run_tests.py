@@ -1,5 +1,6 @@
 """Tests that fail beside others are tried once more, alone, and named."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def test_only_failures_are_tried_again(
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "-q"],
         cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         check=False,
         capture_output=True,
         text=True,

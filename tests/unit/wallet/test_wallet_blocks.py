@@ -65,3 +65,17 @@ def test_a_refusal_names_the_block_that_is_meant_and_the_one_that_can_be() -> No
         check_acceptable(OperationKind.WORK, 9, HEAD)
     with pytest.raises(BlockNotClosedError, match=r"^block 10 is not closed, .* at block 10$"):
         check_acceptable(OperationKind.HARVEST, 10, HEAD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (OperationKind.WORK, r"^block 0 is not the current one, no block is$"),
+        (OperationKind.HARVEST, r"^block 0 is not closed, the chain is at no block$"),
+    ],
+)
+def test_a_refusal_tells_that_no_block_was_opened_yet(kind: OperationKind, words: str) -> None:
+    start = ChainHead(**{**vars(HEAD), "current_block": None, "plantable_block": 0})
+    with pytest.raises((WrongBlockError, BlockNotClosedError), match=words) as caught:
+        check_acceptable(kind, 0, start)
+    assert caught.value.metadata == {"current_block": "", "plantable_block": "0"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.ids import PoolerId
-from services.wallet.domain.budget import Books, FeeTerms, Purse, shared_costs
+from services.wallet.domain.budget import SPONSORED, Books, FeeTerms, Purse, shared_costs
 
 A, B = PoolerId(UUID(int=1)), PoolerId(UUID(int=2))
 RICH = 10**15
@@ -125,3 +125,7 @@ def test_one_poolers_budget_says_nothing_of_anothers() -> None:
 def test_the_pools_own_budget_stops_everybody_in_the_envelope() -> None:
     purse = Purse(FeeTerms(daily=100), books())
     assert purse.exceeded({A: 60, B: 60}) == {A, B}
+
+
+def test_a_farmer_is_sponsored_with_three_reserves_of_half_an_xlm() -> None:
+    assert SPONSORED == 15_000_000

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain import MAX_PAYMENTS
 from services.wallet.domain.chain_facts import AccountState
@@ -21,12 +23,16 @@ class World:
     """A database and a chain that show what a test says; nothing can be done in it."""
 
     def __init__(self) -> None:
-        self.ledger = 100
+        self.ledger, self.count = 100, 2
         self.made, self.ready, self.low = 2, 2, 0
         #: Addresses that have enough on the chain, and top-ups that no budget allows.
         self.rich: set[str] = set()
         self.refused = 0
         self.queued = 0
+        #: Keys that are recorded, and whether an account is made.
+        self.inserted, self.is_made = 0, False
+        self.changes = Wakeup()
+        self.accounts = SimpleNamespace(can_pay=True)
         self.alarms = Alarms()
         #: What was looked for since the last step.
         self.looked: list[str] = []
@@ -38,8 +44,9 @@ class World:
 
     async def insert(self, made: Any, *, most: int) -> int:
         """As the store's; another process was faster."""
+        assert len(made) == min(50, most - self.made)
         self.looked.append(f"{most - self.made} keys")
-        return 0
+        return self.inserted
 
     async def poor(self, *, below: int, limit: int) -> dict[WalletId, str]:
         """As the store's; the account row of each says that it is low."""
@@ -66,7 +73,7 @@ class World:
         """As NewAccounts."""
         assert funding == 10
         self.looked.append(kind.value)
-        return False
+        return self.is_made
 
     def keeper(self) -> ChannelKeeper:
         """One that looks at this."""
@@ -78,13 +85,13 @@ class World:
         return ChannelKeeper(
             world,
             LocalKeyProvider(bytes(32)),
-            ChannelTerms(count=2, funding=10, low=5, daily=30),
+            ChannelTerms(count=self.count, funding=10, low=5, daily=30),
             chain_view=cast(Any, self.chain_view),
-            accounts=cast(Any, SimpleNamespace(can_pay=True)),
+            accounts=cast(Any, self.accounts),
             new_accounts=world,
             low_channels=world,
             alarms=self.alarms,
-            changes=Wakeup(),
+            changes=self.changes,
         )
 
     async def looks(self, keeper: ChannelKeeper, ledgers: int) -> list[list[str]]:
@@ -140,7 +147,63 @@ async def test_a_channel_that_has_enough_on_the_chain_is_not_topped_up() -> None
     assert world.queued == 1
 
 
-async def test_a_budget_that_is_used_up_is_an_alarm_until_no_channel_lacks_anything() -> None:
+@pytest.mark.parametrize(("is_fresh", "can_pay"), [(False, True), (True, False)])
+async def test_nothing_is_looked_at_by_an_old_head_or_for_a_treasury_that_cannot_pay(
+    is_fresh: bool, can_pay: bool
+) -> None:
+    world = World()
+    world.made = world.ready = 1
+    keeper = world.keeper()
+    world.chain_view.is_fresh, world.accounts.can_pay = is_fresh, can_pay
+    assert not await keeper.step()
+    assert world.looked == []
+
+
+@pytest.mark.parametrize(
+    ("inserted", "is_made", "low", "is_busy"),
+    [
+        (0, False, 0, False),
+        (1, False, 0, True),
+        (0, True, 0, True),
+        (0, False, 1, True),
+    ],
+)
+async def test_a_keeper_that_did_something_looks_again_at_once(
+    inserted: int, is_made: bool, low: int, is_busy: bool
+) -> None:
+    world = World()
+    keeper = world.keeper()
+    world.made = world.ready = 1
+    world.inserted, world.is_made, world.low = inserted, is_made, low
+    assert await keeper.step() is is_busy
+    # Who pays top-ups is woken when there are any.
+    assert world.changes.count == low
+    # Nothing is wanting any more: only who did something looks again.
+    world.made = world.ready = 2
+    world.inserted, world.is_made, world.low, world.looked = 0, False, 0, []
+    world.chain_view.current.ledger.sequence += 1
+    assert not await keeper.step()
+    assert bool(world.looked) is is_busy
+
+
+async def test_fifty_keys_are_made_at_once() -> None:
+    world = World()
+    world.count, world.made = 60, 2
+    await world.keeper().step()
+    assert world.looked[0] == "58 keys"
+
+
+async def test_top_ups_that_no_budget_allows_wake_nobody() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.low, world.refused = 1, 1
+    assert not await keeper.step()
+    assert world.changes.count == 0
+
+
+async def test_a_budget_that_is_used_up_is_an_alarm_until_no_channel_lacks_anything(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world = World()
     keeper = world.keeper()
     world.low, world.refused = 3, 2
@@ -148,6 +211,7 @@ async def test_a_budget_that_is_used_up_is_an_alarm_until_no_channel_lacks_anyth
     state = await keeper.top_ups()
     assert (state.spent, state.budget) == (10, 30)
     assert state.error == "2 channel accounts are low, and TOP_UP_DAILY_STROOPS is used up"
+    assert "cause=TOP_UP_DAILY_STROOPS " in "".join(capfd.readouterr())
     world.refused = 0
     await keeper.step()
     assert (await keeper.top_ups()).error == ""

@@ -1,5 +1,6 @@
 """Closings of transactions by what a ledger says: each operation's settlement, reason and fee."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from services.wallet.domain.model import (
     OperationKind,
     TransactionEvent,
 )
-from services.wallet.domain.submission import ABOVE_CAP
+from services.wallet.domain.submission import ABOVE_CAP, BAD_AUTH
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.settle.closings import Closings
 from tests.support.settling import (
@@ -210,6 +211,20 @@ async def test_what_the_cap_kept_out_expires_for_that_reason() -> None:
     transaction = in_flight(carried(), last_answer=ABOVE_CAP)
     closing = await World().closings.excluded(transaction)
     assert closing.settlements[0].reason is FailureReason.FEE_CAP
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_a_signature_is_refused_only_when_the_farmer_has_locked_its_account(
+    is_own: bool,
+) -> None:
+    operation = carried()
+    transaction = in_flight(operation, last_answer=BAD_AUTH)
+    source = operation.address if is_own else transaction.source
+    closing = await World().closings.excluded(replace(transaction, source=source))
+    (settlement,) = closing.settlements
+    expected = OperationEvent.EXPIRE if is_own else OperationEvent.RETRY
+    assert settlement.event is expected
+    assert (settlement.reason is FailureReason.ACCOUNT_LOCKED) is is_own
 
 
 async def test_a_payment_that_no_ledger_took_waits_and_then_goes_alone() -> None:

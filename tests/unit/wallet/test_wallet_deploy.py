@@ -3,9 +3,17 @@
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stellar_sdk import Keypair, TransactionEnvelope, scval, xdr
+from stellar_sdk import (
+    ExtendFootprintTTL,
+    InvokeHostFunction,
+    Keypair,
+    TransactionEnvelope,
+    scval,
+    xdr,
+)
 
 from services.wallet.chain.build.deploy import (
     DeploymentStep,
@@ -153,3 +161,106 @@ def test_what_is_simulated_has_no_soroban_data_yet() -> None:
     transaction = TransactionEnvelope.from_xdr(text, PASSPHRASE).transaction
     assert transaction.soroban_data is None
     assert transaction.sequence == 7
+
+
+def test_an_inclusion_fee_is_lowered_as_far_as_the_cap_leaves_it() -> None:
+    assert signed_step(inclusion_fee=500, max_fee=FEE + 300).fee_bid == FEE + 300
+    assert signed_step(inclusion_fee=500, max_fee=FEE + 100).fee_bid == FEE + 100
+    with pytest.raises(FeeCapExceededError) as caught:
+        signed_step(inclusion_fee=500, max_fee=FEE + 99)
+    assert caught.value.bid == FEE + 100
+    assert caught.value.metadata == {"bid": str(FEE + 100), "cap": str(FEE + 99)}
+
+
+def test_the_code_is_the_one_that_belongs_to_this_version() -> None:
+    assert multicall_code.__wrapped__() == multicall_code()
+    assert multicall_code().startswith(b"\0asm")
+
+
+def test_steps_are_named_for_people() -> None:
+    deployment = multicall_deployment(deployer=TREASURY.address, passphrase=PASSPHRASE)
+    steps = [*deployment.steps, deployment.extension()]
+    assert [step.name for step in steps] == ["upload", "create", "extend"]
+
+
+def test_a_longer_life_is_for_both_entries_and_120_days() -> None:
+    extension = DEPLOYMENT.extension()
+    assert (extension.deployer, extension.passphrase) == (TREASURY.address, PASSPHRASE)
+    assert extension.entries == (*UPLOAD.entries, *CREATE.entries)
+    text = unsigned_step(extension, sequence=7, max_time=MAX_TIME)
+    transaction = TransactionEnvelope.from_xdr(text, PASSPHRASE).transaction
+    (operation,) = transaction.operations
+    assert isinstance(operation, ExtendFootprintTTL)
+    assert operation.extend_to == 120 * 17_280
+    data = transaction.soroban_data
+    assert data is not None
+    footprint = data.resources.footprint
+    assert tuple(key.to_xdr() for key in footprint.read_only) == extension.entries
+    assert footprint.read_write == []
+    numbers = data.resources
+    assert (numbers.instructions.uint32, numbers.disk_read_bytes.uint32) == (0, 0)
+    assert (numbers.write_bytes.uint32, data.resource_fee.int64) == (0, 0)
+
+
+@pytest.mark.parametrize("step", [UPLOAD, CREATE, DEPLOYMENT.extension()])
+def test_a_step_lives_from_any_time_to_its_bound(step: DeploymentStep) -> None:
+    text = unsigned_step(step, sequence=7, max_time=MAX_TIME)
+    transaction = TransactionEnvelope.from_xdr(text, PASSPHRASE).transaction
+    assert len(transaction.operations) == 1
+    bounds = transaction.preconditions
+    assert bounds is not None
+    assert bounds.time_bounds is not None
+    assert (bounds.time_bounds.min_time, bounds.time_bounds.max_time) == (0, MAX_TIME)
+
+
+def answered(*results: dict[str, object]) -> dict[str, Any]:
+    """A simulation's answer with these results."""
+    data = prepared().data.to_xdr()
+    return {"transactionData": data, "minResourceFee": str(FEE), "results": list(results)}
+
+
+def consent() -> str:
+    """An authorisation of the source account, as a simulation of CREATE gives it."""
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))["response"]["result"]
+    (text,) = recorded["results"][0]["auth"]
+    return str(text)
+
+
+def test_what_the_simulation_found_to_be_consented_to_goes_with_the_step() -> None:
+    (found,) = prepare_step(answered({"auth": [consent()]})).auth
+    assert found.to_xdr() == consent()
+    signed = sign_step(
+        CREATE,
+        treasury=TREASURY,
+        sequence=7,
+        max_time=MAX_TIME,
+        inclusion_fee=100,
+        max_fee=10**6,
+        prepared=prepare_step(answered({"auth": [consent()]})),
+    )
+    (operation,) = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE).transaction.operations
+    assert isinstance(operation, InvokeHostFunction)
+    assert [item.to_xdr() for item in operation.auth] == [consent()]
+
+
+@pytest.mark.parametrize("results", [(), ({},), ({"auth": None},), ({"auth": []},)])
+def test_a_step_may_need_nobodys_consent(results: tuple[dict[str, object], ...]) -> None:
+    assert prepare_step(answered(*results)).auth == ()
+
+
+@pytest.mark.parametrize(
+    ("results", "is_read"),
+    [
+        (({"auth": [consent()] * 10},), True),
+        (({"auth": [consent()] * 11},), False),
+        (({}, {}), False),
+    ],
+)
+def test_no_more_is_read_than_a_step_can_have(
+    results: tuple[dict[str, object], ...], is_read: bool
+) -> None:
+    if is_read:
+        assert len(prepare_step(answered(*results)).auth) == 10
+        return
+    with pytest.raises(ValueError, match="is no list of up to"):
+        prepare_step(answered(*results))

@@ -22,7 +22,7 @@ from services.wallet.domain.settling import later
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.forgeries import Forgeries
-from services.wallet.engine.submit.dispatch import IDLE, ROUND, Dispatcher
+from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.submit.round import Round
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.store.operations import Wanted
@@ -187,7 +187,7 @@ class World:
             await self.dispatcher.step()
         finally:
             self.wakeups.changes.wait = original  # type: ignore[method-assign]
-        assert waited in ([], [IDLE])
+        assert waited in ([], [2.0])
         return not waited
 
     @property
@@ -218,6 +218,8 @@ async def test_what_is_ready_is_committed_and_sent_with_the_cap_of_its_operation
     assert world.transactions.ledgers == [LEDGER, LEDGER]
     assert world.operations.settled == []
     assert world.sources.given_back == 1
+    # Nobody waits for anything that has ended.
+    assert world.wakeups.settled.count == 0
 
 
 async def test_groups_are_alike_and_share_the_room() -> None:
@@ -234,12 +236,16 @@ async def test_groups_are_alike_and_share_the_room() -> None:
     ]
     lefts = [left for _, left, _ in world.single_calls.groups]
     assert lefts == [IN_FLIGHT - number * SHARE for number in range(4)]
+    # A stake of a single stroop is one.
+    least = operation(OperationKind.PLANT, block=BLOCK, amount=1)
+    await world.step(bare, least)
+    assert [ids for ids, _, _ in world.single_calls.groups[4:]] == [(bare.id,), (least.id,)]
 
 
 async def test_only_the_last_group_of_a_full_round_may_have_been_cut() -> None:
     world = World()
     world.single_calls.smallest_share = 1
-    plants = [operation(OperationKind.PLANT, block=BLOCK, amount=5) for _ in range(ROUND - 1)]
+    plants = [operation(OperationKind.PLANT, block=BLOCK, amount=5) for _ in range(249)]
     await world.step(*plants, operation())
     assert [goes_on for _, _, goes_on in world.single_calls.groups] == [False, True]
     await world.step(*plants)
@@ -254,6 +260,13 @@ async def test_no_more_is_taken_up_than_there_is_room_for(share: int, limit: int
     world.transactions.in_flight = Queue(share=share, is_empty=False)
     assert await world.step(operation()) is (limit is not None)
     assert [most for _, most in world.operations.claims] == ([] if limit is None else [limit])
+
+
+async def test_a_round_takes_up_250_at_most() -> None:
+    world = World()
+    world.single_calls.smallest_share = 1
+    await world.step()
+    assert [most for _, most in world.operations.claims] == [250]
 
 
 async def test_an_empty_queue_is_not_searched() -> None:
@@ -349,7 +362,9 @@ async def test_what_was_not_recorded_is_no_progress_and_what_was_is() -> None:
 # Budgets -------------------------------------------------------------------------------------
 
 
-async def test_a_plant_without_a_budget_is_given_up_with_its_price() -> None:
+async def test_a_plant_without_a_budget_is_given_up_with_its_price(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world, plant = World(), operation(OperationKind.PLANT, block=BLOCK, amount=5)
     other = operation(OperationKind.PLANT, block=BLOCK, amount=5)
     world.single_calls.answers[plant.id] = Round(drafts=(draft(plant, other, fee=901),))
@@ -364,6 +379,9 @@ async def test_a_plant_without_a_budget_is_given_up_with_its_price() -> None:
     # The one beside it may go without it.
     assert world.operations.released == [other.id]
     assert "fee budget" in world.alarms.message("fees of plants")
+    told = "".join(capfd.readouterr())
+    assert "cause=FEE_DAILY_STROOPS " in told
+    assert "operations=1" in told
 
 
 async def test_a_harvest_without_a_budget_waits() -> None:
@@ -405,3 +423,41 @@ async def test_a_plant_that_only_waited_for_rent_ends_for_that_reason(
     assert world.settlement(held).reason is reason
     # Nobody held this one: its block was over before.
     assert world.settlement(earlier).reason is FailureReason.BLOCK_CLOSED
+
+
+async def test_blocks_that_waited_for_rent_are_remembered_up_to_ten() -> None:
+    first = BLOCK
+    world = World(with_rent_due(chain_state(current=first)))
+    for index in range(first, first + 11):
+        world.view.current = with_rent_due(chain_state(current=index))
+        await world.step()
+    # Each time the running block is held; it may be all that there is.
+    oldest, kept = (
+        operation(OperationKind.PLANT, block=index, amount=5) for index in (first, first + 1)
+    )
+    await world.step(oldest, kept)
+    assert world.settlement(oldest).reason is FailureReason.BLOCK_CLOSED
+    assert world.settlement(kept).reason is FailureReason.RENT_DUE
+
+
+async def test_before_the_first_block_the_one_that_can_be_planted_waits_for_rent() -> None:
+    state = with_rent_due(chain_state(current=0))
+    world = World(replace(state, head=replace(state.head, current_block=None)))
+    await world.step()
+    world.view.current = with_rent_due(chain_state(current=1))
+    held = operation(OperationKind.PLANT, block=0, amount=5)
+    await world.step(held)
+    assert world.settlement(held).reason is FailureReason.RENT_DUE
+
+
+# Forged orders -------------------------------------------------------------------------------
+
+
+async def test_forged_orders_end_and_are_progress() -> None:
+    world = World()
+    forged, sound = replace(operation(), is_genuine=False), operation()
+    assert await world.step(forged)
+    assert world.settlement(forged).reason is FailureReason.TAMPERED
+    assert world.wakeups.settled.count == 1
+    assert await world.step(forged, sound)
+    assert world.sent == [sound.id]

@@ -1,10 +1,12 @@
 """When "not found after the bound" is a proof that no ledger has an envelope and none may."""
 
 from itertools import product
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
+from libs.common.errors import UnavailableError
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import (
     DISAGREEMENT,
@@ -15,6 +17,8 @@ from services.wallet.domain.exclusion import (
     is_proof_possible,
 )
 from services.wallet.domain.model import OpenTransaction, TransactionId, TransactionState
+from services.wallet.engine.settle.exclusion import exclusion_of
+from tests.support.settling import carried, in_flight
 
 BOUND, SIGNED = 500, 90
 X = Exclusion
@@ -111,3 +115,27 @@ def test_what_nodes_state(
 ) -> None:
     assert conclude(transaction(), statements, now=now, configured=configured) is expected
     assert conclude(transaction(), statements[::-1], now=now, configured=configured) is expected
+
+
+class Node:
+    """A node that says nothing that counts."""
+
+    configured = 1
+
+    def witnesses(self) -> list["Node"]:
+        """As the chain's."""
+        return [self]
+
+    async def head(self) -> LedgerHead:
+        """As the chain's."""
+        raise UnavailableError("away")
+
+
+async def test_where_no_node_says_anything_no_ledger_used_the_number() -> None:
+    transaction = in_flight(carried(), max_time=999)
+    head = LedgerHead(sequence=50, close_time=1000)
+    found = await exclusion_of(cast(Any, Node()), transaction, head)
+    assert found == (Exclusion.NOT_YET, 0)
+    # At the bound itself nobody is asked.
+    early = LedgerHead(sequence=50, close_time=999)
+    assert await exclusion_of(cast(Any, None), transaction, early) == (Exclusion.NOT_YET, 0)

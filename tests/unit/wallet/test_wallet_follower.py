@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.clock import SystemClock
 from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead
-from services.wallet.domain.model import Block
+from services.wallet.domain.model import Block, ChainHead
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.wakeup import Wakeup
@@ -108,13 +108,13 @@ class Turnings:
         """As the real one's."""
 
 
-def following(chain: FarmChain, kept: Kept) -> Follower:
+def following(chain: FarmChain, kept: Kept, turnings: object = Turnings()) -> Follower:
     """Return a follower of a chain."""
     return Follower(
         cast("Any", chain),
         cast("Any", kept),
         ChainView(SystemClock(), Wakeup()),
-        cast("Any", Turnings()),
+        cast("Any", turnings),
         block_seconds=SECONDS,
     )
 
@@ -150,3 +150,35 @@ async def test_a_block_that_closed_unseen_closed_an_interval_after_its_opening()
     await follower.refresh()
     closes = {index: block.closes_at.timestamp() for index, block in kept.blocks.items()}
     assert closes == {5: NOW - 600, 6: NOW - 200, 7: NOW + 290}
+
+
+class Turned(Turnings):
+    """Notes the heads that are to be turned back to, and the kept head at that time."""
+
+    def __init__(self) -> None:
+        self.back: list[tuple[int, int]] = []
+
+    async def back_to(self, head: ChainHead, kept: ChainHead) -> None:
+        """As the real one's."""
+        self.back.append((head.ledger, kept.ledger))
+
+
+@pytest.mark.parametrize(
+    ("ledger", "shown", "back"),
+    [
+        (101, 101, []),
+        # Nodes may be two ledgers apart: what was seen stays.
+        (100, 100, []),
+        (98, 100, []),
+        (97, 97, [(97, 100)]),
+    ],
+)
+async def test_a_head_is_turned_back_only_from_three_ledgers_on(
+    ledger: int, shown: int, back: list[tuple[int, int]]
+) -> None:
+    chain, turned = FarmChain(5, since=NOW - 10, opened=NOW - 10), Turned()
+    follower = following(chain, Kept(), turned)
+    await follower.refresh()
+    chain.ledger = replace(chain.ledger, sequence=ledger)
+    seen = await follower.refresh()
+    assert (seen.ledger.sequence, turned.back) == (shown, back)

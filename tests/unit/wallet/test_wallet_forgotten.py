@@ -45,9 +45,11 @@ class Records:
 
     def __init__(self) -> None:
         self.known: dict[OperationId, Grown] = {}
+        self.asked: list[list[OperationId]] = []
 
     async def grown(self, harvests: Any) -> dict[OperationId, Grown]:
         """As the store's."""
+        self.asked.append(list(harvests))
         return {item: self.known[item] for item in harvests if item in self.known}
 
 
@@ -152,8 +154,9 @@ async def test_one_node_is_kept_for_all_reads_where_there_is_one() -> None:
     assert (world.chain.pins, world.chain.decisions) == (1, [])
 
 
-async def test_several_nodes_have_to_agree() -> None:
-    world = World(configured=3)
+@pytest.mark.parametrize("configured", [2, 3])
+async def test_several_nodes_have_to_agree(configured: int) -> None:
+    world = World(configured=configured)
     await world.forgotten.closing(in_flight(carried()), ledger=USED)
     assert (world.chain.pins, world.chain.decisions) == (0, [Decision.RECORD_FORGOTTEN])
 
@@ -176,3 +179,15 @@ async def test_a_node_at_that_very_ledger_settles() -> None:
     assert LEDGER > USED
     closing = await world.forgotten.closing(in_flight(carried()), ledger=USED)
     assert closing.event is TransactionEvent.FAIL
+
+
+async def test_only_what_an_operation_of_the_farm_needs_is_read() -> None:
+    world = World()
+    payment, plant = carried(OperationKind.WITHDRAW, block=3), carried(OperationKind.PLANT, block=4)
+    harvest = carried(block=5)
+    world.shows(payment)
+    await world.forgotten.closing(in_flight(payment, plant, harvest), ledger=USED)
+    # Withdrawals have no pail, and of a plant's block nothing has to be reckoned.
+    assert world.records.asked == [[harvest.id]]
+    assert world.chain.read_pails == [(plant.address, 4), (harvest.address, 5)]
+    assert world.chain.read_blocks == [5]

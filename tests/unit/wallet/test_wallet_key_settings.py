@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from services.wallet.key_settings import KeySettings
+from services.wallet.keys.cache import CachedProvider
+from services.wallet.keys.keychain import Keychain
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.open_providers import open_keys
+from services.wallet.keys.provider import WrappedKey
+from services.wallet.keys.vault import VaultKeyProvider
 from services.wallet.keys.vault_session import AppRole, TokenFile
 
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -102,3 +107,33 @@ def test_ways_to_log_in() -> None:
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8200", "http://[::1]:1", "http://localhost"])
 def test_this_machine_needs_no_tls(address: str) -> None:
     settings(key_provider="vault", **{**TOKEN, "vault_addr": address})
+
+
+async def test_one_provider_is_itself_and_two_are_one(tmp_path: Path) -> None:
+    async with open_keys(settings(master_key=KEY).keys()) as provider:
+        assert isinstance(provider, LocalKeyProvider)
+    (tmp_path / "token").write_text("t")
+    token = {**VAULT, "vault_token_file": tmp_path / "token"}
+    async with open_keys(settings(master_key=KEY, **token).keys()) as both:
+        assert isinstance(both, Keychain)
+        assert both.kind == "local"
+        assert both.holds(await LocalKeyProvider(b"k" * 32).current_kek())
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_keys_of_a_server_are_kept_only_where_that_is_wanted(
+    seconds: int, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("t")
+    token = {**VAULT, "vault_token_file": tmp_path / "token"}
+    chosen = replace(settings(key_provider="vault", **token).keys(), cache_seconds=seconds)
+    key = WrappedKey(kek_id="k", ciphertext=b"", context=b"")
+    async with open_keys(chosen) as provider:
+        if not seconds:
+            assert isinstance(provider, VaultKeyProvider)
+            return
+        assert isinstance(provider, CachedProvider)
+        cache = provider._cache
+        cache.put(key, b"1")
+    # Nothing stays in memory behind it.
+    assert len(cache) == 0

@@ -1,12 +1,18 @@
 """Custody: master keys in files, and the seal, which holds for one wallet only."""
 
 import base64
+import hashlib
 import pickle
 import secrets
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from stellar_sdk import Keypair
 
 from libs.common.ids import WalletId, new_id
@@ -18,7 +24,15 @@ from services.wallet.keys.provider import (
     MasterKeyError,
     unwrap_one,
 )
-from services.wallet.keys.seal import SealBrokenError, SealedKey, seal_new_key, seal_seed, unsealed
+from services.wallet.keys.seal import (
+    SealBrokenError,
+    SealedKey,
+    broken_keys,
+    open_seed,
+    seal_new_key,
+    seal_seed,
+    unsealed,
+)
 from services.wallet.keys.signer import SeedSigner, SignerWipedError, load_treasury_seed
 from tests.support.counting import counted_calls
 
@@ -40,6 +54,42 @@ def test_bad_master_key_is_refused_without_showing_it(value: str) -> None:
         load_master_key(value=value, file=None)
     assert "MASTER_KEY" in str(caught.value)
     assert not value or value not in str(caught.value)
+
+
+def test_a_wrong_key_is_named_by_where_it_came_from(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyError, match=r"^MASTER_KEY must be base64 of 32 bytes$"):
+        load_master_key(value="AAAA", file=None)
+    file = tmp_path / "key"
+    file.write_text("AAAA")
+    with pytest.raises(MasterKeyError, match=r"^MASTER_KEY_FILE must be base64 of 32 bytes$"):
+        load_master_key(value="", file=file)
+    with pytest.raises(MasterKeyError, match=r"^MASTER_KEY_FILE: .* cannot be read as text$"):
+        load_master_key(value="", file=tmp_path / "missing")
+    with pytest.raises(MasterKeyError, match=r"^MASTER_KEY_PREVIOUS_FILES must be base64"):
+        load_previous_keys([file])
+
+
+@pytest.mark.parametrize("stranger", ["!", " ", "\n"])
+def test_nothing_in_a_key_is_passed_over(stranger: str) -> None:
+    text = base64.b64encode(bytes(32)).decode()
+    assert load_master_key(value=f" {text}\n", file=None) == bytes(32)
+    with pytest.raises(MasterKeyError):
+        load_master_key(value=text[:8] + stranger + text[8:], file=None)
+
+
+async def test_a_kek_has_a_name_that_tells_nothing_of_it() -> None:
+    provider = LocalKeyProvider(bytes(32))
+    digest = hashlib.sha256(b"kalepool kek id" + bytes(32)).hexdigest()
+    assert await provider.current_kek() == f"local:{digest[:16]}"
+    assert provider.kind == "local"
+
+
+async def test_what_is_wrapped_has_a_nonce_of_its_own() -> None:
+    provider = LocalKeyProvider(bytes(32))
+    first, second = [await provider.wrap(bytes(KEY_BYTES), b"") for _ in range(2)]
+    # 96 bits of nonce (NIST SP 800-38D), the key, and a tag of 128 bits.
+    assert len(first.ciphertext) == 12 + KEY_BYTES + 16
+    assert first.ciphertext[:12] != second.ciphertext[:12]
 
 
 def test_master_key_is_given_once(tmp_path: Path) -> None:
@@ -113,6 +163,7 @@ async def test_an_imported_seed_keeps_its_address(provider: KeyProvider) -> None
     pair = Keypair.random()
     sealed = await seal_seed(provider, WalletId(new_id()), pair.raw_secret_key())
     assert sealed.address == pair.public_key
+    assert (len(sealed.nonce), len(sealed.sealed_seed)) == (12, 32 + 16)
 
 
 async def opens(provider: KeyProvider, sealed: SealedKey) -> bool:
@@ -173,3 +224,54 @@ def test_treasury_secret_file(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyError) as caught:
         load_treasury_seed(file)
     assert pair.secret[:20] not in str(caught.value)
+
+
+async def test_keys_that_do_not_open_are_told_without_stopping_the_others(
+    provider: KeyProvider,
+) -> None:
+    keys = [await seal_new_key(provider, WalletId(new_id())) for _ in range(4)]
+    keys[1] = replace(keys[1], sealed_seed=flipped(keys[1].sealed_seed))
+    keys[2] = replace(keys[2], wrapped_data_key=flipped(keys[2].wrapped_data_key))
+    assert await broken_keys(provider, keys) == {keys[1].wallet_id, keys[2].wallet_id}
+    assert await broken_keys(provider, keys[::3]) == set()
+
+
+async def test_a_seed_is_opened_as_it_was_sealed(provider: KeyProvider) -> None:
+    seed = secrets.token_bytes(32)
+    sealed = await seal_seed(provider, WalletId(new_id()), seed)
+    assert await open_seed(provider, sealed) == seed
+    with pytest.raises(SealBrokenError):
+        await open_seed(provider, replace(sealed, nonce=flipped(sealed.nonce)))
+
+
+# Exports
+
+
+def test_an_exported_seed_opens_for_its_receiver_alone() -> None:
+    seed, receiver = secrets.token_bytes(32), X25519PrivateKey.generate()
+    signer = SeedSigner(seed)
+    parcel = signer.export(receiver.public_key().public_bytes_raw())
+    assert (len(parcel.sender_key), len(parcel.nonce)) == (32, 12)
+
+    def opened(private: X25519PrivateKey, address: str = signer.address) -> bytes:
+        # As custody.proto says it.
+        shared = private.exchange(X25519PublicKey.from_public_bytes(parcel.sender_key))
+        salt = parcel.sender_key + receiver.public_key().public_bytes_raw()
+        info = b"kalepool key export 1"
+        key = HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(shared)
+        return ChaCha20Poly1305(key).decrypt(parcel.nonce, parcel.ciphertext, address.encode())
+
+    assert opened(receiver).decode() == Keypair.from_raw_ed25519_seed(seed).secret
+    with pytest.raises(InvalidTag):
+        opened(X25519PrivateKey.generate())
+    with pytest.raises(InvalidTag):
+        opened(receiver, address=Keypair.random().public_key)
+
+
+def test_a_wiped_signer_exports_nothing_and_a_wrong_receiver_gets_nothing() -> None:
+    signer = SeedSigner(bytes(32))
+    with pytest.raises(ValueError, match="32 bytes"):
+        signer.export(bytes(31))
+    signer.wipe()
+    with pytest.raises(SignerWipedError, match=signer.address):
+        signer.export(X25519PrivateKey.generate().public_key().public_bytes_raw())

@@ -1,9 +1,11 @@
 """Several calls in one transaction: what goes together, and what becomes of what does not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from stellar_sdk import Address, InvokeHostFunction, TransactionEnvelope
 
 from libs.common.ids import OperationId
 from services.wallet.chain import SimulationError, UnderivableError
@@ -22,6 +24,7 @@ from services.wallet.engine.template_book import TemplateKey
 from tests.support.signing import (
     LEDGER,
     LIMITS,
+    NETWORK,
     FakeChain,
     FakeRefuser,
     FakeSigners,
@@ -46,11 +49,12 @@ class World:
 
     def __init__(self, *, channels: int, limits: OperatorLimits = LIMITS) -> None:
         self.templates, self.refuser = FakeTemplates(), FakeRefuser()
+        self.signers, self.sources = FakeSigners(), FakeSources(channels=channels)
         self._packs = Packs(
             cast(Any, FakeChain()),
-            cast(Any, FakeSigners()),
+            cast(Any, self.signers),
             cast(Any, self.templates),
-            cast(Any, FakeSources(channels=channels)),
+            cast(Any, self.sources),
             refuser=cast(Any, self.refuser),
             limits=limits,
             multicall=bytes(32),
@@ -62,9 +66,11 @@ class World:
         *,
         goes_on: bool = False,
         state: ChainState | None = None,
+        stakes: Mapping[OperationId, int] | None = None,
     ) -> Round:
         """All parts of one round, of which nothing may be lost."""
-        stakes = {item.id: number for number, item in enumerate(operations)}
+        if stakes is None:
+            stakes = {item.id: number for number, item in enumerate(operations)}
         parts = self._packs.make(KEY, operations, stakes, state or chain_state(), goes_on=goes_on)
         made = Round()
         async for part in parts:
@@ -115,6 +121,13 @@ async def test_what_does_not_fill_a_transaction_waits_for_the_next_ones() -> Non
     made = await World(channels=9).make(operations, goes_on=True)
     assert packed(made) == [ids(operations[:40])]
     assert made.unused == tuple(operations[40:])
+    # As long as transactions are full, they go on.
+    many = [operation() for _ in range(90)]
+    assert [len(pack) for pack in packed(await World(channels=9).make(many, goes_on=True))] == [
+        *(40, 40)
+    ]
+    full = await World(channels=9).make(many[:80], goes_on=True)
+    assert full.unused == ()
     # A few alone go all the same: nothing else was made.
     few = [operation() for _ in range(5)]
     assert packed(await World(channels=9).make(few, goes_on=True)) == [ids(few)]
@@ -217,3 +230,86 @@ async def test_plants_of_farmers_carry_their_consent() -> None:
     assert draft.operation_ids == ids(operations)
     # Signed by the channel alone: the farmers' consent is inside.
     assert draft.envelope.inner_hash is None
+
+
+async def test_no_more_channels_are_taken_than_there_may_be_transactions() -> None:
+    for count, limit, most in ((81, None, 4), (80, None, 3), (3, 1, 4), (6, 2, 4), (1, None, 2)):
+        world = World(channels=0)
+        await world.make([operation(pack_limit=limit) for _ in range(count)])
+        assert world.sources.asked == [most]
+
+
+async def test_a_pack_without_stakes_gives_none_back() -> None:
+    made = await World(channels=1).make([operation(), operation()], stakes={})
+    assert [draft.stakes_returned for draft in made.drafts] == [(0, 0)]
+
+
+async def test_a_call_too_large_for_a_simulation_by_itself_is_refused() -> None:
+    world, item = World(channels=1), operation()
+    world.templates.answers = [TOO_BIG]
+    await world.make([item])
+    assert (world.templates.asked, world.refuser.refused) == ([1], [item.id])
+
+
+async def test_of_two_that_are_too_much_each_goes_by_itself() -> None:
+    world, operations = World(channels=2), [operation() for _ in range(2)]
+    world.templates.answers = [TOO_BIG]
+    made = await world.make(operations)
+    assert world.templates.asked == [2, 1, 1]
+    assert packed(made) == [(item.id,) for item in operations]
+    # For one transaction as for a simulation.
+    whole = await World(channels=2).make(operations)
+    (draft,) = whole.drafts
+    size = len(draft.envelope.xdr) * 3 // 4
+    small = chain_state(limits=network_limits(transaction_bytes=size - 10))
+    made = await World(channels=2).make(operations, state=small)
+    assert packed(made) == [(item.id,) for item in operations]
+
+
+async def test_of_two_of_which_one_fails_each_goes_by_itself_the_next_time() -> None:
+    world, operations = World(channels=1), [operation() for _ in range(2)]
+    world.templates.answers = [refused(None)]
+    made = await world.make(operations)
+    assert (made.drafts, world.refuser.refused) == ((), [])
+    assert kept_for(made.settled) == {1}
+
+
+async def test_a_pack_is_simulated_by_its_channel() -> None:
+    world = World(channels=1)
+    made = await world.make([operation(), operation()])
+    (draft,) = made.drafts
+    ((channel,),) = world.signers.opened
+    assert draft.envelope.source == world.signers.key(channel).address
+    assert world.templates.sources == [world.sources.given[0].address]
+
+
+@pytest.mark.parametrize(
+    ("pace", "expiration"),
+    [
+        # An envelope lives for 30 s, the consent twelve ledgers longer.
+        (5, LEDGER + 6 + 12),
+        (7, LEDGER + 4 + 12),
+        (0, LEDGER + 30 + 12),
+    ],
+)
+async def test_a_consent_is_the_farmers_own_and_outlives_the_envelope(
+    pace: int, expiration: int
+) -> None:
+    world = World(channels=1)
+    first, second = (operation(OperationKind.PLANT, block=7, amount=5) for _ in range(2))
+    operations = [
+        replace(item, address=world.signers.key(item.wallet_id).address) for item in (first, second)
+    ]
+    made = await world.make(operations, state=replace(chain_state(), pace=pace))
+    (draft,) = made.drafts
+    envelope = TransactionEnvelope.from_xdr(draft.envelope.xdr, NETWORK.passphrase)
+    (call,) = envelope.transaction.operations
+    assert isinstance(call, InvokeHostFunction)
+    consents = [item.credentials.address for item in call.auth]
+    assert [item.signature_expiration_ledger.uint32 for item in consents if item] == [
+        expiration
+    ] * 2
+    whose = [Address.from_xdr_sc_address(item.address).address for item in consents if item]
+    assert whose == [item.address for item in operations]
+    assert len({item.nonce.int64 for item in consents if item}) == 2
+    assert world.signers.opened[0] == [item.wallet_id for item in operations]

@@ -255,13 +255,28 @@ async def test_the_multicall_in_use_is_looked_after_when_it_is_ours() -> None:
         assert world.paid == paid, multicall
 
 
-async def test_a_price_above_the_budget_is_told_once_and_not_asked_for_again() -> None:
+@pytest.mark.parametrize("why", ["not in use", "not open"])
+async def test_the_multicall_is_read_only_when_it_is_known_where_it_is(why: str) -> None:
+    world = World(multicall="" if why == "not in use" else MULTICALL)
+    world.treasury.is_open = why == "not in use"
+    await world.keeper.step()
+    assert world.chain.asked == [("token",)]
+
+
+async def test_a_price_above_the_budget_is_told_once_and_not_asked_for_again(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world = World(instance=due_at(FARM))
     world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY + 1)
     await world.keeper.step()
     assert "needs 1001 stroops of rent" in world.alarm
     assert "RENT_DAILY_STROOPS leaves 1000 of 1000" in world.alarm
     assert world.paid == []
+    told = "".join(capfd.readouterr())
+    assert "cause=RENT_DAILY_STROOPS " in told
+    assert "entry='farm instance'" in told
+    assert f"due_ledger={LEDGER + FARM.lead}" in told
+    assert "needed=1001" in told
     for ledger in (LEDGER + 1, LEDGER + 59):
         world.view.current = state(instance=due_at(FARM), ledger=ledger)
         await world.keeper.step()
@@ -313,13 +328,46 @@ async def test_the_budget_is_blamed_where_it_leaves_as_much_as_the_treasury_has(
     assert "RENT_DAILY_STROOPS leaves" in world.alarm
 
 
-async def test_a_treasury_that_has_too_little_asks_for_xlm() -> None:
+async def test_a_treasury_that_has_too_little_asks_for_xlm(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     # Two reserves of an account, and the two that it sponsors.
     world = World(instance=due_at(FARM), xlm=4 * 5_000_000 + 200)
     world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=BID)
     await world.keeper.step()
     assert "the treasury has 200 to spend: send it XLM" in world.alarm
     assert world.deployer.asked == [("instance", FARM.extend_to, 200)]
+    assert "cause=treasury " in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("xlm", [None, 0, 4 * 5_000_000])
+async def test_a_treasury_without_anything_spends_nothing(xlm: int | None) -> None:
+    world = World(instance=due_at(FARM), xlm=xlm or 0)
+    if xlm is None:
+        world.accounts.treasury_state = cast(Any, None)
+    await world.keeper.step()
+    assert world.deployer.asked == [("instance", FARM.extend_to, 0)]
+
+
+async def test_a_budget_that_is_used_up_allows_nothing() -> None:
+    world = World(instance=due_at(FARM))
+    world.transactions.spent = DAILY + 5
+    await world.keeper.step()
+    assert world.deployer.asked == [("instance", FARM.extend_to, 0)]
+
+
+async def test_an_extension_that_was_paid_is_not_dear_any_more() -> None:
+    world = World(instance=due_at(FARM))
+    world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY)
+    world.transactions.spent = 1
+    await world.keeper.step()
+    world.deployer.errors, world.transactions.spent = {}, 0
+    await world.keeper.step()
+    assert world.paid == ["instance"]
+    # What it cost then says nothing of the next time.
+    world.transactions.spent = 1
+    await world.keeper.step()
+    assert len(world.deployer.asked) == 3
 
 
 async def test_an_entry_that_is_too_dear_does_not_hold_up_the_next() -> None:
@@ -330,12 +378,13 @@ async def test_an_entry_that_is_too_dear_does_not_hold_up_the_next() -> None:
     assert "farm instance" in world.alarm
 
 
-async def test_a_refused_simulation_is_told() -> None:
+async def test_a_refused_simulation_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     world = World(instance=due_at(FARM))
     error = SimulationError(ContractError(raiser="host", code="Budget/ExceededLimit"), "no")
     world.deployer.errors["instance"] = error
     await world.keeper.step()
     assert "the farm instance cannot be extended" in world.alarm
+    assert "cause=simulation " in "".join(capfd.readouterr())
 
 
 async def test_calls_that_wait_are_told_with_the_alarm() -> None:

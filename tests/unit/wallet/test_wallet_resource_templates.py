@@ -10,6 +10,7 @@ from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from services.wallet.chain.build.calls import Farm, FarmCall
 from services.wallet.chain.build.resource_templates import (
+    FIRST_ALIKE,
     RESOURCE_FEE_MARGIN,
     CarriedCall,
     ResourceTemplate,
@@ -253,3 +254,45 @@ def test_no_calls_and_no_words() -> None:
     assert returned(recorded("get_tx_success"), []) == ()
     with pytest.raises(UnknownMetaError):
         returned({"resultMetaXdr": "AAAAYw=="}, ["plant"])
+
+
+def test_the_margins_are_those_that_were_measured() -> None:
+    data, fee = simulated("simulate_plant")
+    assert exactly(data, fee).fee == fee + 15_000
+    template, _, _ = learned("simulate_work_pool_pays")
+    assert opening_template(template).instructions == template.instructions + 33_000
+    # Before block 2 the farm's instance is shorter.
+    assert FIRST_ALIKE == 2
+
+
+@pytest.mark.parametrize("role", Role)
+def test_roles_are_named_for_people(role: Role) -> None:
+    assert role.value == role.name.lower().replace("_", " ")
+
+
+def test_a_template_with_a_nonce_does_not_serve_a_call_without_one() -> None:
+    template, carried_calls, _ = learned("simulate_router_plant_25_enforcing")
+    bare = [CarriedCall(call=item.call) for item in carried_calls]
+    with pytest.raises(UnderivableError, match=f"nonce of {bare[0].call.farmer}"):
+        reader().apply(template, bare)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_first_block_has_none_before_it(index: int) -> None:
+    """A call of block 0 knows no entry of a block before; one of block 1 does."""
+    data, fee = simulated("simulate_plant")
+    before = xdr.LedgerKey.from_xdr_bytes(farm().block_key(0))
+    data.resources.footprint = xdr.LedgerFootprint(read_only=[before], read_write=[])
+    carried_call = CarriedCall(call=call("plant", Keypair.random().public_key, index))
+    (slot,) = reader().learn(data, fee, [carried_call]).read_only
+    assert slot.role is (Role.PREVIOUS_BLOCK if index else Role.BLOCK)
+
+
+def test_an_entry_of_any_of_several_farmers_needs_a_rule() -> None:
+    data, fee = simulated("simulate_plant_stake_farmer_source")
+    (farmer,) = farmers_in(data)
+    other = CarriedCall(call=call("plant", Keypair.random().public_key, 2))
+    mine = CarriedCall(call=call("plant", farmer, 2))  # the recorded pail is of block 1
+    for carried_calls in ([mine, other], [other, mine]):
+        with pytest.raises(UnderivableError):
+            reader().learn(data, fee, carried_calls)

@@ -381,6 +381,53 @@ async def test_a_key_that_does_not_open_changes_nothing() -> None:
     assert macs.is_genuine(b"row", macs.mac(b"row"))
 
 
+def macs(*numbers: int) -> RowMacs:
+    """Return codes under open keys with these numbers."""
+    return RowMacs({number: bytes([number]) * 32 for number in numbers})
+
+
+def test_keys_below_a_number_are_given_up_for_ever() -> None:
+    opened = macs(1, 2, 3)
+    old = {number: macs(number).mac(b"row") for number in (1, 2, 3)}
+    assert (opened.current, opened.has_older) == (3, True)
+    assert not opened.give_up_below(1)
+    assert opened.give_up_below(3)
+    assert [opened.is_genuine(b"row", old[number]) for number in (1, 2, 3)] == [False, False, True]
+    assert not opened.has_older
+    assert not opened.give_up_below(3)
+    # What was written once may still be told to be wallet's.
+    assert [opened.is_of_any_age(b"row", old[number]) for number in (1, 2, 3)] == [True] * 3
+    assert not opened.is_of_any_age(b"row", old[1][:-1])
+    assert not opened.is_of_any_age(b"row", macs(4).mac(b"row"))
+    assert not opened.is_of_any_age(b"other", old[1])
+
+
+def test_nothing_is_made_or_judged_when_all_keys_were_given_up() -> None:
+    opened = macs(1, 2)
+    with pytest.raises(KeyProviderError, match="row key 3 is gone"):
+        opened.give_up_below(3)
+    assert (opened.is_ready, opened.current) == (False, 0)
+    with pytest.raises(RowKeysMissingError):
+        opened.is_genuine(b"row", macs(1).mac(b"row"))
+    # Where none is open nothing can be missing.
+    assert not RowMacs().give_up_below(3)
+
+
+async def test_a_key_that_was_given_up_here_does_not_come_back() -> None:
+    first, second = [await seal_row_key(PROVIDER, number) for number in (1, 2)]
+    opened = RowMacs()
+    await opened.use(PROVIDER, [first])
+    old = opened.mac(b"row")
+    await opened.use(PROVIDER, [first, second])
+    opened.give_up_below(2)
+    # The wrapping of the newest one still says that the first one counts.
+    await opened.use(PROVIDER, [first, second])
+    assert not opened.is_genuine(b"row", old)
+    assert opened.is_of_any_age(b"row", old)
+    with pytest.raises(KeyProviderError, match="row key 2 is gone"):
+        await opened.use(PROVIDER, [first])
+
+
 @given(key=st.binary(min_size=16, max_size=64), row=st.binary(max_size=300))
 def test_an_authenticator_is_the_keyed_blake2b_of_the_row(key: bytes, row: bytes) -> None:
     mac = RowMacs({7: key}).mac(row)

@@ -254,7 +254,7 @@ async def test_a_probe_tells_where_it_stands() -> None:
         await rpc.ready()
         assert (rpc.health.state, rpc.health.ledger) == (S.HEALTHY, 100)
         for other in (1, 2):
-            seen.claim(other, 200, now=monotonic())
+            seen.claim(other, 200, now=monotonic(), floor=0)
         with pytest.raises(StaleAnswerError):
             await rpc.probe()
         assert rpc.health.state is S.LAGGING

@@ -125,3 +125,10 @@ def test_what_only_came_too_early_is_tried_again_however_often() -> None:
     assert (early.event, early.due_ledger) == (OperationEvent.RETRY, HEAD.ledger + 1)
     other = refused(work, ContractError(raiser="host", code="Storage/X"), HEAD, pail=None)
     assert (other.event, other.reason) == (OperationEvent.FAIL, FailureReason.REFUSED)
+
+
+def test_what_has_to_wait_for_its_block_is_due_with_the_next_ledger() -> None:
+    settled = judged(PLANT, Verdict(readiness=Readiness.WAIT), HEAD)
+    assert settled is not None
+    assert (settled.event, settled.due_ledger) == (OperationEvent.RETRY, 1001)
+    assert judged(PLANT, Verdict(readiness=Readiness.GO), HEAD) is None

@@ -1,12 +1,10 @@
 """Calls that go alone: from a group of operations to drafts, and what becomes of the others."""
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from libs.common.errors import UnavailableError
-from libs.common.ids import OperationId
 from libs.kale.reward import block_reward
 from services.wallet.chain import SimulationError, UnderivableError
 from services.wallet.domain.bids import OperatorLimits
@@ -18,103 +16,19 @@ from services.wallet.domain.model import (
     QueuedOperation,
 )
 from services.wallet.domain.packing import WHOLE_LEDGER
-from services.wallet.engine.alarms import Alarms
-from services.wallet.engine.chain_view import ChainState
-from services.wallet.engine.submit.packs import Packs
-from services.wallet.engine.submit.round import Round
-from services.wallet.engine.submit.single_calls import PAUSE, SingleCalls
+from tests.support.call_world import CallWorld, drafted, harvests
 from tests.support.signing import (
     BLOCK,
     LEDGER,
     LIMITS,
-    FakeChain,
-    FakeRefuser,
-    FakeSigners,
-    FakeSources,
-    FakeTemplates,
-    chain_state,
     operation,
 )
 
 DENIED = SimulationError(ContractError(raiser="farm", code="WorkMissing"), "no")
 
 
-class World:
-    """Single calls over stand-ins; with channels, packs too when they are wanted."""
-
-    def __init__(
-        self,
-        *,
-        channels: int = 0,
-        for_singles: bool = False,
-        packs: bool = False,
-        limits: OperatorLimits = LIMITS,
-    ) -> None:
-        self.chain, self.templates = FakeChain(), FakeTemplates()
-        self.sources, self.refuser = (
-            FakeSources(channels=channels, for_singles=for_singles),
-            FakeRefuser(),
-        )
-        self.alarms = Alarms()
-        chain, signers = cast(Any, self.chain), cast(Any, FakeSigners())
-        templates, sources = cast(Any, self.templates), cast(Any, self.sources)
-        refuser = cast(Any, self.refuser)
-        self.calls = SingleCalls(
-            chain,
-            signers,
-            templates,
-            sources,
-            treasury=cast(Any, _Treasury()),
-            refuser=refuser,
-            limits=limits,
-            alarms=self.alarms,
-            packs=Packs(
-                chain,
-                signers,
-                templates,
-                sources,
-                refuser=refuser,
-                limits=limits,
-                multicall=bytes(32),
-            )
-            if packs
-            else None,
-        )
-
-    async def make(
-        self,
-        group: Sequence[QueuedOperation],
-        *,
-        left: int = WHOLE_LEDGER,
-        state: ChainState | None = None,
-    ) -> Round:
-        """One round, in which nothing may be lost."""
-        made = await self.calls.make(group, state or chain_state(), left)
-        assert made.missing(group) == ()
-        assert made.too_dear == () or len(made.too_dear) <= len(made.settled)
-        return made
-
-
-class _Treasury:
-    """It is open."""
-
-    class wallet:  # noqa: N801  (stands for an attribute)
-        id = OperationId
-
-
-def harvests(world: World, count: int, *, stake: int = 11) -> list[QueuedOperation]:
-    """Operations whose pails can be harvested."""
-    group = [operation() for _ in range(count)]
-    world.chain.plant(*group, stake=stake)
-    return group
-
-
-def drafted(made: Round) -> list[OperationId]:
-    return [item for draft in made.drafts for item in draft.operation_ids]
-
-
 async def test_each_goes_under_a_fee_bump_of_its_own() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 3)
     made = await world.make(group)
     assert drafted(made) == [item.id for item in group]
@@ -127,7 +41,7 @@ async def test_each_goes_under_a_fee_bump_of_its_own() -> None:
 
 
 async def test_what_a_ledger_has_no_room_for_waits_untouched() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 5)
     # Before one was built, a call is thought to take a hundredth of a ledger.
     made = await world.make(group, left=WHOLE_LEDGER * 3 // 100)
@@ -138,7 +52,7 @@ async def test_what_a_ledger_has_no_room_for_waits_untouched() -> None:
 
 
 async def test_whoever_has_no_account_is_given_up() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 3)
     world.sources.missing = {group[1].address}
     made = await world.make(group)
@@ -148,7 +62,7 @@ async def test_whoever_has_no_account_is_given_up() -> None:
 
 
 async def test_what_the_pails_show_costs_nothing() -> None:
-    world = World()
+    world = CallWorld()
     planted, fresh = (operation(OperationKind.PLANT, block=7) for _ in range(2))
     world.chain.shown[planted.address, 7] = PailState(
         sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
@@ -160,7 +74,7 @@ async def test_what_the_pails_show_costs_nothing() -> None:
 
 
 async def test_one_that_is_refused_leaves_and_the_next_one_shows_the_template() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 4)
     world.templates.answers = [DENIED, DENIED]
     made = await world.make(group)
@@ -169,7 +83,7 @@ async def test_one_that_is_refused_leaves_and_the_next_one_shows_the_template() 
 
 
 async def test_after_some_that_are_refused_the_rest_waits_for_the_next_ledger() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 7)
     world.templates.answers = [DENIED] * 9
     made = await world.make(group)
@@ -179,7 +93,7 @@ async def test_after_some_that_are_refused_the_rest_waits_for_the_next_ledger() 
 
 
 async def test_what_cannot_be_derived_is_simulated_for_itself() -> None:
-    world = World()
+    world = CallWorld()
     group = harvests(world, 3)
     world.templates.answers = [UnderivableError("a key of its own")]
     made = await world.make(group)
@@ -195,7 +109,7 @@ async def test_what_cannot_be_derived_is_simulated_for_itself() -> None:
 
 async def test_a_harvest_whose_pail_is_not_shown_waits_although_it_would_work() -> None:
     """Its stake is nowhere on the chain afterwards."""
-    world = World()
+    world = CallWorld()
     hidden, shown = (operation(pack_limit=1) for _ in range(2))
     world.chain.plant(shown)
     made = await world.make([hidden, shown])
@@ -206,17 +120,17 @@ async def test_a_harvest_whose_pail_is_not_shown_waits_although_it_would_work() 
 
 
 async def test_while_rent_is_due_what_was_simulated_for_itself_waits() -> None:
-    world = World()
+    world = CallWorld()
     item = operation(pack_limit=1)
     world.chain.plant(item)
-    world.templates.is_rent_due = True
+    world.templates.is_rent_due = [True]
     made = await world.make([item])
     assert made.drafts == ()
     assert [one.due_ledger for one in made.settled] == [LEDGER + 1]
 
 
 async def test_a_plant_ahead_of_its_block_takes_what_is_known() -> None:
-    world = World()
+    world = CallWorld()
     plant = operation(OperationKind.PLANT, block=8)
     made = await world.make([plant])
     assert (made.drafts, world.templates.asked) == ((), [])
@@ -224,7 +138,7 @@ async def test_a_plant_ahead_of_its_block_takes_what_is_known() -> None:
 
 
 async def test_above_the_cap_everything_is_given_up_once_with_its_price() -> None:
-    world = World(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
+    world = CallWorld(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
     group = harvests(world, 2)
     made = await world.make(group)
     assert {item.reason for item in made.settled} == {FailureReason.FEE_CAP}
@@ -235,7 +149,7 @@ async def test_above_the_cap_everything_is_given_up_once_with_its_price() -> Non
 
 async def test_a_price_that_is_odd_is_asked_for_again() -> None:
     """No inclusion fee would keep the cap: perhaps it is not the call's own price."""
-    world = World(limits=OperatorLimits(lifetime=30, max_fee=5000, parallel=1))
+    world = CallWorld(limits=OperatorLimits(lifetime=30, max_fee=5000, parallel=1))
     world.templates.is_doubted = True
     made = await world.make(harvests(world, 2))
     assert {(item.event, item.due_ledger) for item in made.settled} == {
@@ -245,7 +159,7 @@ async def test_a_price_that_is_odd_is_asked_for_again() -> None:
 
 
 async def test_the_alarm_is_over_when_something_goes_again() -> None:
-    world = World(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
+    world = CallWorld(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
     await world.make(harvests(world, 1))
     world.calls._limits = LIMITS
     await world.make(harvests(world, 1))
@@ -253,42 +167,42 @@ async def test_the_alarm_is_over_when_something_goes_again() -> None:
 
 
 async def test_whose_time_is_over_waits_for_the_next_ledger() -> None:
-    world = World(limits=OperatorLimits(lifetime=0, max_fee=10**6, parallel=1))
+    world = CallWorld(limits=OperatorLimits(lifetime=0, max_fee=10**6, parallel=1))
     made = await world.make(harvests(world, 2))
     assert made.drafts == ()
     assert [item.due_ledger for item in made.settled] == [LEDGER + 1] * 2
 
 
 async def test_while_the_node_is_away_all_wait() -> None:
-    world = World()
+    world = CallWorld()
     world.chain.error = UnavailableError("away")
     made = await world.make([operation() for _ in range(3)])
-    assert [(item.event, item.pause) for item in made.settled] == [
-        (OperationEvent.RETRY, PAUSE)
-    ] * 3
+    assert [(item.event, item.pause) for item in made.settled] == [(OperationEvent.RETRY, 1.0)] * 3
 
 
 async def test_what_was_made_before_the_node_went_away_is_kept() -> None:
-    world = World()
+    world = CallWorld()
     alone, other = operation(pack_limit=1), operation()
     world.chain.plant(alone, other)
     world.templates.answers = [cast(Any, UnavailableError("away"))]
     made = await world.make([alone, other])
     assert drafted(made) == [alone.id]
-    assert [(item.operation_id, item.pause) for item in made.settled] == [(other.id, PAUSE)]
+    assert [(item.operation_id, item.pause) for item in made.settled] == [(other.id, 1.0)]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_two_go_together_where_there_is_a_multicall(count: int) -> None:
-    world = World(channels=4, packs=True)
+    world = CallWorld(channels=4, packs=True)
     group = harvests(world, count)
     made = await world.make(group)
     assert [len(draft.operation_ids) for draft in made.drafts] == [count]
+    # One alone is cheaper without the multicall.
+    assert [draft.envelope.inner_hash is None for draft in made.drafts] == [count == 2]
     assert world.calls.smallest_share == 10_000 // count
 
 
 async def test_channels_carry_what_needs_no_consent() -> None:
-    world = World(channels=2, for_singles=True)
+    world = CallWorld(channels=2, for_singles=True)
     made = await world.make(harvests(world, 2))
     assert [draft.envelope.sequence for draft in made.drafts] == [70, 71]
     assert all(draft.envelope.inner_hash is None for draft in made.drafts)
@@ -297,7 +211,7 @@ async def test_channels_carry_what_needs_no_consent() -> None:
 # Accounts that stand in the way ---------------------------------------------------------------
 
 
-def shows(world: World, item: QueuedOperation, **fields: Any) -> None:
+def shows(world: CallWorld, item: QueuedOperation, **fields: Any) -> None:
     """The chain shows a farmer's account, which has a line unless it is said otherwise."""
     values = {"exists": True, "has_trustline": True, **fields}
     world.chain.odd[item.address] = AccountState(address=item.address, **values)
@@ -316,7 +230,7 @@ def shows(world: World, item: QueuedOperation, **fields: Any) -> None:
 async def test_a_plant_that_the_account_forbids_ends_before_anything_is_signed(
     fields: dict[str, bool], reason: FailureReason, *, packs: bool
 ) -> None:
-    world = World(channels=3, packs=packs)
+    world = CallWorld(channels=3, packs=packs)
     group = [operation(OperationKind.PLANT, block=7, amount=5) for _ in range(4)]
     shows(world, group[1], **fields)
     made = await world.make(group)
@@ -325,14 +239,14 @@ async def test_a_plant_that_the_account_forbids_ends_before_anything_is_signed(
 
 
 async def test_a_plant_of_nothing_needs_no_line() -> None:
-    world = World()
+    world = CallWorld()
     item = operation(OperationKind.PLANT, block=7)
     shows(world, item, has_trustline=False)
     assert drafted(await world.make([item])) == [item.id]
 
 
 async def test_a_harvest_that_the_line_cannot_take_ends_before_anything_is_signed() -> None:
-    world = World()
+    world = CallWorld()
     full, frozen, gone, sound = group = harvests(world, 4, stake=11)
     shows(world, full, kale_room=10)
     shows(world, frozen, has_trustline=False, is_frozen=True)
@@ -347,7 +261,7 @@ async def test_a_harvest_that_the_line_cannot_take_ends_before_anything_is_signe
 
 
 async def test_a_harvest_that_may_pay_more_than_the_line_takes_is_simulated_by_itself() -> None:
-    world = World()
+    world = CallWorld()
     near, far = group = harvests(world, 2, stake=11)
     most = block_reward(near.block_index)
     shows(world, near, kale_room=11 + most - 1)
@@ -360,7 +274,7 @@ async def test_a_harvest_that_may_pay_more_than_the_line_takes_is_simulated_by_i
 
 
 async def test_an_account_counts_for_nothing_when_the_pail_shows_all_to_be_done() -> None:
-    world = World()
+    world = CallWorld()
     item = operation(OperationKind.PLANT, block=7)
     world.chain.shown[item.address, 7] = PailState(
         sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
@@ -374,7 +288,7 @@ async def test_an_account_counts_for_nothing_when_the_pail_shows_all_to_be_done(
 async def test_a_work_whose_farmers_account_does_not_obey_waits_for_a_channel(
     channels: int,
 ) -> None:
-    world = World(channels=channels)
+    world = CallWorld(channels=channels)
     item = operation(OperationKind.WORK, block=BLOCK)
     world.chain.shown[item.address, BLOCK] = PailState(
         sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
@@ -382,6 +296,6 @@ async def test_a_work_whose_farmers_account_does_not_obey_waits_for_a_channel(
     world.sources.locked = {item.address}
     (settled,) = (await world.make([item])).settled
     if channels:
-        assert (settled.event, settled.pause) == (OperationEvent.RETRY, PAUSE)
+        assert (settled.event, settled.pause) == (OperationEvent.RETRY, 1.0)
     else:
         assert settled.reason is FailureReason.ACCOUNT_LOCKED

@@ -5,7 +5,9 @@ from itertools import product
 import pytest
 
 from services.wallet.domain.model import (
+    KeyEnum,
     OperationEvent,
+    OperationKind,
     OperationState,
     TransactionEvent,
     TransactionState,
@@ -64,3 +66,8 @@ def test_sources_and_target_agree_with_the_table(event: OperationEvent) -> None:
     possible, following = OPERATIONS[event]
     assert set(sources(OPERATION_EDGES, event)) == possible
     assert target(OPERATION_EDGES, event) is following
+
+
+@pytest.mark.parametrize("keys", [OperationKind, S, E, T, V])
+def test_rows_and_logs_have_names_in_small_letters(keys: type[KeyEnum]) -> None:
+    assert [key.value for key in keys] == [key.name.lower() for key in keys]

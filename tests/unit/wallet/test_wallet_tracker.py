@@ -1,5 +1,6 @@
 """A tracker's step: whom it follows, which ledgers it reads, and what becomes of the rest."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from libs.common import failpoints
 from libs.common.errors import UnavailableError
-from services.wallet.chain import DisagreementError, Included
+from services.wallet.chain import DisagreementError, Included, UnknownMetaError
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.model import (
@@ -398,6 +400,21 @@ async def test_one_lookup_that_fails_does_not_hold_up_the_others() -> None:
     assert [item.id for item in world.sent] == [sound.id]
 
 
+async def test_a_lookup_that_cannot_be_read_leaves_the_transaction_open(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    world, broken = World(), due()
+    world.follow(broken)
+
+    async def told(tx_hash: str, functions: Sequence[str]) -> Outcome:
+        raise UnknownMetaError("a version that does not exist yet")
+
+    world.chain.outcome = told  # type: ignore[method-assign]
+    await world.tracker.step()
+    assert (world.closed, world.sent) == ({}, [])
+    assert "outcome unreadable" in "".join(capfd.readouterr())
+
+
 async def test_past_the_bound_an_unused_number_excludes() -> None:
     world, transaction = World(), call(max_time=NOW - 1)
     world.follow(transaction)
@@ -467,7 +484,7 @@ async def test_payers_that_cannot_be_read_hold_up_no_call() -> None:
 
 @pytest.mark.parametrize("is_readable", [True, False])
 async def test_an_outcome_that_cannot_be_read_leaves_the_transaction_open(
-    is_readable: bool,
+    is_readable: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     world, transaction = World(), call()
     world.follow(transaction)
@@ -475,3 +492,74 @@ async def test_an_outcome_that_cannot_be_read_leaves_the_transaction_open(
     await world.tracker.step()
     assert world.closed == {}
     assert world.in_flight.ids == {transaction.id}
+    told = "".join(capfd.readouterr())
+    assert ("outcome unreadable" in told) is not is_readable
+
+
+# What happens side by side -------------------------------------------------------------------
+
+
+async def test_a_transaction_of_others_does_not_make_ledgers_be_passed_over() -> None:
+    world = World()
+    world.follow(call())
+    await world.tracker.step()
+    world.sees(LEDGER + 10)
+    other = replace_hash(call(), "cc")
+    world.transactions.there[other.id] = other
+    world.transactions.others = {other.id: LEDGER + 5}
+    await world.tracker.step()
+    assert world.chain.readings[-1] == (LEDGER + 1, {"aa", "cc"})
+
+
+async def test_what_ledgers_show_is_not_looked_up_although_it_is_due() -> None:
+    world, shown = World(), due()
+    world.follow(shown)
+    world.chain.outcomes = {"aa": outcome()}
+    await world.tracker.step()
+    assert world.closed == {shown.id: TransactionEvent.SUCCEED}
+    assert (world.chain.looked_up, world.sent) == ([], [])
+
+
+async def test_a_forged_row_is_told_of_when_it_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    world, shown, forged = World(), call(), replace_hash(call(), "cc")
+    for item in (shown, forged):
+        world.follow(item)
+    world.transactions.forged = {forged.id}
+    world.chain.outcomes = {"aa": outcome()}
+    await world.tracker.step()
+    assert world.transactions.unsealed == set()
+    assert "not written by wallet" not in "".join(capfd.readouterr())
+
+
+async def test_sixteen_are_looked_up_at_the_same_time() -> None:
+    world, now, most = World(), 0, 0
+    for number in range(20):
+        world.follow(replace_hash(due(), f"c{number}"))
+
+    async def told(tx_hash: str, functions: Sequence[str]) -> Outcome:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+        return outcome()
+
+    world.chain.outcome = told  # type: ignore[method-assign]
+    await world.tracker.step()
+    assert (len(world.closed), most) == (20, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "closed"), [("wallet.settle.before", 0), ("wallet.settle.after", 1)]
+)
+async def test_a_process_may_die_on_both_sides_of_a_closing(name: str, closed: int) -> None:
+    world = World()
+    world.follow(call())
+    world.chain.outcomes = {"aa": outcome()}
+    failpoints.arm(f"{name}=raise")
+    try:
+        with pytest.raises(failpoints.FailpointError, match=name):
+            await world.tracker.step()
+    finally:
+        failpoints.arm("")
+    assert len(world.closed) == closed

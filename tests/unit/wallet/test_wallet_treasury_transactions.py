@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from stellar_sdk import CreateAccount, TransactionEnvelope
 
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain import FeeCapExceededError
@@ -177,10 +178,11 @@ async def test_several_nodes_have_to_agree_that_accounts_are_there() -> None:
     world.chain.configured = 3
     there, bare, missing = onboarding(), onboarding(), onboarding()
     channel = operation(OperationKind.OPEN_CHANNEL, block=0)
+    absent = operation(OperationKind.OPEN_CHANNEL, block=0)
     world.chain.show(there)
     world.chain.show(bare, trustline=False)
     world.chain.show(channel, trustline=False)
-    await world.transactions.settle_present([there, bare, missing, channel], LEDGER)
+    await world.transactions.settle_present([there, bare, missing, channel, absent], LEDGER)
     assert world.chain.decisions == [Decision.SETTLE_FUNDING]
     assert world.events() == {
         there.id: OperationEvent.SUCCEED,
@@ -188,6 +190,7 @@ async def test_several_nodes_have_to_agree_that_accounts_are_there() -> None:
         bare.id: OperationEvent.RETRY,
         missing.id: OperationEvent.RETRY,
         channel.id: OperationEvent.SUCCEED,
+        absent.id: OperationEvent.RETRY,
     }
     assert {item.due_ledger for item in world.operations.settled} == {0, LEDGER + 1}
 
@@ -208,6 +211,7 @@ async def test_what_is_committed_is_sent_within_the_cap_of_all_its_operations() 
     (draft,) = world.store.committed
     assert draft.operation_ids == tuple(item.id for item in operations)
     assert (draft.payer_id, draft.is_rent) == (None, False)
+    assert draft.stakes_returned == (0, 0)
     assert world.sender.caps == [2 * MAX_FEE]
 
 
@@ -218,22 +222,30 @@ async def test_what_is_not_committed_is_not_sent() -> None:
     assert (world.sender.caps, world.operations.settled) == ([], [])
 
 
-async def test_a_bid_above_the_cap_waits_for_a_person_and_is_told_until_it_fits() -> None:
+async def test_a_bid_above_the_cap_waits_for_a_person_and_is_told_until_it_fits(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world, item = World(), onboarding()
     await world.submit(item, error=FeeCapExceededError("the cap is 5 stroops", bid=6))
     assert world.events() == {item.id: OperationEvent.RETRY}
+    assert [one.pause for one in world.operations.settled] == [60]
+    assert "cause=MAX_FEE_STROOPS " in "".join(capfd.readouterr())
     assert "the cap is 5 stroops" in world.alarms.message("onboards")
     await world.submit(item)
     assert world.alarms.message("onboards") == ""
 
 
-async def test_operations_without_a_budget_wait_and_the_others_go_back() -> None:
+async def test_operations_without_a_budget_wait_and_the_others_go_back(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world, poor, other = World(), onboarding(), onboarding()
     world.store.unpaid, world.store.spared = [poor.id], [other.id]
     await world.submit(poor, other)
     assert world.events() == {poor.id: OperationEvent.RETRY}
     assert world.operations.released == [other.id]
+    assert [one.pause for one in world.operations.settled] == [60]
     assert "budget is used up" in world.alarms.message("onboards")
+    assert "cause=FEE_DAILY_STROOPS " in "".join(capfd.readouterr())
     assert world.sender.caps == []
 
 
@@ -309,6 +321,13 @@ async def test_a_farmer_with_a_trustline_is_settled_without_a_transaction() -> N
     assert await onboarder(world, carrier, FakeSigners(), []).step()
     assert (carrier.present, carrier.envelopes) == ([there.id], [])
     assert world.chain.decisions == [Decision.USE_NUMBER]
+    # So many are looked through, that one pooler's do not hide those of others.
+    assert carrier.limit == 3 * 19
+    # Who is not there is not settled.
+    missing = onboarding()
+    carrier.claimed = [there, missing]
+    await onboarder(world, carrier, BrokenSigners(), []).step()
+    assert carrier.present == [there.id, there.id]
 
 
 async def test_one_that_failed_before_goes_alone_and_the_others_wait_for_the_next() -> None:
@@ -366,3 +385,40 @@ async def test_no_account_is_made_when_all_are_there() -> None:
     assert carrier.envelopes == []
     carrier.claimed = []
     assert not await accounts.create(OperationKind.OPEN_PAYER, funding=20_000_000)
+
+
+async def test_rent_is_not_waited_for_at_first() -> None:
+    assert not RentTurn().is_waiting
+
+
+async def test_farmers_are_onboarded_with_what_they_lack() -> None:
+    world, signers = World(), FakeSigners()
+    lined, bare = (
+        replace(item, address=signers.key(item.wallet_id).address)
+        for item in (onboarding(), onboarding())
+    )
+    world.chain.show(bare, trustline=False)
+    carrier = Carrier([lined, bare])
+    assert await onboarder(world, carrier, signers, []).step()
+    ((ids, envelope),) = carrier.envelopes
+    assert ids == (lined.id, bare.id)
+    assert envelope.sequence == 42
+    treasury = world.treasury.wallet.id
+    assert signers.opened == [[treasury, lined.wallet_id, bare.wallet_id]]
+    assert envelope.source == signers.key(treasury).address
+    found = TransactionEnvelope.from_xdr(envelope.xdr, NETWORK.passphrase).transaction.operations
+    made = [item.destination for item in found if isinstance(item, CreateAccount)]
+    # One has its account already, and lacks its trustline.
+    assert made == [lined.address]
+    assert len(found) == 4 + 3
+
+
+async def test_no_more_than_19_farmers_share_a_transaction() -> None:
+    world, signers = World(), FakeSigners()
+    items = [onboarding() for _ in range(20)]
+    items = [replace(item, address=signers.key(item.wallet_id).address) for item in items]
+    carrier = Carrier(items)
+    await onboarder(world, carrier, signers, []).step()
+    ((ids, _),) = carrier.envelopes
+    assert len(ids) == 19
+    assert world.operations.released == [items[-1].id]

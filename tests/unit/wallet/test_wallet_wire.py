@@ -372,3 +372,14 @@ def test_what_is_simulated_has_no_signature() -> None:
         resources=None,
     )
     assert envelope == built.to_xdr()
+
+
+@given(st.integers(-(2**127), 2**127 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
+def test_numbers_are_written_as_the_sdk_writes_them(wide: int, short: int, long: int) -> None:
+    assert wire.sc_i128(wide) == scval.to_int128(wide).to_xdr_bytes()
+    assert wire.sc_u32(short) == scval.to_uint32(short).to_xdr_bytes()
+    assert wire.sc_u64(long) == scval.to_uint64(long).to_xdr_bytes()
+
+
+def test_xlm_is_the_native_asset() -> None:
+    assert Asset.native().to_xdr_object().to_xdr_bytes() == wire.NATIVE

@@ -75,6 +75,7 @@ def account(**fields: object) -> AccountState:
             False,
             R.LINE_FROZEN,
         ),
+        (Asset.XLM, account(xlm=30, is_frozen=True), account(), False, None),
     ],
 )
 def test_what_cannot_be_paid_is_refused_before_it_is_signed(

@@ -14,8 +14,8 @@ from yarl import URL
 
 from gateway.bindings import all_bindings
 from gateway.seed import ACTIONS
-from gateway.template import parse_template
 from libs.common.ids import new_id
+from libs.http.template import parse_template
 from trials.security.access import Rpc
 
 #: Seconds of one request; one that is let in may wait for the chain, and need not be answered.

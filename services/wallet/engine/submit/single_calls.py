@@ -153,9 +153,11 @@ class SingleCalls:
         parts = self._packs.make(
             key, screened.derived, screened.stakes, chain_state, goes_on=goes_on
         )
+        drafts: list[Draft] = []
         async with aclosing(parts):
             async for part in parts:
-                self._note_share(key, part.drafts)
+                drafts += part.drafts
+                self._note_share(key, drafts)
                 yield part
 
     def _note_share(self, key: TemplateKey, drafts: Sequence[Draft]) -> None:
@@ -214,7 +216,7 @@ class SingleCalls:
         sourced, made = found
         resources, rest, settled = await self._first_template(key, sourced, chain_state)
         made += Round(settled=settled)
-        if resources is None or not rest:
+        if resources is None:
             return made
         signed = await self._sign(rest, resources, stakes, chain_state)
         if signed.drafts:

@@ -1,0 +1,1 @@
+"""The reference of an application: its OpenAPI document, and a page that shows the document."""

@@ -1,0 +1,224 @@
+"""Work for miners as a pooler gives it: its blocks, its own finds, and what its blocks have earned.
+
+Without settings for it, everything here does nothing.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from client import (
+    Block,
+    ChainWatch,
+    FarmerId,
+    FarmerOutcome,
+    PoolClient,
+    PoolerId,
+    PoolError,
+    Submission,
+    UnavailableError,
+    raw_key,
+)
+from libs.common.log import get_logger
+from miner.model import Find as OwnFind
+from miner.search import Search
+from pooler.events import Observer, ServingMiners, Trouble
+from pooler.settling import Settling
+from pooler.shares.app import open_app
+from pooler.shares.block import Find, Target
+from pooler.shares.config import SharesSettings
+from pooler.shares.service import Shares
+
+log = get_logger(__name__)
+
+#: Seconds between two notes of the pooler's own hashes and finds, and two looks at closed blocks.
+_NOTE, _LOOK = 1.0, 5.0
+#: Seconds until a block is given to miners again that the database could not take.
+_AGAIN = 1.0
+
+
+class MinedBlock:
+    """The block that is mined, by the pooler's own engines and by miners; see RunningBlock."""
+
+    def __init__(
+        self, block: Block, planted: Sequence[FarmerOutcome], search: Search, *, cap: int
+    ) -> None:
+        """Take the farmers in the order of the search's targets."""
+        self.index = block.index
+        self.entropy = block.entropy
+        self.cap = cap
+        self.opened_at = block.opened_at
+        self.closes_at = block.closes_at
+        self.targets = [
+            Target(farmer_id=one.farmer_id, address=one.address, key=raw_key(one.address))
+            for one in planted
+        ]
+        self._search = search
+        self._places = {one.farmer_id: place for place, one in enumerate(planted)}
+        self._zeros = [-1] * len(planted)
+        #: The best nonces that miners have found, or that were known before, by place.
+        self._brought: dict[int, Submission] = {}
+        self._brought_zeros: dict[int, int] = {}
+        #: Own finds that are not written down yet.
+        self._fresh: dict[int, OwnFind] = {}
+
+    @property
+    def hashes(self) -> int:
+        """Return the hashes that the pooler's own engines have computed."""
+        return self._search.hashes
+
+    def zeros_of(self, position: int) -> int:
+        """See RunningBlock."""
+        return self._zeros[position]
+
+    def offer(self, find: Find) -> None:
+        """See RunningBlock. A farmer that the block has not is left out."""
+        place = self._places.get(find.farmer_id)
+        if place is None or find.zeros <= self._brought_zeros.get(place, -1):
+            return
+        self._brought_zeros[place] = find.zeros
+        self._brought[place] = Submission(
+            farmer_id=find.farmer_id, nonce=find.nonce, found_at=datetime.now(UTC)
+        )
+        self._zeros[place] = max(self._zeros[place], find.zeros)
+        self._search.offer(place, find.zeros)
+
+    async def follow(self) -> None:
+        """Take up what the own engines find, until the search is over."""
+        async for find in self._search.improvements():
+            self._zeros[find.target] = max(self._zeros[find.target], find.zeros)
+            self._fresh[find.target] = find
+
+    def fresh_finds(self) -> list[Find]:
+        """Return own finds that were not returned before."""
+        found, self._fresh = self._fresh, {}
+        return [
+            Find(farmer_id=self.targets[place].farmer_id, nonce=one.nonce, zeros=one.zeros)
+            for place, one in found.items()
+        ]
+
+    def best(self) -> dict[FarmerId, Submission]:
+        """Return the best nonce of each farmer, whoever has found it."""
+        own = {
+            place: Submission(
+                farmer_id=self.targets[place].farmer_id, nonce=one.nonce, found_at=one.found_at
+            )
+            for place, one in self._search.best.items()
+            if one.zeros >= self._brought_zeros.get(place, -1)
+        }
+        return {one.farmer_id: one for one in {**self._brought, **own}.values()}
+
+    def zeros(self) -> Mapping[int, int]:
+        """Return how many farmers have a nonce, by its zeros."""
+        own = {place: one.zeros for place, one in self._search.best.items()}
+        places = own.keys() | self._brought_zeros.keys()
+        best = [max(own.get(one, -1), self._brought_zeros.get(one, -1)) for one in places]
+        return dict(sorted(Counter(best).items()))
+
+
+class Miners:
+    """What the block loop tells of its blocks; see open_miners."""
+
+    def __init__(self, shares: Shares | None, settling: Settling | None, observe: Observer) -> None:
+        """Take the work for miners, and what divides its blocks; None: there is none."""
+        self._shares = shares
+        self._settling = settling
+        self._observe = observe
+
+    @asynccontextmanager
+    async def mining(self, mined: MinedBlock) -> AsyncIterator[None]:
+        """Give a block to miners while the block runs; own finds are followed in any case.
+
+        At its end, shares come too late: `mined.best` is what is sent.
+        """
+        tasks = [asyncio.create_task(mined.follow())]
+        if self._shares is not None:
+            tasks.append(asyncio.create_task(self._give(self._shares, mined)))
+        try:
+            yield
+            if self._shares is not None:
+                self._shares.own_hashes(mined.index, mined.hashes)
+                await self._reported(self._shares.works_sent(mined.index))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def worked(self, index: int) -> None:
+        """Note that all works of a block are settled."""
+        if self._settling is not None:
+            self._settling.worked(index)
+
+    async def settle(self) -> None:
+        """Divide what closed blocks have earned, as far as it is harvested."""
+        if self._settling is not None:
+            await self._reported(self._settling.settle())
+
+    async def keep_settling(self) -> None:
+        """Do that again and again, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            try:
+                await self.settle()
+            except Exception as error:  # a defect in one round must not end all of them
+                log.exception("defect", exc_info=error)
+
+    async def _give(self, shares: Shares, mined: MinedBlock) -> None:
+        """Open a block for miners; then note own hashes and finds, until the task is cancelled."""
+        while True:
+            try:
+                for find in await shares.open_block(mined):
+                    mined.offer(find)
+                break
+            except UnavailableError as error:
+                self._tell(error, retry_in=_AGAIN)
+                await asyncio.sleep(_AGAIN)
+            except PoolError as error:
+                self._tell(error)
+                return
+        while True:
+            await asyncio.sleep(_NOTE)
+            shares.own_hashes(mined.index, mined.hashes)
+            finds = mined.fresh_finds()
+            if finds:
+                await self._reported(shares.keep_finds(mined.index, finds))
+
+    async def _reported(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do something; report an error instead of raising it: farming goes on without miners."""
+        try:
+            await doing
+        except PoolError as error:
+            self._tell(error)
+
+    def _tell(self, error: PoolError, *, retry_in: float | None = None) -> None:
+        told = f"{error.reason}: {error}"
+        self._observe(Trouble(what="give work to miners", error=told, retry_in=retry_in))
+
+
+@asynccontextmanager
+async def open_miners(
+    settings: SharesSettings | None,
+    client: PoolClient,
+    pooler_id: PoolerId,
+    watch: ChainWatch,
+    observe: Observer,
+) -> AsyncIterator[Miners]:
+    """Serve miners while the block runs, if there are settings for it.
+
+    Raise WrongDatabaseError, UnavailableError, or ListenError for a port that is taken.
+    """
+    if settings is None:
+        yield Miners(None, None, observe)
+        return
+    async with open_app(settings) as (shares, port):
+        observe(ServingMiners(host=settings.shares_host, port=port))
+        miners = Miners(shares, Settling(shares, client, pooler_id, watch), observe)
+        settling = asyncio.create_task(miners.keep_settling())
+        try:
+            yield miners
+        finally:
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)

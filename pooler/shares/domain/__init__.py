@@ -1,0 +1,1 @@
+"""The rules of the work for miners, as pure functions and small objects: no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""The door for miners: HTTP in front of the work for miners."""

@@ -1,0 +1,1 @@
+"""The database of shares: SQLite in one file, or PostgreSQL, by the same statements."""

@@ -1,0 +1,1 @@
+"""The work for miners under load: how much it takes, killed a hundred times, attacked."""
