@@ -99,8 +99,7 @@ async def play(shares: Shares, options: argparse.Namespace) -> None:
         block = block_of(index, farmers=options.farmers, seconds=seconds, opened_at=opened_at)
         if options.tell_blocks:
             _tell({"block": index, "at": time.time()})
-        for find in await shares.open_block(block):
-            block.offer(find)
+        await shares.open_block(block)
         await shares.harvested(index - 1, REWARDS)
         await asyncio.sleep(max(0.0, opened_at + options.sent_share * seconds - time.time()))
         await shares.works_sent(index)

@@ -88,14 +88,12 @@ class Shares:
 
     # What the pooler tells ------------------------------------------------------------------------
 
-    async def open_block(self, block: RunningBlock) -> Sequence[Find]:
+    async def open_block(self, block: RunningBlock) -> None:
         """See BlockEvents. Raise OtherChainError for a database of another chain."""
         async with self._opening:
-            opened = await self._open(block)
-            finds = await self._finds(block)
+            await self._open(block)
         await self._give_jobs()
         await self._close_before(block.index)
-        return finds if opened else []
 
     async def works_sent(self, index: int) -> None:
         """See BlockEvents."""
@@ -151,10 +149,10 @@ class Shares:
         await self._look_at_conduct(miner, outcome)
         now = self.clock()
         changed = [one for one in outcome.workers if one.retarget(now, self.bounds)]
-        running = self.rounds.running
-        if running is None or not running.is_open or self.accounts.ban_of(miner.number, now):
+        if self.accounts.ban_of(miner.number, now):
             return outcome, []
-        return outcome, [work for one in changed for work in self._jobs_of(one, count=1)]
+        # The shares are credited, whether or not there is more work.
+        return outcome, [work for one in changed for work in self._jobs_now(one, count=1)]
 
     @asynccontextmanager
     async def subscribed(self, miner: Miner, ask: Ask) -> AsyncIterator[Subscriber]:
@@ -166,14 +164,9 @@ class Shares:
 
     def give_job(self, reader: Subscriber) -> None:
         """Let a reader have new jobs, if there are any."""
-        running = self.rounds.running
-        if running is None or not running.is_open:
-            return
-        try:
-            works = self._jobs_of(reader.worker, count=reader.count)
-        except PausedError:
-            return
-        reader.put(job_event(works))
+        works = self._jobs_now(reader.worker, count=reader.count)
+        if works:
+            reader.put(job_event(works))
 
     async def ban(self, miner: Miner, *, seconds: float, why: str) -> None:
         """Ban a miner from now on; its streams end."""
@@ -203,11 +196,18 @@ class Shares:
             raise PausedError(f"{told}: wait for the next block", retry_after=_ASK_AGAIN)
         return self.jobs.give(running, worker, self.clock(), count=count, is_argv=is_argv)
 
-    async def _open(self, block: RunningBlock) -> bool:
-        """Take a block up; False when it is an older one than the one that is mined."""
+    def _jobs_now(self, worker: LiveWorker, *, count: int) -> list[Work]:
+        """Return jobs, or none while there is no work."""
+        try:
+            return self._jobs_of(worker, count=count)
+        except PausedError:
+            return []
+
+    async def _open(self, block: RunningBlock) -> None:
+        """Take a block up, unless it is an older one than the one that is mined."""
         before = self.rounds.running
         if before is not None and block.index < before.index:
-            return False
+            return
         row = await self.store.open_block(
             block.index,
             block.entropy,
@@ -231,7 +231,6 @@ class Shares:
         else:
             await self._restore(fresh)
             self.rounds = Rounds(running=fresh, previous=before)
-        return True
 
     async def _numbers(self, block: RunningBlock) -> list[int]:
         missing = [one.farmer_id for one in block.targets if one.farmer_id not in self._farmers]
@@ -241,8 +240,10 @@ class Shares:
         return [self._farmers[one.farmer_id] for one in block.targets]
 
     async def _restore(self, fresh: Round) -> None:
-        """Take up what was brought in a block before."""
+        """Take up what was brought and found in a block before."""
         await self.workers.restore(fresh.index)
+        for find in await self._finds(fresh.block):
+            fresh.block.offer(find)
         shares = await self.store.shares_of_block(fresh.index)
         if not shares:
             return

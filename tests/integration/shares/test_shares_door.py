@@ -439,6 +439,25 @@ async def test_the_farmers_that_have_what_counts_are_nobodys_work(tmp_path: Path
         assert (answer.status_code, answer.json()["reason"]) == (409, "PAUSED")
 
 
+async def test_what_is_credited_is_told_also_when_there_is_no_more_work(tmp_path: Path) -> None:
+    async with open_share_world(tmp_path, farmers=1) as world:
+        world.block.cap = 1
+        await world.shares.open_block(world.block)
+        rig = await world.join()
+        job = (await rig.get("/work", params={"rate": 1})).json()["jobs"][0]
+        answer = await rig.post("/submit", json={"shares": found_in(job, 80)})
+        # The flood has raised the difficulty, and the only farmer has what counts.
+        assert (answer.status_code, answer.json()["jobs"]) == (200, [])
+        assert answer.json()["accepted"] == 80
+        assert (await rig.get("/work")).json()["reason"] == "PAUSED"
+
+
+async def test_an_older_block_changes_nothing(world: ShareWorld) -> None:
+    rig = await world.join()
+    await world.shares.open_block(block_of(99, farmers=9))
+    assert (await rig.job())["block"] == 100
+
+
 async def test_bans_have_an_end_and_a_reason(world: ShareWorld) -> None:
     rig, other = await world.join(), await world.join()
     miner = await world.shares.accounts.of_credential(rig.credential)
