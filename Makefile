@@ -19,6 +19,7 @@ FAULTS_ARGS ?=
 DAY_ARGS ?=
 SECURITY_ARGS ?=
 HISTORY_ARGS ?=
+YIELD_ARGS ?=
 PYTEST_ARGS ?=
 # CHANGED=1: only lines that have changed.
 CHANGED ?=
@@ -29,7 +30,7 @@ PYTEST_WORKERS ?= 4
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults day security history mutants screenshots up down secrets certificates lock clean
+	contracts verify-contracts test test-fast demo bench yield faults day security history mutants screenshots up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -117,6 +118,9 @@ bench: setup ## Measure the wallet on mainnet's limits, then the gateway and sha
 	@$(PY) -m trials.bench run $(BENCH_ARGS)
 	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
 	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.shares bench)
+
+yield: setup ## Compare strategies with the best possible ones in simulated blocks (YIELD_ARGS='--blocks 300 --blocks-1000 100 --warm-up 50')
+	@$(PY) -m trials.yields $(YIELD_ARGS)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)

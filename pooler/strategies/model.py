@@ -20,18 +20,13 @@ class StakeFacts:
 
     #: Stroops of KALE that the farmer has on the chain before its plant.
     balance: int
-    #: Stroops of its plants in earlier blocks that are not harvested yet.
+    #: Stroops of its plants in earlier blocks that are not harvested yet. They come back before the
+    #: next block's plant, where that plant needs them.
     locked: int
     #: Stroops that this plant may stake by the farmer's agreement.
     agreed: int
     #: The block's max_stake in stroops: more earns nothing in it. None when it is not known.
     max_stake: int | None
-    #: Blocks whose stakes are locked at the same time: 2 where each block is harvested as soon as
-    #: the next one is open, more where harvests are grouped.
-    overlap: int = 2
-    #: Plants that follow this one before the harvest that gives back what is locked: 0 where it
-    #: comes before the next plant.
-    plants_ahead: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +45,10 @@ class Pace:
 
     #: Ledgers from the sending to the first one that can have a work; 1 is the very next one.
     delay: int
-    #: Ledgers that all works of the block fill.
-    ledgers: int
+    #: Works that a ledger takes at least.
+    per_ledger: int
+    #: Whether ledgers of late were seen to take no more.
+    is_full: bool
     #: Chance that a ledger takes none of the pool's transactions, from 0 to 1.
     loss: float
 
@@ -64,14 +61,17 @@ class Learned:
     pace: Pace
     #: Seconds between two ledgers, with the chance of each; the chances add up to 1.
     spans: tuple[tuple[int, float], ...]
-    #: Seconds by which earlier blocks were opened later than they could be, in rising order.
-    lateness: tuple[int, ...]
+    #: Chance that nobody has opened the next block by a ledger that closes 0, 1, 2 ... seconds
+    #: after the interval; 0 beyond the last one.
+    still_open: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendFacts:
-    """What decides whether works are sent now or wait for the next ledger."""
+    """What decides how many works are sent now; the others wait for the next ledger."""
 
+    #: Works that are not sent yet.
+    works: int
     #: Newest ledger.
     ledger: int
     #: Its close time, unix seconds.
@@ -85,15 +85,14 @@ class SendFacts:
     #: The block's min_gap and max_gap in ledgers: less and more weigh as much as these.
     min_gap: int
     max_gap: int
-    #: Whether a stake is lost when a work comes too late.
-    staked: bool
     #: Mean weight of stake and zeros of these works, in parts of the gap's greatest weight: 0 to 2.
     others: float
     #: How much that weight is expected to grow by one more ledger of mining.
     growth: float
     #: What earlier ledgers and blocks teach.
     learned: Learned
-    #: Part of the works with a stake that may come too late: 0.00001 is one in 100,000.
+    #: Part of these works that may be expected to come too late. The pooler gives one limit for
+    #: works whose stake is lost then, and a looser one for those that lose a reward only.
     risk: float
     #: Part of the block after which `share` sends.
     share: float
@@ -121,7 +120,7 @@ class HarvestFacts:
     expires: tuple[int, ...]
     #: Newest ledger.
     ledger: int
-    #: Stroops that the next plants would lack for their stakes, if nothing were harvested before.
+    #: Stroops by which the next plants would stake less, if nothing were harvested before.
     short: int
     #: Stroops of XLM that each further block of a farmer costs less in the same transaction.
     saved: int
@@ -146,8 +145,8 @@ class GateFacts:
 StakeStrategy = Callable[[StakeFacts], int]
 #: Returns the zeros from which on a farmer is not mined for any more, 0 to 64.
 ZerosStrategy = Callable[[ZerosFacts], int]
-#: Tells whether the works are sent now; it is asked at every ledger until it says so.
-SendStrategy = Callable[[SendFacts], bool]
+#: Returns how many works are sent now, 0 to all; it is asked at every ledger until all are sent.
+SendStrategy = Callable[[SendFacts], int]
 #: Tells whether the farmer's first nonce is sent now, before the best one is known.
 EarlyStrategy = Callable[[EarlyFacts], bool]
 #: Returns those of the closed blocks that are harvested now.

@@ -9,15 +9,15 @@ from pooler.strategies.model import StakeFacts
 
 
 def full(facts: StakeFacts) -> int:
-    """Stake up to the block's maximum, as long as the next blocks can be staked as much.
+    """Stake up to the block's maximum, as long as the next block can be staked as much.
 
-    min(balance - what the next blocks need, max_stake), within the agreement. Each of them needs an
-    even share of all that the farmer has, or the maximum where that is less; what comes back before
-    the next plant need not be kept for it.
+    min(balance - what the next block needs, max_stake), within the agreement. The next block needs
+    half of all that the farmer has, or the maximum where that is less; what is locked now is there
+    for it.
     """
     limit = _limit(facts)
-    wanted = min(limit, (facts.balance + facts.locked) // facts.overlap)
-    kept = facts.plants_ahead * wanted if facts.plants_ahead else max(0, wanted - facts.locked)
+    wanted = min(limit, (facts.balance + facts.locked) // 2)
+    kept = max(0, wanted - facts.locked)
     return max(0, min(facts.balance - kept, limit, facts.agreed))
 
 

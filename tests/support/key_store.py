@@ -8,8 +8,8 @@ from libs.common.ids import WalletId, new_id
 from services.wallet.domain.audit import Act
 from services.wallet.domain.key_rotation import KeyRotation, RotationId
 from services.wallet.keys.provider import WrappedKey
-from services.wallet.keys.row_macs import SealedRowKey
-from services.wallet.keys.token_keys import SealedTokenKey
+from services.wallet.keys.row_macs import MadeKey, SealedRowKey
+from services.wallet.keys.token_keys import ReplacedKey, SealedTokenKey
 from services.wallet.store.keys import Rewrap
 
 
@@ -19,6 +19,8 @@ class FakeKeyStore:
     def __init__(self) -> None:
         self.rows: list[SealedRowKey] = []
         self.tokens: list[SealedTokenKey] = []
+        #: Records that a key of tokens was made in place of another one.
+        self.replaced: list[ReplacedKey] = []
         self.wallets: dict[WalletId, WrappedKey] = {}
         #: Whether nothing was ever ordered.
         self.has_no_orders = True
@@ -37,10 +39,15 @@ class FakeKeyStore:
         """As the store's."""
         return list(self.rows)
 
-    async def insert_row_key(self, key: SealedRowKey) -> None:
+    async def insert_row_key(self, key: SealedRowKey, act: Act | None = None) -> None:
         """As the store's: the first one of a number stays."""
         if key.number not in {item.number for item in self.rows}:
             self.rows.append(key)
+            self.acts += [] if act is None else [act]
+
+    async def made_row_keys(self) -> list[MadeKey]:
+        """As the store's, of a log in which no such record has wallet's authenticator."""
+        return []
 
     async def replace_row_key(self, old: SealedRowKey, new: SealedRowKey) -> bool:
         """As the store's."""
@@ -68,6 +75,10 @@ class FakeKeyStore:
         if made.number not in {item.number for item in self.tokens}:
             self.tokens.append(made)
         self.acts += [] if act is None else [act]
+
+    async def replaced_token_keys(self) -> list[ReplacedKey]:
+        """As the store's."""
+        return list(self.replaced)
 
     async def replace_token_key(self, old: SealedTokenKey, new: SealedTokenKey) -> bool:
         """As the store's."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from libs.common.db.pool import translated_errors
+from libs.common.db.pool import MADE_MEANWHILE, translated_errors
 from libs.common.db.tls import DatabaseAddress
 from libs.common.db.version import refuse_old
 
@@ -23,13 +23,6 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 _FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
 #: Somebody may hold a table that a migration changes: it gives up, and is begun again by a person.
 _SETTINGS = {"lock_timeout": "60s"}
-#: What a run meets when another one makes the same thing at the same moment.
-_MADE_MEANWHILE = (
-    asyncpg.DuplicateObjectError,
-    asyncpg.DuplicateSchemaError,
-    asyncpg.DuplicateTableError,
-    asyncpg.UniqueViolationError,
-)
 #: Tries to change a role that other runs change at the same moment.
 _TRIES = 20
 
@@ -116,9 +109,9 @@ async def connect_as_admin(address: DatabaseAddress) -> Connection:
 async def _run_missing(
     connection: Connection, schema: str, migrations: list[Migration]
 ) -> list[str]:
-    with suppress(*_MADE_MEANWHILE):
+    with suppress(*MADE_MEANWHILE):
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    with suppress(*_MADE_MEANWHILE):
+    with suppress(*MADE_MEANWHILE):
         await connection.execute(
             f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (number int PRIMARY KEY, "
             "name text NOT NULL, checksum text NOT NULL, "
@@ -163,7 +156,7 @@ async def _ensure_role(connection: Connection, role: str, password: str | None) 
     exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
     if exists is None:
         # Roles belong to the whole server: another database's run may have been faster.
-        with suppress(*_MADE_MEANWHILE):
+        with suppress(*MADE_MEANWHILE):
             await connection.execute(f'CREATE ROLE "{role}" LOGIN')
     if password is not None:
         # DDL takes no arguments: the server quotes the literal.

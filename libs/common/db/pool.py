@@ -61,6 +61,13 @@ class _Connection(_BaseConnection):
 #: finds the connections of the last burst. A new connection costs some 10 ms of CPU here, for its
 #: password alone.
 _KEEP_IDLE = 900.0
+#: PostgreSQL's answers to the slower one of two that make the same thing at the same moment.
+MADE_MEANWHILE = (
+    asyncpg.DuplicateObjectError,
+    asyncpg.DuplicateSchemaError,
+    asyncpg.DuplicateTableError,
+    asyncpg.UniqueViolationError,
+)
 #: Seconds for which an answer tells that PostgreSQL is there.
 _MOMENT = 1.0
 #: Tells the actor to the database, for the records that the database itself writes of changes.

@@ -1,10 +1,10 @@
 """The database of shares in PostgreSQL, in a schema of its own; for a pooler with a standby."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from libs.common.db.pool import Database, Record, Session, open_database
+from libs.common.db.pool import MADE_MEANWHILE, Database, Record, Session, open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress
 from pooler.shares.store.database import (
@@ -19,10 +19,7 @@ from pooler.shares.store.database import (
 #: Connections at most: one writes, some read.
 _CONNECTIONS = 8
 _TIMEOUT_MS = 30_000
-#: The lock under which the tables are made, so that two poolers do not both make them.
-_MAKING = 0x6B616C65_73686172
 _IS_THERE = "SELECT to_regclass('shares.facts') IS NOT NULL"
-_LOCK = "SELECT pg_advisory_xact_lock($1)"
 
 
 class _Session:
@@ -81,17 +78,22 @@ async def open_postgres(address: DatabaseAddress) -> AsyncIterator[PostgresDatab
         timeout_ms=_TIMEOUT_MS,
         name="shares",
     ) as database:
-        await _make_tables(database)
+        # Another pooler may make it at the same moment.
+        with suppress(*MADE_MEANWHILE):
+            await _make_tables(database)
+        await _check(database)
         yield PostgresDatabase(database)
 
 
 async def _make_tables(database: Database) -> None:
     async with database.transaction() as session:
-        await session.connection.execute(_LOCK, _MAKING)
         if not await session.connection.fetchval(_IS_THERE):
             schema = (FOLDER / "schema_postgres.sql").read_text(encoding="utf-8")
             await session.connection.execute(schema)
             await session.execute("keep_fact", SCHEMA_FACT, SCHEMA)
-        row = await session.one("fact", SCHEMA_FACT)
+
+
+async def _check(database: Database) -> None:
+    row = await database.one("fact", SCHEMA_FACT)
     if row is None or row["value"] != SCHEMA:
         raise WrongDatabaseError("the schema shares is of another version")

@@ -241,7 +241,8 @@ class OrderCheck:
         for table, start in PASTS.items():
             if table not in self._rounds:
                 self._rounds[table] = Round(walk=await self._store.anywhere(table))
-            one, before = self._rounds[table], tally.beyond
+            one, first = self._rounds[table], tally.beyond
+            before = first
             left, is_anew = self._share.past, False
             while left > 0:
                 limit = min(_PAGE, left)
@@ -254,6 +255,8 @@ class OrderCheck:
                     continue
                 one.turn(start)
                 if is_anew:
+                    # The past is short, and all of it was met: no row of it was counted twice.
+                    one.beyond_before = tally.beyond - first
                     break
                 is_anew = True
 

@@ -157,6 +157,16 @@ def _topping_up(operation_id: UUID, wallet_id: UUID, amount: int) -> Act:
     )
 
 
+async def free_payers(session: Session, orders: Orders) -> list[WalletId]:
+    """Return the payers that may be given payments, the one with the fewest first.
+
+    A payment belongs to its payer for ever, so an account that wallet did not make gets none: it
+    would never be paid.
+    """
+    rows = await session.many("free_payers")
+    return [WalletId(row["id"]) for row in rows if orders.is_wallet(row)]
+
+
 async def assign(
     session: Session, orders: Orders, payments: Sequence[OperationId], *, among: int | None = None
 ) -> int:
@@ -164,7 +174,7 @@ async def assign(
 
     With `among`, only so many payers get any. None is assigned while there is no payer.
     """
-    payers = [WalletId(row["id"]) for row in await session.many("free_payers")][:among]
+    payers = (await free_payers(session, orders))[:among]
     if not payers or not payments:
         return 0
     pairs = list(zip(payments, cycle(payers), strict=False))

@@ -27,6 +27,7 @@ from services.wallet.domain.withdrawals import (
     PayoutAddresses,
     Withdrawal,
 )
+from services.wallet.store.channels import free_payers
 from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 from services.wallet.store.orders import Orders
@@ -219,8 +220,7 @@ class WithdrawalStore:
         row = await session.one("next_withdrawal", new.wallet_id)
         if row is None:
             raise LookupError("a wallet has no next withdrawal")
-        payers = await session.many("free_payers")
-        payer = payers[0]["id"] if payers else None
+        payer = next(iter(await free_payers(session, self._orders)), None)
         await session.execute(
             "insert_withdrawal",
             new.id,

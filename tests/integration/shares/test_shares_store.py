@@ -5,7 +5,7 @@ import dataclasses
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,14 @@ async def opened(store: Store, block: int = 7) -> list[int]:
 def share(worker: int, farmer: int, nonce: int, **more: Any) -> Share:
     given = {"block": 7, "points": 16, "zeros": 1, "at": NOW}
     return Share(worker=worker, farmer=farmer, nonce=nonce, **{**given, **more})
+
+
+async def test_poolers_may_make_the_database_at_the_same_moment(reopen: Reopen) -> None:
+    async with AsyncExitStack() as stack:
+        stores = await asyncio.gather(*(stack.enter_async_context(reopen()) for _ in range(4)))
+        first = await joined(stores[0])
+        found = [await store.miner_of_credential(bytes([1]) * 32) for store in stores]
+    assert found == [first] * 4
 
 
 async def test_the_key_of_jobs_is_made_once(reopen: Reopen) -> None:

@@ -4,13 +4,14 @@ Whoever has wallet's password may write them, and they are still there when the 
 """
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
-from libs.common.ids import PoolerId
+from libs.common.ids import PoolerId, WalletId
 from libs.common.spans import Span
 from services.wallet.domain.fee_reports import FeeKind
-from services.wallet.domain.model import FailureReason, OperationState
+from services.wallet.domain.model import FailureReason, OperationKind, OperationState
 from services.wallet.keys.provider import WrappedKey
 from services.wallet.store.fees import Charged, FeeStore, add_fees
 from services.wallet.store.keys import KeyStore, Rewrap
@@ -147,3 +148,25 @@ async def test_a_count_that_is_full_keeps_no_key_from_being_wrapped_anew(
     new = WrappedKey(kek_id="new", ciphertext=b"y", context=b"")
     rewrap = Rewrap(wallet_id=owner.id, old=old, new=new)
     assert await store.rewrap(rotation.id, [rewrap]) == 1
+
+
+PAYER = """
+INSERT INTO wallet.wallets (id, kind, address, status, mac)
+SELECT $1, 'payer', rpad('G', 56, 'B'), 'ready', (SELECT mac FROM wallet.wallets WHERE id = $2)
+"""
+
+
+async def test_no_payment_is_given_to_a_payer_that_wallet_did_not_make(
+    rows: WalletRows, thief: Connection
+) -> None:
+    """It would belong to it for ever, and nobody has that account's key."""
+    owner = await rows.wallet()
+    waiting = [await rows.payment(owner, None) for _ in range(4)]
+    # The forged one is the first by its id and by what it has to do.
+    forged = WalletId(UUID(int=1))
+    genuine = await rows.wallet("payer")
+    await rows.payment(owner, genuine)
+    await thief.execute(PAYER, forged, genuine.id)
+    assert await PayerStore(rows.pool, ORDERS).assign(OperationKind.WITHDRAW) == 4
+    owners = await rows.values("wallet.payments", "payer_id", key="operation_id")
+    assert {owners[name] for name in waiting} == {genuine.id}

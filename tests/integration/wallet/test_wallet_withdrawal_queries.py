@@ -461,6 +461,8 @@ async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_pay
 ) -> None:
     one, other = await rows.wallet(), await rows.wallet()
     busiest, busy, idle = [await rows.wallet("payer") for _ in range(3)]
+    forged = await rows.wallet("payer", id=UUID(int=1))
+    await rows.connection.execute("UPDATE wallet.wallets SET mac = NULL WHERE id = $1", forged.id)
     for payer, amount in ((busiest, 9), (busy, 4)):
         for _ in range(amount):
             await rows.payment(await rows.wallet(), payer, "top_up")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.kale.reward import BlockStats, block_reward, reward, weights
+from libs.kale.reward import BlockStats, reward, weights
 from pooler.strategies import harvests, profit, works, zeros
 from pooler.strategies.model import EarlyFacts, GateFacts, HarvestFacts, ZerosFacts
-from pooler.strategies.profit import Outlook, expected_reward
+from pooler.strategies.profit import Outlook, Prices
 
 CLOSED = BlockStats(
     min_gap=1, max_gap=58, min_stake=0, max_stake=10**10, min_zeros=4, max_zeros=9,
@@ -110,33 +110,79 @@ def test_without_a_price_everybody_takes_part() -> None:
 
 
 shares = st.tuples(st.integers(0, 70), st.integers(0, 2 * 10**10), st.integers(0, 12))
+#: A KALE is worth as much as an XLM.
+EVEN = Prices(kale=Decimal(1), xlm=Decimal(1))
 
 
-@given(st.lists(shares, min_size=1, max_size=8), st.integers(0, 10**9), st.integers(0, 200_000))
+def closed_with(works: list[tuple[int, int, int]]) -> BlockStats:
+    """The block after these works, each a gap, a stake and zeros."""
+    return replace(CLOSED, normalized_total=profit.weight_in(CLOSED, works))
+
+
+def outlook(work: tuple[int, int, int], fees: int) -> Outlook:
+    gap, stake, number = work
+    return Outlook(gap=gap, stake=stake, zeros=number, fees=fees)
+
+
+@given(
+    st.lists(shares, min_size=1, max_size=8),
+    st.lists(shares, max_size=8),
+    st.integers(0, 200_000),
+    st.data(),
+)
 def test_what_is_expected_is_what_the_same_block_would_pay(
-    farmers: list[tuple[int, int, int]], deserted: int, index: int
+    mine: list[tuple[int, int, int]],
+    others: list[tuple[int, int, int]],
+    index: int,
+    data: st.DataObject,
 ) -> None:
-    """Of a farmer who was in the block before, and does the same again."""
-    counted = sum(
-        weights(CLOSED, gap=gap, stake=stake, zeros=number).total for gap, stake, number in farmers
+    """A farmer whose reward is a stroop less than its fees is the only one who sits out."""
+    closed = closed_with([*mine, *others])
+    paid = [
+        reward(closed, index=index, gap=gap, stake=stake, zeros=number)
+        for gap, stake, number in mine
+    ]
+    # The last one to be asked.
+    least = max(range(len(mine)), key=lambda number: (-paid[number], number))
+    extra = data.draw(st.integers(0, 1))
+    fees = [0] * len(mine)
+    fees[least] = paid[least] + extra
+    taking_part = profit.who_takes_part(
+        profit.profitable,
+        closed,
+        index=index,
+        ours=profit.weight_in(closed, mine),
+        outlooks=list(map(outlook, mine, fees)),
+        prices=EVEN,
     )
-    closed = replace(CLOSED, staked_total=deserted, normalized_total=counted)
-    gap, stake, number = farmers[0]
-    outlook = Outlook(gap=gap, stake=stake, zeros=number, takes_part=True)
-    paid = reward(closed, index=index, gap=gap, stake=stake, zeros=number)
-    assert expected_reward(closed, index=index, outlook=outlook) == paid
+    assert taking_part.count(False) == extra
+    assert taking_part[least] is not bool(extra)
 
 
-@given(st.lists(shares, min_size=2, max_size=8))
-def test_who_sat_out_is_expected_to_share_with_the_others(
-    farmers: list[tuple[int, int, int]],
+@given(st.lists(shares, min_size=1, max_size=12), st.integers(1, 10**11), st.booleans())
+def test_nobody_takes_part_at_a_loss_and_nobody_misses_a_gain(
+    mine: list[tuple[int, int, int]], fees: int, was_there: bool
 ) -> None:
-    (gap, stake, number), *others = farmers
-    counted = sum(
-        weights(CLOSED, gap=gap, stake=stake, zeros=number).total for gap, stake, number in others
+    """Whoever was in the block before: those who take part earn their fees beside each other."""
+    stranger = (58, 10**10, 9)
+    closed = closed_with([stranger, *(mine if was_there else [])])
+    ours = profit.weight_in(closed, mine) if was_there else 0
+    taking_part = profit.who_takes_part(
+        profit.profitable,
+        closed,
+        index=0,
+        ours=ours,
+        outlooks=[outlook(work, fees) for work in mine],
+        prices=EVEN,
     )
-    own = weights(CLOSED, gap=gap, stake=stake, zeros=number).total
-    without = replace(CLOSED, normalized_total=counted)
-    outlook = Outlook(gap=gap, stake=stake, zeros=number, takes_part=False)
-    expected = expected_reward(without, index=0, outlook=outlook)
-    assert expected == own * block_reward(0) // (counted + own)
+    inside = [work for work, takes in zip(mine, taking_part, strict=True) if takes]
+    outside = [work for work, takes in zip(mine, taking_part, strict=True) if not takes]
+    block = closed_with([stranger, *inside])
+    assert all(_paid(block, work) >= fees for work in inside)
+    for work in outside:
+        assert _paid(closed_with([stranger, *inside, work]), work) < fees
+
+
+def _paid(block: BlockStats, work: tuple[int, int, int]) -> int:
+    gap, stake, number = work
+    return reward(block, index=0, gap=gap, stake=stake, zeros=number)

@@ -19,8 +19,6 @@ facts_of_farmers = st.builds(
     locked=amounts,
     agreed=amounts,
     max_stake=st.none() | amounts,
-    overlap=st.integers(2, 20),
-    plants_ahead=st.integers(0, 20),
 )
 
 
@@ -53,30 +51,6 @@ def test_each_block_gets_half_of_what_there_is_as_far_as_it_weighs(
         fair = min(max_stake, total // 2)
         assert planted >= min(fair, total - locked)
         locked = planted
-
-
-@given(
-    total=st.integers(0, 10**13),
-    max_stake=st.integers(1, 10**13),
-    group=st.integers(1, 10),
-)
-def test_no_plant_of_a_group_lacks_its_stake(total: int, max_stake: int, group: int) -> None:
-    """A group of blocks is harvested after the next one is planted: one more is locked."""
-    locked: list[int] = []
-    for _ in range(3 * group):
-        facts = StakeFacts(
-            balance=total - sum(locked),
-            locked=sum(locked),
-            agreed=total,
-            max_stake=max_stake,
-            overlap=group + 1,
-            plants_ahead=group - len(locked),
-        )
-        planted = stake.full(facts)
-        assert planted >= min(max_stake, total // (group + 1))
-        locked.append(planted)
-        if len(locked) == group + 1:
-            del locked[:group]
 
 
 def test_what_is_locked_now_is_there_for_the_next_block() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.ids import WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
-from services.wallet.engine.accounts import CHUNK, ROUND, Accounts
+from services.wallet.engine.accounts import Accounts
 
 LEDGER = 100
 TREASURY = "GTREASURY"
@@ -20,12 +20,18 @@ class Chain:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.xlm: dict[str, int] = {TREASURY: 50}
+        self.locked: set[str] = set()
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """As the chain's."""
         self.asked.append(list(addresses))
         return LEDGER, [
-            AccountState(address=item, exists=item in self.xlm, xlm=self.xlm.get(item, 0))
+            AccountState(
+                address=item,
+                exists=item in self.xlm,
+                xlm=self.xlm.get(item, 0),
+                obeys=item not in self.locked,
+            )
             for item in addresses
         ]
 
@@ -74,11 +80,11 @@ class World:
 
 
 async def test_all_farmers_have_their_turn_with_one_request_a_ledger() -> None:
-    world = World(farmers=2 * ROUND + 1)
+    world = World(farmers=2 * 99 + 1)
     seen: list[str] = []
-    for _ in range(3):
+    for count in (99, 99, 1):
         await world.accounts.refresh()
-        assert len(world.chain.asked) == 1
+        assert [len(request) for request in world.chain.asked] == [count + 1]
         seen += world.read
     assert seen.count(TREASURY) == 3
     assert sorted({*seen} - {TREASURY}) == sorted(address for _, address in world.store.farmers)
@@ -112,14 +118,17 @@ async def test_nothing_is_read_before_the_treasury_is_open() -> None:
     world = World(farmers=3)
     world.treasury.is_open = False
     await world.accounts.refresh()
+    # What others read tells nothing of the treasury either.
+    await world.accounts.read({world.treasury.wallet.id: TREASURY})
+    world.chain.asked.clear()
     assert (world.read, world.accounts.can_pay, world.accounts.treasury_state) == ([], False, None)
 
 
 async def test_many_are_read_in_several_requests_and_all_are_saved() -> None:
     world = World()
-    wallets = {WalletId(new_id()): f"G{number}" for number in range(CHUNK + 1)}
+    wallets = {WalletId(new_id()): f"G{number}" for number in range(101)}
     found = await world.accounts.read(wallets)
-    assert [len(request) for request in world.chain.asked] == [CHUNK, 1]
+    assert [len(request) for request in world.chain.asked] == [100, 1]
     assert {key: state.address for key, (_, state) in found.items()} == wallets
     assert {ledger for ledger, _ in found.values()} == {LEDGER}
     assert {key: state.address for key, state in world.store.saved.items()} == wallets
@@ -131,3 +140,50 @@ async def test_the_treasury_is_low_below_its_setting(low: int, is_low: bool) -> 
     assert not world.accounts.is_treasury_low
     await world.accounts.refresh()
     assert world.accounts.is_treasury_low is is_low
+
+
+async def test_a_treasury_is_not_low_where_nobody_says_so() -> None:
+    world = World()
+    world.chain.xlm = {TREASURY: 0}
+    accounts = Accounts(cast(Any, world.chain), cast(Any, world.store), cast(Any, world.treasury))
+    await accounts.refresh()
+    assert not accounts.is_treasury_low
+
+
+async def test_a_last_round_that_is_full_begins_anew() -> None:
+    world = World(farmers=99)
+    await world.accounts.refresh()
+    await world.accounts.refresh()
+    assert world.read == [TREASURY, *(address for _, address in world.store.farmers), TREASURY]
+    await world.accounts.refresh()
+    assert world.read[1] == world.store.farmers[0][1]
+
+
+async def test_a_treasury_that_does_not_obey_cannot_pay_and_that_is_told_once(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    world = World()
+    world.chain.locked = {TREASURY}
+    for _ in range(2):
+        await world.accounts.refresh()
+        assert (world.accounts.can_pay, world.funded) == (False, 0)
+    assert "".join(capfd.readouterr()).count("treasury does not obey") == 1
+    world.chain.locked = set()
+    await world.accounts.refresh()
+    assert world.accounts.can_pay
+    assert "does not obey" not in "".join(capfd.readouterr())
+    world.chain.locked = {TREASURY}
+    await world.accounts.refresh()
+    assert "".join(capfd.readouterr()).count("treasury does not obey") == 1
+
+
+async def test_a_treasury_that_was_not_read_is_not_funded() -> None:
+    world = World()
+    world.treasury.wallet.address = TREASURY
+
+    async def nothing(wallets: object) -> dict[WalletId, Any]:
+        return {}
+
+    world.accounts.read = nothing  # type: ignore[method-assign]
+    await world.accounts.refresh()
+    assert world.funded == 0

@@ -13,8 +13,11 @@ WHERE o.state = 'queued'
 GROUP BY o.kind, p.payer_id;
 
 -- name: free_payers :many
--- Payers that may be given payments, the one with the fewest first.
-SELECT id FROM wallet.free_payers() ORDER BY place;
+-- Payers that may be given payments, the one with the fewest first, with their rows' authenticators.
+SELECT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
+FROM wallet.free_payers() AS f
+INNER JOIN wallet.wallets AS w ON f.id = w.id
+ORDER BY f.place;
 
 -- name: unassigned_payments :many
 -- Payments of one kind ($1) that are nobody's.
