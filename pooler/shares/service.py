@@ -15,7 +15,7 @@ from pooler.shares.crediting import Crediting
 from pooler.shares.dividing import Dividing
 from pooler.shares.domain.errors import BannedError, OtherChainError, PausedError
 from pooler.shares.domain.jobs import JobSigner
-from pooler.shares.domain.model import Best, Miner
+from pooler.shares.domain.model import Best, BlockRow, Miner
 from pooler.shares.events import ban_event, job_event, part_event, works_sent_event
 from pooler.shares.round import Round
 from pooler.shares.store.store import Store
@@ -91,8 +91,12 @@ class Shares:
     async def open_block(self, block: RunningBlock) -> None:
         """See BlockEvents. Raise OtherChainError for a database of another chain."""
         async with self._opening:
-            await self._open(block)
-        await self._give_jobs()
+            written = await self._open(block)
+            if written is None:
+                return
+            # The disk is not waited for: jobs are nothing that has to be kept.
+            await self._give_jobs()
+            _check_chain(await asyncio.shield(written), block)
         await self._close_before(block.index)
 
     async def works_sent(self, index: int) -> None:
@@ -102,8 +106,9 @@ class Shares:
             return
         running.sent_at = int(self.clock() * 1000)
         self.streams.tell_all(works_sent_event(index))
-        await self.store.note_own_hashes(index, running.own_hashes)
-        await self.store.send_block(index, at=running.sent_at)
+        async with self._opening:  # what is not written yet cannot be changed
+            await self.store.note_own_hashes(index, running.own_hashes)
+            await self.store.send_block(index, at=running.sent_at)
 
     async def close_before(self, index: int) -> None:
         """See BlockEvents."""
@@ -203,34 +208,35 @@ class Shares:
         except PausedError:
             return []
 
-    async def _open(self, block: RunningBlock) -> None:
-        """Take a block up, unless it is an older one than the one that is mined."""
+    async def _open(self, block: RunningBlock) -> "asyncio.Task[BlockRow] | None":
+        """Take a block up; return what writes it down, before which no share of it is.
+
+        Return None for an older block than the one that is mined.
+        """
         before = self.rounds.running
         if before is not None and block.index < before.index:
-            return
-        row = await self.store.open_block(
-            block.index,
-            block.entropy,
-            at=int(self.clock() * 1000),
-            terms=self.accounts.terms,
-        )
-        if row.entropy != block.entropy:
-            raise OtherChainError(
-                f"the database of shares has block {block.index} with another entropy: it is of "
-                "another chain"
-            )
-        fresh = Round(
-            block,
-            row,
-            await self._numbers(block),
-            most=self.settings.shares_most_per_block,
-        )
+            return None
+        numbers = await self._numbers(block)
+        row = await self.store.block(block.index)
+        if row is not None:
+            _check_chain(row, block)
+        fresh = Round(block, row, numbers, most=self.settings.shares_most_per_block)
+        previous = before
         if before is not None and before.index == fresh.index:
             fresh.inherit(before)
-            self.rounds = Rounds(running=fresh, previous=self.rounds.previous)
-        else:
+            previous = self.rounds.previous
+        elif row is not None:
             await self._restore(fresh)
-            self.rounds = Rounds(running=fresh, previous=before)
+        else:
+            await self.workers.restore(fresh.index)
+        now = int(self.clock() * 1000)
+        written = asyncio.create_task(
+            self.store.open_block(block.index, block.entropy, at=now, terms=self.accounts.terms)
+        )
+        written.add_done_callback(_retrieve)
+        self._crediting.hold_until(written)
+        self.rounds = Rounds(running=fresh, previous=previous)
+        return written
 
     async def _numbers(self, block: RunningBlock) -> list[int]:
         missing = [one.farmer_id for one in block.targets if one.farmer_id not in self._farmers]
@@ -293,3 +299,18 @@ class Shares:
         why_fault = self.accounts.conduct(miner.number).count(codes, now)
         if why_fault is not None and rules.ban:
             await self.ban(miner, seconds=rules.ban, why=why_fault)
+
+
+def _retrieve(done: "asyncio.Task[BlockRow]") -> None:
+    """Look at an error that nobody may wait for any more."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _check_chain(row: BlockRow, block: RunningBlock) -> None:
+    """Raise OtherChainError when a block that is kept is not the one that is mined."""
+    if row.entropy != block.entropy:
+        raise OtherChainError(
+            f"the database of shares has block {block.index} with another entropy: it is of "
+            "another chain"
+        )
