@@ -586,3 +586,13 @@ async def test_before_a_block_is_taken_up_shares_are_brought_again(tmp_path: Pat
         assert answer.headers["retry-after"] == "1"
         await world.shares.open_block(world.block)
         assert await rig.codes(*shares) == ["ACCEPTED"]
+
+
+async def test_who_tries_credentials_keeps_nobody_out_who_is_in(tmp_path: Path) -> None:
+    async with open_share_world(tmp_path, shares_wrong_credential_limit=3) as world:
+        before = await world.join()
+        wrong = Rig(http=world.http, credential="km_" + "x" * 43, miner_id="")
+        statuses = [(await wrong.get("/stats")).status_code for _ in range(5)]
+        assert statuses == [401, 401, 401, 429, 429]
+        after = await world.join()
+        assert [(await rig.get("/stats")).status_code for rig in (before, after)] == [200, 200]

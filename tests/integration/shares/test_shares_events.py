@@ -241,3 +241,13 @@ async def test_a_thousand_streams_have_the_next_blocks_job(tmp_path: Path) -> No
                 assert job["block"] == 101
                 tokens.add(job["job"])
             assert len(tokens) == 1000
+
+
+async def test_who_joined_and_never_came_is_forgotten_after_a_week(world: ShareWorld) -> None:
+    idle, busy = await world.join(), await world.join()
+    await busy.job()
+    world.clock.now += 7 * 86_400 + 1
+    await Upkeep(world.shares, None)._round(0)
+    answer = await idle.get("/work")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "BAD_CREDENTIAL")
+    await busy.job()
