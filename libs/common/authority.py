@@ -5,6 +5,7 @@ name each, DNS names for servers, and server use for servers only, so that no ot
 as a server.
 """
 
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,14 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from libs.common.errors import UnauthenticatedError
-from libs.common.grpc.identity import Caller, CallerKind, identity, parse_identity, uris_of
+from libs.common.grpc.identity import (
+    DOMAIN_FORM,
+    Caller,
+    CallerKind,
+    identity,
+    parse_identity,
+    uris_of,
+)
 from libs.common.local import LOCAL_HOSTS
 from libs.common.names import GATEWAY, SERVICES
 from libs.common.private_file import new_private_file
@@ -144,9 +152,12 @@ class Authority:
 
 def make_authority(trust_domain: str) -> Authority:
     """Make a new authority. Raise ValueError when there can be no such trust domain."""
-    identity(CallerKind.OPERATOR, "x", trust_domain=trust_domain)
+    if not re.fullmatch(DOMAIN_FORM, trust_domain):
+        raise ValueError(f"{trust_domain!r} is no trust domain: small letters, digits and . _ -")
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{trust_domain} development CA")])
+    # A common name has 64 characters at most (RFC 5280, appendix A.1).
+    called = f"development CA of {trust_domain}"[:64]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
     root = x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")
     certificate = (
         _builder(name, name, key, _LIFE)

@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 
 from libs.common.db.tls import DatabaseAddress
-from libs.common.grpc.identity import TRUST_DOMAIN
+from libs.common.grpc.identity import DOMAIN_FORM, TRUST_DOMAIN
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
@@ -186,7 +186,7 @@ class ServiceSettings(TransportSettings):
     #: none.
     token_port: Port = 0
     #: SPIFFE trust domain of all certificates' names: spiffe://<trust domain>/service/plant.
-    trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = TRUST_DOMAIN
+    trust_domain: Annotated[str, Field(pattern=f"^{DOMAIN_FORM}$")] = TRUST_DOMAIN
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
     database_url: SecretStr
     #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's. On

@@ -17,6 +17,8 @@ from libs.common.grpc.certificates import FlawError, Sound, Use, read_shown
 
 #: The trust domain of a pool that did not choose one.
 TRUST_DOMAIN = "kalepool"
+#: What a trust domain is made of (SPIFFE-ID, section 2.1).
+DOMAIN_FORM = r"[a-z0-9._-]{1,255}"
 #: The path after the trust domain in the names that we give. Names of services and operators are
 #: short words, those of poolers their ids; all in small letters, so that nobody is two by writing
 #: one name in two ways.

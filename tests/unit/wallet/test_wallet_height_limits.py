@@ -91,10 +91,11 @@ def test_the_clock_forgets_what_is_older_than_ten_minutes() -> None:
         # Two that nearly agree are enough, two that differ wait for the third.
         (3, [(0, 1002, 0), (1, 1000, 0)], 1000, 2),
         (3, [(0, 1003, 0), (1, 1000, 0)], None, 0),
-        (3, [(0, 1003, 0), (1, 1000, 0), (2, 1001, 0)], 1001, 2),
+        (3, [(0, 1010, 0), (1, 1000, 0), (2, 1001, 0)], 1001, 2),
         # Two that differ wait for ten seconds.
         (3, [(0, 1003, 0), (1, 1000, 0), (0, 1003, 9)], None, 0),
         (3, [(0, 1003, 0), (1, 1000, 0), (0, 1003, 10)], 1000, 2),
+        (3, [(0, 1003, 3), (1, 1000, 3), (0, 1003, 12)], None, 0),
         # Once a value counts, nobody waits for the third any more.
         (3, [(0, 1000, 0), (1, 1000, 0), (0, 1020, 5), (1, 1003, 6)], 1003, 2),
         # A node that was not heard for 15 s, and nine more seconds: the other one is not enough.
