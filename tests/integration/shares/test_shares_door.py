@@ -9,6 +9,7 @@ import pytest
 
 from devstack.stand_in_pooler import block_of
 from libs.common.errors import UnavailableError
+from libs.kale.address import raw_key
 from libs.kale.hash import leading_zeros, work_hash
 from pooler.shares.block import Find
 from pooler.shares.domain.errors import OtherChainError
@@ -60,8 +61,8 @@ async def test_everybody_sees_the_pool_before_joining(world: ShareWorld) -> None
     rig = await world.join()
     job = await rig.job()
     await rig.submit(*found_in(job, 3))
-    world.shares.own_hashes(100, 777)
     world.clock.now += 10
+    world.shares.own_hashes(100, 777)
     pool = (await world.http.get("/v1/pool")).json()
     assert pool["terms"]["version"] == world.shares.accounts.terms.version
     assert (pool["miners"], pool["workers"]) == (1, 1)
@@ -107,7 +108,8 @@ async def test_several_jobs_are_of_different_farmers(world: ShareWorld) -> None:
     rig = await world.join()
     answer = await rig.get("/work", params={"count": 7})
     jobs = answer.json()["jobs"]
-    assert [job["farmer"] for job in jobs] == [f"GFARMER{n % 5}" for n in range(7)]
+    targets = world.block.targets
+    assert [job["farmer"] for job in jobs] == [targets[n % 5].address for n in range(7)]
     ranges = [(job["farmer"], job["firstNonce"]) for job in jobs]
     assert len(set(ranges)) == 7
 
@@ -130,7 +132,7 @@ async def test_a_better_nonce_reaches_the_pooler_and_farmers_with_fewer_zeros_co
     )
     assert leading_zeros(digest) == find.zeros
     farmers = {(await rig.job())["farmer"] for _ in range(8)}
-    assert farmers == {f"GFARMER{number}" for number in range(1, 5)}
+    assert farmers == {target.address for target in world.block.targets[1:]}
 
 
 async def test_every_share_has_its_verdict(world: ShareWorld) -> None:
@@ -277,9 +279,9 @@ async def test_a_line_of_arguments_is_a_job_too(world: ShareWorld) -> None:
     answer = await rig.get("/work", params={"format": "argv", "difficulty": 300})
     block, entropy, nonce, zeros, farmer = answer.text.split()
     assert answer.headers["content-type"].startswith("text/plain")
-    assert (int(block), b64decode(entropy), farmer) == (100, world.block.entropy, "GFARMER0")
+    assert (int(block), b64decode(entropy)) == (100, world.block.entropy)
     assert zeros == "2"
-    key = world.block.targets[0].key
+    key = raw_key(farmer)
     found = next(
         number
         for number in range(int(nonce), 2**63)
