@@ -22,6 +22,7 @@ import uvloop
 from libs.common.descriptors import raise_limit
 from libs.common.ids import FarmerId
 from libs.common.log import configure_logging
+from libs.kale.address import address_of
 from pooler.shares.app import open_app
 from pooler.shares.block import Find, Target
 from pooler.shares.config import SharesSettings
@@ -37,10 +38,10 @@ def bytes_of(*names: object) -> bytes:
 
 
 def target_of(number: int) -> Target:
-    """Return a farmer by its number; its address is its number, as there is no account."""
+    """Return a farmer by its number; there is no account at its address."""
     key = bytes_of("farmer", number)
     return Target(
-        farmer_id=FarmerId(UUID(bytes=key[:16], version=4)), address=f"GFARMER{number}", key=key
+        farmer_id=FarmerId(UUID(bytes=key[:16], version=4)), address=address_of(key), key=key
     )
 
 
@@ -99,8 +100,7 @@ async def play(shares: Shares, options: argparse.Namespace) -> None:
         block = block_of(index, farmers=options.farmers, seconds=seconds, opened_at=opened_at)
         if options.tell_blocks:
             _tell({"block": index, "at": time.time()})
-        for find in await shares.open_block(block):
-            block.offer(find)
+        await shares.open_block(block)
         await shares.harvested(index - 1, REWARDS)
         await asyncio.sleep(max(0.0, opened_at + options.sent_share * seconds - time.time()))
         await shares.works_sent(index)

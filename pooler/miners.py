@@ -198,8 +198,7 @@ class Miners:
         """Open a block for miners; then note own hashes and finds, until the task is cancelled."""
         while True:
             try:
-                for find in await shares.open_block(mined):
-                    mined.offer(find)
+                await shares.open_block(mined)
                 break
             except UnavailableError as error:
                 self._tell(error, retry_in=_AGAIN)

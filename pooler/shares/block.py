@@ -71,10 +71,10 @@ class RunningBlock(Protocol):
 class BlockEvents(Protocol):
     """What the pooler tells of its blocks."""
 
-    async def open_block(self, block: RunningBlock) -> Sequence[Find]:
+    async def open_block(self, block: RunningBlock) -> None:
         """Take up a block that is mined from now on, also one that a run before has begun.
 
-        Return the best nonces that are known of it already.
+        The best nonces that are known of it already are offered to the block.
         """
 
     async def works_sent(self, index: int) -> None:

@@ -41,23 +41,23 @@ class Round:
     """One block from the moment in which it is mined."""
 
     def __init__(
-        self, block: RunningBlock, row: BlockRow, farmers: Sequence[int], *, most: int
+        self, block: RunningBlock, row: BlockRow | None, farmers: Sequence[int], *, most: int
     ) -> None:
         """Take the block, what is kept of it, and the farmers' numbers in the order of targets.
 
-        A worker may bring `most` shares.
+        Nothing is kept of a block that is new. A worker may bring `most` shares.
         """
         self.block = block
         self.index = block.index
         self.farmers = tuple(farmers)
         #: When its works were sent (unix ms); 0: they are not.
-        self.sent_at = row.sent_at
+        self.sent_at = 0 if row is None else row.sent_at
         #: What workers did, points by miner, and shares by worker, late ones included.
         self.figures: dict[int, Figures] = {}
         self.miner_points: Counter[int] = Counter()
         self.brought: Counter[int] = Counter()
         #: The pool's own hashes of runs before this one, and of this one.
-        self.own_before, self.own_hashes = row.own_hashes, row.own_hashes
+        self.own_before = self.own_hashes = 0 if row is None else row.own_hashes
         self.turns = Turns(len(self.farmers), block.zeros_of, cap=block.cap)
         self._judge = Judge(
             index=block.index, entropy=block.entropy, keys=[one.key for one in block.targets]

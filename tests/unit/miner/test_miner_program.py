@@ -27,6 +27,7 @@ from miner.model import (
 )
 from miner.roster import Roster
 from miner.search import open_search
+from tests.support.other_programs import KALE_FARMER, KALE_MINER
 
 OTHER = Path(__file__).resolve().parents[2] / "support" / "other_miner.py"
 SEARCHING = (
@@ -36,8 +37,6 @@ COUNTING = (
     f"{sys.executable} {OTHER} count --index {{index}} --entropy-hex {{entropy_hex}} "
     "--farmer-hex {key_hex} --nonce-count {nonces}"
 )
-#: The real programs, where somebody has them: their paths.
-KALE_MINER, KALE_FARMER = os.environ.get("KALE_MINER", ""), os.environ.get("KALE_FARMER", "")
 
 WORK = Work(
     index=7,
