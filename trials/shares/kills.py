@@ -31,7 +31,7 @@ _SHORTEST, _LONGEST = 0.05, 1.2
 #: the others may come while it begins.
 _LOADED = 0.8
 #: Seconds in which any miner is told of a share.
-_PATIENCE = 180.0
+_PATIENCE = 600.0
 #: Shares of a batch.
 _BATCH = 25
 
