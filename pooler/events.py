@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from client import BatchSummary, Enrolled, PoolerId, SweepSummary
+from client import BatchSummary, Enrolled, PoolerId, PoolError, SweepSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,19 @@ class Waiting:
 
     #: In words, what the pooler waits for.
     what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SatOut:
+    """Farmers whose reward would be worth less than their fees are not planted in a block."""
+
+    #: Index of the block.
+    block_index: int
+    #: How many sit out, of how many.
+    farmers: int
+    of: int
+    #: Stroops of XLM that a farmer's plant, work and harvest cost.
+    fees: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +110,23 @@ class ServingMiners:
 
 
 Event = (
-    ServingMiners | Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+    ServingMiners
+    | Registered
+    | Waiting
+    | SatOut
+    | Planted
+    | Mining
+    | Worked
+    | Harvested
+    | Swept
+    | Trouble
 )
 Observer = Callable[[Event], None]
+
+
+def trouble(what: str, error: PoolError) -> Trouble:
+    """Return the event of a call that failed for good."""
+    return Trouble(what=what, error=f"{error.reason}: {error}", retry_in=None)
 
 
 def registered(enrolled: Enrolled) -> Registered:

@@ -129,6 +129,11 @@ class Shares:
         if running is not None and running.index == index:
             running.note_own(hashes, self.clock())
 
+    def proved(self, index: int) -> int:
+        """Return the hashes that miners have proved in a block that is mined; 0 for another one."""
+        running = self.rounds.running
+        return running.points if running is not None and running.index == index else 0
+
     async def keep_finds(self, index: int, finds: Sequence[Find]) -> None:
         """Write down the best nonces that the pool's own engines have found."""
         bests = [

@@ -6,8 +6,9 @@ that was changed has an authenticator that does not fit. What a process has seen
 it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.payments import is_beginning
@@ -38,6 +39,8 @@ class PayerHistory:
 
     #: Their targets, by id.
     seen: dict[TransactionId, int] = field(default_factory=dict)
+    #: The numbers that they use.
+    numbers: frozenset[int] = frozenset()
 
     @property
     def mark(self) -> Mark:
@@ -56,7 +59,19 @@ class PayerHistory:
         if gap is not None:
             return f"the transaction that led to its number {gap} is gone"
         self.seen = {item.id: item.bump_to for item in records}
+        self.numbers = frozenset(item.sequence for item in records)
         return ""
+
+    def missing(self, told: Collection[TransactionId], *, since: UUID) -> list[TransactionId]:
+        """Return transactions that were seen, with ids from `since` on, and are not told now."""
+        return sorted(item for item in self.seen if item >= since and item not in told)
+
+    def goes_on_from(self, target: int) -> bool:
+        """Tell whether a transaction was signed for the number after this target.
+
+        The account stood at it then: what was to bring it there has paid.
+        """
+        return target + 1 in self.numbers
 
 
 def _gap(records: Iterable[PastTransaction]) -> int | None:

@@ -74,6 +74,7 @@ class ChannelStore:
         return [
             Lease(wallet_id=WalletId(row["id"]), address=row["address"], until=row["leased_until"])
             for row in rows
+            if self._orders.is_wallet(row)
         ]
 
     async def give_back(self, leases: Sequence[Lease]) -> None:

@@ -19,7 +19,7 @@ from services.wallet.domain.model import (
     Settlement,
     TransactionId,
 )
-from services.wallet.domain.payer_history import Mark, PastTransaction
+from services.wallet.domain.payer_history import Mark, PastTransaction, PayerHistory
 from services.wallet.domain.payments import (
     SPAN,
     PayerRecord,
@@ -96,8 +96,8 @@ class UnmadePayment:
     operation_id: OperationId
     #: The target of the transaction that is to make it.
     bump_to: int
-    #: The wallet whose account pays.
-    source_id: WalletId
+    #: The wallet whose account pays; None: the treasury.
+    source_id: WalletId | None
     #: strkey G...
     destination: str
     #: The asset to pay.
@@ -164,7 +164,11 @@ class PayerStore:
     async def lease(
         self, payers: Collection[WalletId] | None, *, seconds: float
     ) -> list[LeasedPayer]:
-        """Lease those of these payers (None: of all) that exist and have nothing in flight."""
+        """Lease those of these payers (None: of all) that exist and have nothing in flight.
+
+        The number that tells what a payer has paid is of the account that wallet made for it, and
+        of no other that somebody writes into its row.
+        """
         wanted = None if payers is None else list(payers)
         rows = await self._database.many("lease_payers", wanted, seconds)
         return [
@@ -175,6 +179,7 @@ class PayerStore:
                 stopped=row["stopped"],
             )
             for row in rows
+            if self._orders.is_wallet(row)
         ]
 
     async def give_back(self, payers: Sequence[LeasedPayer]) -> None:
@@ -260,23 +265,28 @@ class PayerStore:
         ]
 
     async def paid_before(
-        self, address: str, payments: Collection[OperationId]
+        self, address: str, payments: Collection[OperationId], history: PayerHistory
     ) -> dict[OperationId, str]:
         """Return those of a payer's payments that were made, with the envelope's hash.
 
         What a transaction carried counts only as wallet wrote it. Raises TamperedError when one
-        that may have carried any of the payments is not as wallet wrote it.
+        that may have carried any of the payments is not as wallet wrote it, or is not told of those
+        that the payer's history has.
         """
         if not payments:
             return {}
         first = since(min(payments), minus=_CLOCKS)
         paid: dict[OperationId, str] = {}
-        for row in await self._database.many("payer_past_since", address, first):
+        rows = await self._database.many("payer_past_since", address, first)
+        missing = history.missing({TransactionId(row["id"]) for row in rows}, since=first)
+        if missing:
+            raise TamperedError(f"transaction {missing[0]} of its past is not told")
+        for row in rows:
             if not self._orders.is_payer_transaction(row):
                 raise TamperedError(
                     f"transaction {row['id']} of its past was not written by wallet"
                 )
-            if row["has_paid"]:
+            if row["has_paid"] or history.goes_on_from(row["bump_to"]):
                 paid |= dict.fromkeys(map(OperationId, row["operation_ids"]), row["hash"])
         return {item: paid[item] for item in payments if item in paid}
 
@@ -365,38 +375,67 @@ class PayerStore:
         """
         shown = (await self._shown([address]))[address]
         rows = await self._database.many("unmade_payments", address, number, SPAN, shown)
-        if not await self._are_genuine(rows):
+        ordered = await self._ordered(rows) if rows else {}
+        if ordered is None:
             raise TamperedError(f"payments of payer {address} were not written by wallet")
-        return [
-            UnmadePayment(
-                operation_id=OperationId(row["id"]),
-                bump_to=row["bump_to"],
-                source_id=WalletId(row["source_id"]),
-                destination=row["destination"],
-                asset=Asset(row["asset"]),
-                amount=row["amount"],
-                failures=row["failures"],
-            )
-            for row in rows
-        ]
+        return [ordered[row["id"]] for row in rows]
 
-    async def _are_genuine(self, rows: Sequence[Record]) -> bool:
-        """Tell whether wallet wrote the payments of a transaction, and that transaction."""
-        if not rows:
-            return True
+    async def _ordered(self, rows: Sequence[Record]) -> dict[UUID, UnmadePayment] | None:
+        """Return payments of one transaction as wallet wrote them; None where it did not.
+
+        Who pays what to whom is of the very rows that are judged: those beside may tell anything.
+        """
         carrier = await self._database.one("payer_transaction", rows[0]["transaction_id"])
         if carrier is None or not self._orders.is_payer_transaction(carrier):
-            return False
+            return None
         ids = [row["id"] for row in rows]
-        orders = await self._database.many("payment_orders", ids)
-        payouts = await self._database.many("payouts", ids)
-        return (
-            set(ids) <= set(carrier["operation_ids"])
-            and len(orders) == len(ids)
-            and all(map(self._orders.is_claimed, orders))
-            and all(map(self._orders.is_withdrawal, payouts))
-            and all(self._orders.are_addresses(row["addresses"][::-1]) for row in payouts)
+        orders = {row["id"]: row for row in await self._database.many("payment_orders", ids)}
+        payouts = {row["operation_id"]: row for row in await self._database.many("payouts", ids)}
+        found: dict[UUID, UnmadePayment] = {}
+        for row in rows:
+            payment = self._unmade(row, orders.get(row["id"]), payouts.get(row["id"]))
+            target = carrier["bump_to"]
+            if (
+                payment is None
+                or payment.operation_id not in carrier["operation_ids"]
+                or not target <= payment.bump_to <= target + SPAN
+            ):
+                return None
+            found[row["id"]] = payment
+        return found
+
+    def _unmade(
+        self, row: Record, order: Record | None, payout: Record | None
+    ) -> UnmadePayment | None:
+        """Return a payment by its order, and by where it goes; None: wallet did not write them."""
+        if order is None or not self._orders.is_claimed(order):
+            return None
+        paid, source = self._paid(order, payout), WalletId(order["wallet_id"])
+        if paid is None:
+            return None
+        destination, asset = paid
+        return UnmadePayment(
+            operation_id=OperationId(order["id"]),
+            bump_to=row["bump_to"],
+            source_id=None if order["kind"] == OperationKind.TOP_UP.value else source,
+            destination=destination,
+            asset=asset,
+            amount=order["amount"],
+            failures=row["failures"],
         )
+
+    def _paid(self, order: Record, payout: Record | None) -> tuple[str, Asset] | None:
+        """Return where the payment of a judged order goes, and of what; None: not by wallet."""
+        if order["kind"] == OperationKind.TOP_UP.value:
+            return order["address"], Asset.XLM
+        if (
+            payout is None
+            or (payout["wallet_id"], payout["amount"]) != (order["wallet_id"], order["amount"])
+            or not self._orders.is_withdrawal(payout)
+            or not self._orders.are_addresses(payout["addresses"][::-1])
+        ):
+            return None
+        return payout["destination"], Asset(payout["asset"])
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:
         """Record a payer's transaction that only the chain knows, and settle its payments at once.

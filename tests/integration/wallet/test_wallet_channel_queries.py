@@ -66,6 +66,8 @@ async def test_leased_are_channels_that_are_there_and_free_and_can_pay(rows: Wal
         await rows.transaction((await channel(rows)).address, state)
     free = [await channel(rows), await channel(rows, 15_000_001), await channel(rows)]
     await rows.transaction(free[-1].address, "excluded")
+    forged = await channel(rows)
+    await rows.connection.execute("UPDATE wallet.wallets SET mac = NULL WHERE id = $1", forged.id)
     leases = await ChannelStore(rows.pool, ORDERS).lease(99, seconds=60)
     assert {(lease.wallet_id, lease.address) for lease in leases} == {
         (one.id, one.address) for one in free

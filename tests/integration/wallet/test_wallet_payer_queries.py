@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
-
-import pytest
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId
-from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import OperationKind, OperationState, TransactionId
 from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransaction
 from services.wallet.domain.withdrawals import Asset
@@ -299,33 +295,6 @@ async def test_a_shown_target_that_wallet_did_not_write_does_not_count(rows: Wal
     await rows.insert("wallet.shown_targets", payer_id=payer.id, target=1005)
     await store.book(payer.address, 1005, [])
     assert [found.paid for found in await records(rows.pool, payer)] == [1005]
-
-
-async def test_what_was_paid_before_is_told_by_what_wallet_wrote_since_it_was_asked_for(
-    rows: WalletRows,
-) -> None:
-    one = await rows.wallet()
-    payer, beside = await payers_of(rows, 2)
-    old = await rows.transaction(payer.address, "succeeded", sequence=1, bump_to=1001)
-    made, passed, failed = [await rows.payment(one, payer) for _ in range(3)]
-    await rows.transaction(payer.address, "succeeded", [made], sequence=1002, bump_to=2002)
-    await rows.transaction(payer.address, "excluded", [passed], sequence=2003, bump_to=3003)
-    await rows.transaction(payer.address, "failed", [failed], sequence=3004, bump_to=4004)
-    theirs = await rows.payment(one, beside)
-    await rows.transaction(beside.address, "succeeded", [theirs], bump_to=9000)
-    store = PayerStore(rows.pool, ORDERS)
-    paid = await store.paid_before(payer.address, [made, passed, failed, theirs])
-    assert paid.keys() == {made, passed}
-    assert await store.paid_before(payer.address, []) == {}
-    await rows.connection.execute("SET session_replication_role = 'replica'")
-    # What was signed long before a payment was asked for says nothing of it.
-    spoil = "UPDATE wallet.transactions SET mac = NULL, id = $2 WHERE id = $1"
-    await rows.connection.execute(spoil, old, UUID(int=1))
-    assert (await store.paid_before(payer.address, [made])).keys() == {made}
-    unlink = "DELETE FROM wallet.transaction_operations WHERE operation_id = $1"
-    await rows.connection.execute(unlink, made)
-    with pytest.raises(TamperedError, match="not written by wallet"):
-        await store.paid_before(payer.address, [made])
 
 
 async def test_failures_count_that_came_after_what_was_paid_last(rows: WalletRows) -> None:

@@ -4,6 +4,7 @@ The targets here are small: 1000, 2000 ... An envelope with the number 1001 foll
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.ids import OperationId
+from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.payments import SPAN
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.payers import PayerStore, UnmadePayment
@@ -209,12 +211,12 @@ async def test_what_is_to_be_paid_is_as_it_was_asked_for(payer: Payer) -> None:
     await payer.envelope(1, 1000, [top_up, xlm, kale], state="succeeded")
 
     def payment(
-        name: OperationId, source: WalletRow, destination: str, asset: Asset, amount: int
+        name: OperationId, source: WalletRow | None, destination: str, asset: Asset, amount: int
     ) -> UnmadePayment:
         return UnmadePayment(
             operation_id=name,
             bump_to=1000,
-            source_id=source.id,
+            source_id=None if source is None else source.id,
             destination=destination,
             asset=asset,
             amount=amount,
@@ -222,10 +224,57 @@ async def test_what_is_to_be_paid_is_as_it_was_asked_for(payer: Payer) -> None:
         )
 
     assert await payer.unmade(0) == [
-        payment(top_up, payer.treasury, other.address, Asset.XLM, 7),
+        payment(top_up, None, other.address, Asset.XLM, 7),
         payment(xlm, other, "there", Asset.XLM, 6),
         payment(kale, payer.farmer, "here", Asset.KALE, 5),
     ]
+
+
+#: With all rights: a table is a view, which tells one query another thing than the others.
+LIES = """
+ALTER TABLE wallet.{table} RENAME TO true_rows;
+CREATE VIEW wallet.{table} AS SELECT {columns} FROM wallet.true_rows;
+GRANT SELECT ON wallet.{table} TO kalepool_wallet;
+"""
+_TO_LOOK = "current_query() LIKE '%RECURSIVE%'"
+_TO_JUDGE = "current_query() NOT LIKE '%RECURSIVE%'"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "lie"),
+    [
+        ("withdrawals", "destination", "'thief'"),
+        ("withdrawals", "amount", "amount + 1"),
+        ("withdrawals", "asset", "'xlm'"),
+        ("operations", "amount", "amount + 1"),
+        ("operations", "wallet_id", "(SELECT id FROM wallet.wallets WHERE kind = 'treasury')"),
+        ("operations", "kind", "'top_up'::wallet.operation_kind"),
+        ("transactions", "bump_to", "bump_to - 500"),
+        ("transactions", "bump_to", "bump_to + 1000000"),
+    ],
+)
+async def test_what_is_paid_is_what_was_judged_whatever_each_look_is_told(
+    payer: Payer, table: str, column: str, lie: str
+) -> None:
+    connection = payer.rows.connection
+    (made,) = await payer.payments(1)
+    await payer.envelope(1, 1000, [made], state="succeeded")
+    truth = await payer.unmade(0)
+    names = await connection.fetch(
+        "SELECT column_name AS name FROM information_schema.columns "
+        "WHERE table_schema = 'wallet' AND table_name = $1 ORDER BY ordinal_position",
+        table,
+    )
+    for when in (_TO_LOOK, _TO_JUDGE):
+        told = f"CASE WHEN {when} THEN {lie} ELSE {column} END AS {column}"
+        columns = ", ".join(told if row["name"] == column else row["name"] for row in names)
+        await connection.execute(LIES.format(table=table, columns=columns))
+        with suppress(TamperedError):
+            assert await payer.unmade(0) in (truth, [])
+        await connection.execute(
+            f"DROP VIEW wallet.{table}; ALTER TABLE wallet.true_rows RENAME TO {table}"
+        )
+    assert await payer.unmade(0) == truth
 
 
 async def test_failures_of_the_last_hour_count_since_it_was_settled(payer: Payer) -> None:

@@ -29,6 +29,7 @@ from pooler.shares.app import open_app
 from pooler.shares.block import Find
 from pooler.shares.config import SharesSettings
 from pooler.shares.domain.model import BlockState
+from pooler.strategies.choice import StrategyNames
 from tests.support.fake_pool import FakePool, FakeServer, open_fake
 from tests.support.share_world import ADDRESS, Rig, found_in, open_share_world, settings_of
 
@@ -57,6 +58,7 @@ def config(server: FakeServer, settings: SharesSettings) -> PoolerConfig:
         engines=("python",),
         threads=1,
         closing_seconds=0.2,
+        strategies=StrategyNames(send="share"),
         submit_share=0.6,
         shares=settings,
     )
@@ -255,7 +257,7 @@ async def test_the_best_nonce_is_worked_whoever_has_found_it() -> None:
     mined.offer(found(2, 62, 3))
     mined.offer(found(2, 63, 2))
     mined.offer(Find(farmer_id=FarmerId(UUID(int=99)), nonce=1, zeros=9))
-    best = {int(one.farmer_id) - 1: one.nonce for one in mined.best().values()}
+    best = {place: one.submission.nonce for place, one in mined.best().items()}
     assert best == {0: 60, 1: 51, 2: 62}
     assert [mined.zeros_of(place) for place in range(3)] == [6, 5, 3]
     assert mined.zeros() == {3: 1, 5: 1, 6: 1}

@@ -61,3 +61,19 @@ def test_a_row_that_somebody_else_wrote_is_told() -> None:
     # Nothing of it is taken as seen.
     assert history.mark == NOTHING
     assert history.flaw([first, second]) == ""
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.data())
+def test_what_was_seen_is_missed_where_it_is_not_told(
+    steps: list[bool], data: st.DataObject
+) -> None:
+    items, history = past(steps), PayerHistory()
+    assert history.flaw(items) == ""
+    since = data.draw(st.sampled_from(items)).id
+    told = {item.id for item in data.draw(st.lists(st.sampled_from(items)))}
+    expected = [item.id for item in items if item.id >= since and item.id not in told]
+    assert history.missing(told, since=since) == expected
+    # A target that was reached is gone on from, if anything was signed after it.
+    reached = [item.bump_to for item, is_paid in zip(items, steps, strict=True) if is_paid]
+    gone_on = [item.bump_to for item in items if history.goes_on_from(item.bump_to)]
+    assert gone_on == [one for one in reached if one != items[-1].bump_to]

@@ -13,7 +13,7 @@ from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import OperationEvent, OperationState, Settlement, TransactionId
-from services.wallet.domain.payer_history import Mark, PastTransaction
+from services.wallet.domain.payer_history import Mark, PastTransaction, PayerHistory
 from services.wallet.domain.payments import PayerRecord, SeenTransaction
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
@@ -117,6 +117,8 @@ class Payers:
         self.missing: list[Any] = []
         self.is_recognised = True
         self.before: dict[OperationId, str] | Exception = {}
+        #: What this process had seen of the payer, per question what was paid before.
+        self.judged_by: list[dict[TransactionId, int]] = []
         self.booked: list[Booked] = []
         self.found: list[SeenTransaction] = []
         self.stops: list[str] = []
@@ -139,9 +141,10 @@ class Payers:
         return dict.fromkeys(addresses, self.record)
 
     async def paid_before(
-        self, _address: str, payments: Collection[OperationId]
+        self, _address: str, payments: Collection[OperationId], history: PayerHistory
     ) -> dict[OperationId, str]:
         """As the store's."""
+        self.judged_by.append(dict(history.seen))
         if isinstance(self.before, Exception):
             raise self.before
         return {item: by for item, by in self.before.items() if item in payments}
@@ -330,6 +333,14 @@ async def test_what_was_paid_before_is_asked_of_the_records() -> None:
     world.payers.before = {mine: "cafe"}
     assert await world.numbers.paid_before(payer(), [mine]) == {mine: "cafe"}
     assert await world.numbers.paid_before(payer(), []) == {}
+
+
+async def test_what_was_paid_before_is_judged_by_what_the_process_has_seen() -> None:
+    world = World()
+    world.payers.pasts[ADDRESS] = seen = past((BEGINNING + 1, 1000))
+    await world.steady()
+    await world.numbers.paid_before(payer(), [OperationId(new_id())])
+    assert world.payers.judged_by == [{seen[0].id: seen[0].bump_to}]
 
 
 async def test_a_payer_with_a_forged_envelope_stops_and_its_past_is_judged_anew() -> None:

@@ -85,7 +85,8 @@ class PayerNumbers:
         show that, as nothing of what transactions carried is in them.
         """
         try:
-            return await self._payers.paid_before(payer.address, payments)
+            history = self._histories[payer.address]
+            return await self._payers.paid_before(payer.address, payments, history)
         except TamperedError as error:
             # All of its past is judged again before it goes on.
             self._histories.pop(payer.address, None)

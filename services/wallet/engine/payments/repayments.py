@@ -72,7 +72,8 @@ class Repayments:
     async def _sign(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
         chain_state = self._chain_view.current
         bid = chain_state.bid(OperationKind.WITHDRAW, 0, self._limits)
-        wallets = [self._treasury.wallet.id, payer.wallet_id, *(item.source_id for item in unmade)]
+        own = self._treasury.wallet.id
+        wallets = [own, payer.wallet_id, *(item.source_id or own for item in unmade)]
         async with self._signers.open(wallets) as (treasury, payer_key, *keys):
             payments = [
                 Payment(

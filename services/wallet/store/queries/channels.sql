@@ -49,7 +49,7 @@ UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)
 FROM free AS f
 WHERE w.id = f.id
-RETURNING w.id, w.address, w.leased_until;
+RETURNING w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac, w.leased_until;
 
 -- name: return_channels :exec
 -- Leases that are over: one whose envelope is committed has that in flight. Nobody else's lease is

@@ -54,7 +54,7 @@ UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)
 FROM free AS f
 WHERE w.id = f.id
-RETURNING w.id, w.address, w.leased_until, w.stopped;
+RETURNING w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac, w.leased_until, w.stopped;
 
 -- name: claim_payments :many
 -- Takes up to $3 payments of one kind ($1) of a payer ($2) for $4 seconds: the oldest of each pooler,
@@ -258,7 +258,7 @@ SELECT EXISTS (
 
 -- name: unmade_payments :many
 -- Of the payments of a payer ($1, address) that are recorded as made, or by shown targets ($4), and were
--- not, as its account stands at $2, those that come first: who is to pay what to whom, and how often they failed of late.
+-- not, as its account stands at $2, those that come first, and how often they failed of late.
 -- Without those that another envelope may have made, as its target is a number from which envelopes lead
 -- here. The target is the one that they had, or above the numbers of envelopes that were signed after
 -- it, which must not become valid ($3: so many numbers are left for that).
@@ -304,10 +304,6 @@ SELECT
     )) AS bump_to,
     t.id AS transaction_id,
     o.id,
-    CASE WHEN o.kind = 'top_up' THEN y.id ELSE w.id END AS source_id,
-    CASE WHEN o.kind = 'top_up' THEN w.address ELSE d.destination END AS destination,
-    coalesce(d.asset, 'xlm') AS asset,
-    o.amount,
     (
         SELECT count(*)::int FROM mine AS f
         INNER JOIN wallet.transaction_operations AS x ON f.id = x.transaction_id
@@ -316,9 +312,6 @@ SELECT
     ) AS failures
 FROM unmade AS t
 INNER JOIN wallet.operations AS o ON t.operation_id = o.id
-INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-INNER JOIN wallet.wallets AS y ON y.kind = 'treasury'
-LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
 WHERE t.id = (SELECT u.id FROM unmade AS u ORDER BY u.bump_to, u.id LIMIT 1)
 ORDER BY t.position;
 
