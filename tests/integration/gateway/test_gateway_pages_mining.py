@@ -1,8 +1,9 @@
 """What the overview shows of poolers' mining, and of poolers that are away or tell nonsense."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,23 @@ async def test_several_poolers_are_summed_and_one_that_is_away_is_told(tmp_path:
     assert "127.0.0.1:1 Not to be had just now: the pooler at 127.0.0.1:1 does not answer" in told
     # It is asked once for all who look within a moment.
     assert asked == ["/v1/pool"]
+
+
+async def test_a_pooler_that_takes_no_end_is_not_waited_for(tmp_path: Path) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with open_gateway_world(tmp_path, pooler_urls=url) as site:
+            told = text_of(await overview(site))
+    assert "does not answer" in told
+    assert "Connect Poolers farm by a token" in told
 
 
 async def test_a_pooler_before_its_first_block_has_none(tmp_path: Path) -> None:
