@@ -288,7 +288,7 @@ def processes() -> list[str]:
 
 @pytest.mark.skipif(not KALE_MINER, reason="KALE_MINER names no kale-miner")
 def test_the_real_kale_miner_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0, run_seconds=300)
     engine.warm()
     (hit,) = engine.scanner(WORK).scan([piece(4)]).hits
     assert found(WORK, 0, hit.nonce).zeros >= 4
@@ -296,7 +296,7 @@ def test_the_real_kale_miner_finds_true_nonces() -> None:
 
 @pytest.mark.skipif(not KALE_FARMER, reason="KALE_FARMER names no kale-farmer")
 def test_the_real_kale_farmer_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0, run_seconds=300)
     engine.warm()
     running = engine.scanner(WORK)
     (hit,) = running.scan([piece(2)._replace(nonces=100_000)]).hits
