@@ -275,6 +275,20 @@ def test_setting_up_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
     assert "setup: 2 of 3 packages found, 1 s" in output
 
 
+def test_setting_up_says_how_many_packages_are_installed(tmp_path: Path) -> None:
+    packages = "venv/lib/python3.11/site-packages"
+    installs = (
+        f"mkdir -p {packages}/pip-1.dist-info {packages}/a-1.dist-info\n"
+        "echo 'Installing collected packages: a, b'; sleep 3\n"
+        "echo 'Successfully installed a-1 b-2'; sleep 3"
+    )
+    with make_venv(tmp_path, installs) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "setup: 1 of 3 packages installed," in output
+    assert "setup: all packages installed, now this project," in output
+
+
 def test_setting_up_that_fails_tells_the_end_of_what_pip_said(tmp_path: Path) -> None:
     with make_venv(tmp_path, "echo hashes differ >&2; exit 1") as process:
         output, _ = process.communicate(timeout=60)
