@@ -25,7 +25,7 @@ works() {
 
 if ! works; then
     if ! python=$(find_python); then
-        found=$("${PYTHON:-python3}" --version 2>&1 || echo "none")
+        found=$("${PYTHON:-python3}" --version 2>/dev/null) || found=none
         echo "setup: $wanted is needed on PATH, found: $found" >&2
         echo "setup: name another one with: make setup PYTHON=/path/to/python" >&2
         exit 1

@@ -267,6 +267,21 @@ def make_venv(place: Path, pip: str) -> "subprocess.Popen[str]":
     )
 
 
+def test_setting_up_says_which_python_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", str(ROOT / "scripts" / "make_venv.sh"), "venv"],  # noqa: S607
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHON": str(tmp_path / "python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == "setup: Python 3.11 or newer is needed on PATH, found: none"
+    assert "make setup PYTHON=" in second
+
+
 def test_setting_up_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
     with make_venv(tmp_path, "sleep 3") as process:
         output, _ = process.communicate(timeout=60)
