@@ -23,7 +23,7 @@ class Peer(health_pb2_grpc.HealthServicer):
         self.status = status
         self.asked = 0
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def Check(self, request: Any, context: Any) -> Any:
         """Answer, or do not."""
         self.asked += 1
         if self.asked <= self.silent:
