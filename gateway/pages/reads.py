@@ -103,7 +103,7 @@ class PoolReads:
     async def mining(self) -> list[PoolerMining]:
         """Return what poolers tell of their mining, each by itself."""
         addresses = self._poolers.addresses
-        told = await asyncio.gather(*(part(self._mining(one)) for one in addresses))
+        told = await asyncio.gather(*(self._mining(one) for one in addresses))
         return [
             PoolerMining(host=address.host, told=one)
             for address, one in zip(addresses, told, strict=True)
@@ -259,10 +259,11 @@ class PoolReads:
             reconcile_pb2.ListDifferencesResponse,
         )
 
-    async def _mining(self, address: PoolerAddress) -> Mining:
-        found = await self._public.get(address, lambda: self._poolers.mining(address))
-        if not isinstance(found, Mining):
-            raise TypeError(type(found))
+    async def _mining(self, address: PoolerAddress) -> Part[Mining]:
+        """Return what a pooler tells; its silence is kept, too, so that not all wait for it."""
+        found: Part[Mining] = await self._public.get(
+            address, lambda: part(self._poolers.mining(address))
+        )
         return found
 
     async def _once(self, name: str, request: Message, answer: type[M]) -> M:
