@@ -25,6 +25,7 @@ from miner.roster import Roster
 from miner.search import Search, open_search
 from pooler.config import PoolerConfig
 from pooler.events import (
+    Deciding,
     Event,
     Mining,
     Observer,
@@ -87,6 +88,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     """
     config.strategies.strategies()
     config.prices.check()
+    observe(Deciding(strategies=config.strategies))
     # Drivers of devices take their time.
     roster = await asyncio.to_thread(roster_of, config.choice())
 
