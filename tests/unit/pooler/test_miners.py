@@ -276,6 +276,8 @@ async def test_nothing_is_mined_for_a_farmer_whose_work_is_sent() -> None:
     mined.offer(found(1, 62, 8))
     assert {place: one.zeros for place, one in mined.best().items()} == {0: 5, 1: 4}
     assert search.offered == [(1, 4), (1, NO_CAP), (0, NO_CAP)]
+    assert [mined.is_sent(place) for place in range(3)] == [True, True, False]
+    assert [mined.zeros_of(place) for place in range(2)] == [-1, 4]
 
 
 async def test_own_finds_are_told_once() -> None:
