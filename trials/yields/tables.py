@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
+from uuid import UUID
 
 from trials.report import Picture, Report, Table
 from trials.yields.goals import Goal, goals_of
@@ -236,6 +237,8 @@ def _figures(value: Any) -> Any:
         return {"plan": value.plan.name, **figures, **shares}
     if is_dataclass(value):
         return {name: _figures(found) for name, found in vars(value).items()}
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, list | tuple):
         return [_figures(one) for one in value]
     return value
