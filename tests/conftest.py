@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
-from tests.support.database import DatabaseAccess, DatabaseFactory, server_folder
+from tests.support.database import DatabaseAccess, DatabaseFactory, Server, server_folder
+from tests.support.standing import StandingServer, standing_server
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,8 +42,12 @@ def own_profiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run this worker's PostgreSQL server, which starts when the first test asks for it."""
+    standing = standing_server()
+    if standing is not None:
+        yield standing
+        return
     with (
         server_folder(tmp_path_factory.mktemp("postgres")) as folder,
         EmbeddedPostgres(folder, durable=False) as server,
@@ -51,8 +56,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="session")
-async def database_factory(postgres: EmbeddedPostgres) -> DatabaseFactory:
+async def database_factory(postgres: Server) -> DatabaseFactory:
     """Return a factory for further databases besides `database`, or for a wider scope."""
+    if isinstance(postgres, StandingServer):
+        return DatabaseFactory(postgres, postgres.role_passwords)
     factory = DatabaseFactory(postgres)
     await factory.make_template()
     return factory
