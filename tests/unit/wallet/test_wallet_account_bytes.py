@@ -336,3 +336,24 @@ def test_a_trustline_with_a_negative_amount_is_refused(balance: int, limit: int)
     entry = xdr.LedgerEntryData(xdr.LedgerEntryType.TRUSTLINE, trust_line=line)
     with pytest.raises(ValueError, match="negative"):
         read_trustline(entry.to_xdr_bytes())
+
+
+def test_nearly_all_accounts_and_lines_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(reader: object) -> Any:
+        raise AssertionError("read field by field")
+
+    monkeypatch.setattr(account_bytes, "_account", refuse)
+    monkeypatch.setattr(account_bytes, "_line", refuse)
+    assert read_account(account_with()).used_ledger == 9
+    line = xdr.TrustLineEntry(
+        xdr.AccountID(
+            xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, xdr.Uint256(bytes(32)))
+        ),
+        Asset("KALE", ISSUER).to_trust_line_asset_xdr_object(),
+        xdr.Int64(5),
+        xdr.Int64(6),
+        xdr.Uint32(1),
+        xdr.TrustLineEntryExt(0),
+    )
+    entry = xdr.LedgerEntryData(xdr.LedgerEntryType.TRUSTLINE, trust_line=line)
+    assert read_trustline(entry.to_xdr_bytes()).limit == 6
