@@ -11,6 +11,7 @@ from services.wallet.domain.chain_facts import AccountState
 from services.wallet.engine import noticer
 from services.wallet.engine.noticer import Noticer
 from services.wallet.store.notices import Condition
+from tests.support.clock import FakeClock
 
 
 class World:
@@ -82,13 +83,14 @@ async def test_a_treasury_that_was_not_read_yet_is_neither_low_nor_restored() ->
 async def test_what_is_old_is_forgotten_once_an_hour_and_that_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    world, now = World(), 50.0
-    monkeypatch.setattr(noticer, "time", SimpleNamespace(monotonic=lambda: now))
-    for now, count in ((50.0, 1), (3649.9, 1), (3650.0, 2), (7249.0, 2), (7250.0, 3)):
+    world, clock = World(), FakeClock()
+    monkeypatch.setattr(noticer, "time", clock)
+    for seconds, count in ((50.0, 1), (3649.0, 1), (3650.0, 2), (7249.0, 2), (7250.0, 3)):
+        clock.seconds = seconds
         await world.noticer.step()
         assert world.forgotten == count
     assert "notices forgotten" not in "".join(capfd.readouterr())
-    world.old, now = 7, 99_999.0
+    world.old, clock.seconds = 7, 99_999.0
     await world.noticer.step()
     told = "".join(capfd.readouterr())
     assert "notices forgotten" in told
