@@ -261,9 +261,9 @@ def test_what_is_cut_short_is_refused(account: xdr.AccountEntry, data: st.DataOb
         read_trustline(whole)
 
 
-def account_with(thresholds: bytes = bytes([1, 0, 0, 0]), **changed: int) -> bytes:
-    """An account as nearly all are; `changed` names an amount."""
-    amounts = {"balance": 5, "sequence": 6, "buying": 7, "selling": 8} | changed
+def account_with(thresholds: bytes = bytes([1, 0, 0, 0]), name: str = "", amount: int = 0) -> bytes:
+    """An account as nearly all are; `name` names an amount that is another one."""
+    amounts = {"balance": 5, "sequence": 6, "buying": 7, "selling": 8, name: amount}
     named = xdr.AccountID(
         xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, xdr.Uint256(bytes(32)))
     )
@@ -316,9 +316,9 @@ def test_a_key_suffices_where_its_weight_reaches_the_thresholds(
 
 @pytest.mark.parametrize("name", ["balance", "sequence", "buying", "selling"])
 def test_an_account_with_a_negative_amount_is_refused(name: str) -> None:
-    assert getattr(read_account(account_with(**{name: 0})), name) == 0
+    assert getattr(read_account(account_with(name=name)), name) == 0
     with pytest.raises(ValueError, match="negative"):
-        read_account(account_with(**{name: -1}))
+        read_account(account_with(name=name, amount=-1))
 
 
 @pytest.mark.parametrize(("balance", "limit"), [(-1, 5), (5, -1)])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from stellar_sdk import Keypair, StrKey, scval, xdr
+from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from services.wallet.chain.read.account_bytes import AccountFields, TrustlineFields
 from services.wallet.chain.read.entries import (
@@ -120,7 +120,7 @@ def contract_data(value: xdr.SCVal, key: xdr.SCVal | None = None) -> xdr.LedgerE
         xdr.LedgerEntryType.CONTRACT_DATA,
         contract_data=xdr.ContractDataEntry(
             ext=xdr.ExtensionPoint(0),
-            contract=scval.to_address(FARM).address or xdr.SCAddress(),
+            contract=Address(FARM).to_xdr_sc_address(),
             key=key or scval.to_symbol("key"),
             durability=xdr.ContractDataDurability.TEMPORARY,
             val=value,

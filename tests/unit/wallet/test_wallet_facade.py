@@ -158,7 +158,8 @@ async def test_each_usable_node_is_a_witness() -> None:
     for node in nodes.all:
         node.answers = [node.health.host]
     views = Chain(NETWORK, nodes.endpoints).witnesses()
-    assert [await view.has_transaction("ab" * 32) for view in views] == ["node0", "node2"]
+    found: list[Any] = [await view.has_transaction("ab" * 32) for view in views]
+    assert found == ["node0", "node2"]
 
 
 # Fees

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from stellar_sdk import StrKey, scval, xdr
+from stellar_sdk.xdr import PaymentResultCode as Pay
+from stellar_sdk.xdr import TransactionResultCode as Tx
 
 from services.wallet.chain.build.calls import Farm
 from services.wallet.chain.read.results import ResultReader
@@ -16,11 +18,11 @@ STRANGER = StrKey.encode_contract(bytes([3]) * 32)
 FARMER = StrKey.encode_ed25519_public_key(bytes(32))
 READER = ResultReader(farm=FARM, token=TOKEN)
 HEAD = LedgerHead(sequence=100, close_time=7, oldest=1)
-TX, OP, PAY = xdr.TransactionResultCode, xdr.OperationResultCode, xdr.PaymentResultCode
+OP = xdr.OperationResultCode
 CONTRACT, STORAGE = xdr.SCErrorType.SCE_CONTRACT, xdr.SCErrorType.SCE_STORAGE
 
 
-def paid(code: PAY = PAY.PAYMENT_SUCCESS) -> xdr.OperationResult:
+def paid(code: Pay = Pay.PAYMENT_SUCCESS) -> xdr.OperationResult:
     """The result of a payment."""
     kind = xdr.OperationType.PAYMENT
     tr = xdr.OperationResultTr(kind, payment_result=xdr.PaymentResult(code))
@@ -28,26 +30,26 @@ def paid(code: PAY = PAY.PAYMENT_SUCCESS) -> xdr.OperationResult:
 
 
 def result(
-    code: TX = TX.txFAILED, operations: Sequence[xdr.OperationResult] = (), *, fee: int = 300
+    code: Tx = Tx.txFAILED, operations: Sequence[xdr.OperationResult] = (), *, fee: int = 300
 ) -> str:
     """The result of a transaction."""
-    has_results = code in {TX.txSUCCESS, TX.txFAILED}
+    has_results = code in {Tx.txSUCCESS, Tx.txFAILED}
     body = xdr.TransactionResultResult(code, results=list(operations) if has_results else None)
     return xdr.TransactionResult(xdr.Int64(fee), body, xdr.TransactionResultExt(0)).to_xdr()
 
 
-def bumped(code: TX, operations: Sequence[xdr.OperationResult] = ()) -> str:
+def bumped(code: Tx, operations: Sequence[xdr.OperationResult] = ()) -> str:
     """The result of a fee bump."""
-    worked = code is TX.txSUCCESS
+    worked = code is Tx.txSUCCESS
     inner = xdr.InnerTransactionResult(
         xdr.Int64(0),
         xdr.InnerTransactionResultResult(
-            code, results=list(operations) if code in {TX.txSUCCESS, TX.txFAILED} else None
+            code, results=list(operations) if code in {Tx.txSUCCESS, Tx.txFAILED} else None
         ),
         xdr.InnerTransactionResultExt(0),
     )
     outer = xdr.TransactionResultResult(
-        TX.txFEE_BUMP_INNER_SUCCESS if worked else TX.txFEE_BUMP_INNER_FAILED,
+        Tx.txFEE_BUMP_INNER_SUCCESS if worked else Tx.txFEE_BUMP_INNER_FAILED,
         inner_result_pair=xdr.InnerTransactionResultPair(xdr.Hash(bytes(32)), inner),
     )
     return xdr.TransactionResult(xdr.Int64(300), outer, xdr.TransactionResultExt(0)).to_xdr()
@@ -126,18 +128,18 @@ def test_the_first_error_counts_and_other_events_are_passed_over() -> None:
 def test_without_an_event_the_first_operation_that_failed_tells(bump: bool) -> None:
     made = [
         paid(),
-        paid(PAY.PAYMENT_NO_TRUST),
+        paid(Pay.PAYMENT_NO_TRUST),
         xdr.OperationResult(OP.opNO_ACCOUNT),
-        paid(PAY.PAYMENT_LINE_FULL),
+        paid(Pay.PAYMENT_LINE_FULL),
         paid(),
     ]
-    found = outcome(bumped(TX.txFAILED, made) if bump else result(TX.txFAILED, made))
+    found = outcome(bumped(Tx.txFAILED, made) if bump else result(Tx.txFAILED, made))
     assert found.error == ContractError(raiser="transaction", code="PAYMENT_NO_TRUST")
     assert (found.failing, found.fee_charged, found.ledger) == ((1, 2, 3), 300, 90)
 
 
 def test_an_operation_that_was_not_tried_has_its_own_code() -> None:
-    found = outcome(result(TX.txFAILED, [xdr.OperationResult(OP.opBAD_AUTH)]))
+    found = outcome(result(Tx.txFAILED, [xdr.OperationResult(OP.opBAD_AUTH)]))
     assert found.error == ContractError(raiser="transaction", code="opBAD_AUTH")
     assert found.failing == (0,)
 
@@ -145,9 +147,9 @@ def test_an_operation_that_was_not_tried_has_its_own_code() -> None:
 @pytest.mark.parametrize(
     ("encoded", "code"),
     [
-        (result(TX.txBAD_SEQ), "txBAD_SEQ"),
-        (bumped(TX.txBAD_SEQ), "txBAD_SEQ"),
-        (result(TX.txFAILED, [paid()]), "txFAILED"),
+        (result(Tx.txBAD_SEQ), "txBAD_SEQ"),
+        (bumped(Tx.txBAD_SEQ), "txBAD_SEQ"),
+        (result(Tx.txFAILED, [paid()]), "txFAILED"),
     ],
 )
 def test_without_an_operation_that_failed_the_transaction_tells(encoded: str, code: str) -> None:
@@ -157,7 +159,7 @@ def test_without_an_operation_that_failed_the_transaction_tells(encoded: str, co
 
 
 @pytest.mark.parametrize(
-    "encoded", [result(TX.txSUCCESS, [paid()]), bumped(TX.txSUCCESS, [paid()])]
+    "encoded", [result(Tx.txSUCCESS, [paid()]), bumped(Tx.txSUCCESS, [paid()])]
 )
 def test_what_worked_has_no_error_though_an_event_tells_of_one(encoded: str) -> None:
     found = outcome(encoded, raised(8, FARM), status="SUCCESS")
@@ -169,10 +171,10 @@ def test_what_worked_has_no_error_though_an_event_tells_of_one(encoded: str) -> 
 @pytest.mark.parametrize(
     ("encoded", "status"),
     [
-        (result(TX.txFAILED, [paid(PAY.PAYMENT_NO_TRUST)]), "SUCCESS"),
-        (result(TX.txSUCCESS, [paid()]), "FAILED"),
-        (bumped(TX.txSUCCESS, [paid()]), "FAILED"),
-        (bumped(TX.txFAILED), "SUCCESS"),
+        (result(Tx.txFAILED, [paid(Pay.PAYMENT_NO_TRUST)]), "SUCCESS"),
+        (result(Tx.txSUCCESS, [paid()]), "FAILED"),
+        (bumped(Tx.txSUCCESS, [paid()]), "FAILED"),
+        (bumped(Tx.txFAILED), "SUCCESS"),
     ],
 )
 def test_a_status_that_is_not_the_results_is_refused(encoded: str, status: str) -> None:
@@ -181,18 +183,18 @@ def test_a_status_that_is_not_the_results_is_refused(encoded: str, status: str) 
 
 
 def test_a_fee_may_be_nothing_but_not_less() -> None:
-    assert outcome(result(TX.txBAD_SEQ, fee=0)).fee_charged == 0
+    assert outcome(result(Tx.txBAD_SEQ, fee=0)).fee_charged == 0
     with pytest.raises(ValueError, match="negative fee"):
-        outcome(result(TX.txBAD_SEQ, fee=-1))
+        outcome(result(Tx.txBAD_SEQ, fee=-1))
 
 
 @pytest.mark.parametrize(("ledger", "is_fine"), [(0, False), (1, True), (100, True), (101, False)])
 def test_a_ledger_is_one_that_is_there(ledger: int, is_fine: bool) -> None:
     if is_fine:
-        assert outcome(result(TX.txBAD_SEQ), ledger=ledger).ledger == ledger
+        assert outcome(result(Tx.txBAD_SEQ), ledger=ledger).ledger == ledger
     else:
         with pytest.raises(ValueError, match="ledger is no number"):
-            outcome(result(TX.txBAD_SEQ), ledger=ledger)
+            outcome(result(Tx.txBAD_SEQ), ledger=ledger)
 
 
 def test_what_no_ledger_has_is_nothing_but_that() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from services.wallet.chain.errors import RpcBusyError, RpcUnavailableError, UnknownMetaError
-from services.wallet.chain.node import health as module
 from services.wallet.chain.node.health import (
     AWAY_AFTER,
     FIRST_BAN,
@@ -197,7 +196,7 @@ async def slept(
         if after is not None and len(parts) == 1:
             after()
 
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    monkeypatch.setattr("services.wallet.chain.node.health.asyncio.sleep", sleep)
     await health.pause()
     return parts
 

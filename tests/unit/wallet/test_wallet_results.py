@@ -139,3 +139,43 @@ async def test_others_settle_too(
     table.settled.append(item)
     async with asyncio.timeout(5):
         assert (await call).id == item
+
+
+async def test_what_comes_later_comes_to_those_who_wait_and_once(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
+    ids = [OperationId(new_id()) for _ in range(3)]
+    lists: list[list[OperationId]] = []
+
+    async def follow() -> None:
+        lists.extend([[item.id for item in settled] async for settled in waiting.of(ids)])
+
+    call = asyncio.create_task(follow())
+    await settle(table, wakeup, ids[0])
+    await settle(table, wakeup, ids[1], ids[2])
+    await call
+    # Those that were settled together come in one list, and no list is empty.
+    assert lists == [[ids[0]], [ids[1], ids[2]]]
+
+
+async def test_another_process_is_looked_for_each_second() -> None:
+    assert results._POLL == 1.0
+
+
+async def test_one_look_at_a_time_however_many_wait(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
+    ids = [OperationId(new_id()) for _ in range(20)]
+    calls = [asyncio.create_task(waiting.one(item)) for item in ids]
+    await asyncio.sleep(0.01)
+    looks = table.looks
+    # Each looks once for itself, and one look is for all.
+    assert looks == 21
+    await settle(table, wakeup)
+    await asyncio.sleep(0.01)
+    assert table.looks == looks + 1
+    await settle(table, wakeup, *ids)
+    assert [(await call).id for call in calls] == ids
+    await settle(table, wakeup)
+    await asyncio.sleep(0.01)
+    assert table.looks == looks + 2

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from services.wallet.domain.chain_facts import CallResult, ContractError
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
 INT64 = 2**63 - 1
-KINDS, CODES = xdr.SCErrorType, xdr.SCErrorCode
 
 
 def recorded(name: str) -> Any:
@@ -26,11 +26,11 @@ def recorded(name: str) -> Any:
 
 def contract_error(number: int) -> xdr.SCVal:
     """An error of a contract, as a multicall gives it for one of its calls."""
-    error = xdr.SCError(KINDS.SCE_CONTRACT, contract_code=xdr.Uint32(number))
+    error = xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number))
     return xdr.SCVal(xdr.SCValType.SCV_ERROR, error=error)
 
 
-def host_error(kind: KINDS, code: CODES) -> xdr.SCVal:
+def host_error(kind: xdr.SCErrorType, code: xdr.SCErrorCode) -> xdr.SCVal:
     """An error of the host."""
     return xdr.SCVal(xdr.SCValType.SCV_ERROR, error=xdr.SCError(kind, code=code))
 
@@ -116,17 +116,17 @@ def test_a_recorded_multicalls_values_are_those_of_the_whole_meta(name: str, fun
 @pytest.mark.usefixtures("at_the_end")
 @pytest.mark.parametrize(("events", "diagnostics"), [(0, 0), (1, 0), (0, 1), (2, 3)])
 def test_values_stand_before_the_events(events: int, diagnostics: int) -> None:
-    many = {"events": events, "diagnostics": diagnostics}
-    assert returned(answer(scval.to_uint32(7), **many), ["work"]) == (CallResult(value=7),)
-    assert returned(answer(scval.to_void(), **many), ["plant"]) == (CallResult(value=None),)
+    many = partial(answer, events=events, diagnostics=diagnostics)
+    assert returned(many(scval.to_uint32(7)), ["work"]) == (CallResult(value=7),)
+    assert returned(many(scval.to_void()), ["plant"]) == (CallResult(value=None),)
     amounts = scval.to_vec([scval.to_int128(5), scval.to_int128(0)])
-    assert returned(answer(amounts, **many), ["harvest", "harvest"]) == (
+    assert returned(many(amounts), ["harvest", "harvest"]) == (
         CallResult(value=5),
         CallResult(value=0),
     )
     # A multicall of one call gives a list of one.
     one = scval.to_vec([scval.to_uint32(9)])
-    assert returned(answer(one, **many), ["work"]) == (CallResult(value=9),)
+    assert returned(many(one), ["work"]) == (CallResult(value=9),)
 
 
 @pytest.mark.usefixtures("at_the_end")
@@ -222,7 +222,7 @@ def test_a_number_tells_whose_error_it_is(
 
 
 def test_an_error_of_the_host_has_its_kind_and_code() -> None:
-    value = host_error(KINDS.SCE_STORAGE, CODES.SCEC_EXCEEDED_LIMIT)
+    value = host_error(xdr.SCErrorType.SCE_STORAGE, xdr.SCErrorCode.SCEC_EXCEEDED_LIMIT)
     assert errors([value], ["plant"]) == [
         ContractError(raiser="host", code="Storage/ExceededLimit")
     ]

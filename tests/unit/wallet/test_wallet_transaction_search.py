@@ -1,6 +1,6 @@
 """The search for a transaction: who used an account's number, and what ledgers have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -44,7 +44,7 @@ class Node:
         return question.decode(page)
 
 
-def page(items: Sequence[Any], cursor: str | None = None, *, latest: int = 90) -> dict[str, Any]:
+def page(items: Iterable[Any], cursor: str | None = None, *, latest: int = 90) -> dict[str, Any]:
     """One answer."""
     return {
         "latestLedger": latest,
