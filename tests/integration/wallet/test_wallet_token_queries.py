@@ -42,7 +42,17 @@ async def token(rows: WalletRows, **values: object) -> UUID:
 
 async def insert(rows: WalletRows, name: UUID, request_id: str, created_by: str = "ann") -> int:
     """Write one by the query; return how many were written."""
-    fixed = ("operator", "spiffe://s", None, "n", [], False, name.bytes * 2, request_id, created_by)
+    fixed: tuple[object, ...] = (
+        "operator",
+        "spiffe://s",
+        None,
+        "n",
+        [],
+        False,
+        name.bytes * 2,
+        request_id,
+        created_by,
+    )
     return await rows.pool.execute(
         "insert_token", name, *fixed, ago(minutes=1), ago(minutes=-1), MAC
     )
@@ -95,7 +105,17 @@ async def test_a_token_ends_at_its_moment(rows: WalletRows) -> None:
         assert now is not None
         for left, has_ended in ((timedelta(0), True), (timedelta(microseconds=1), False)):
             name = new_id()
-            fixed = ("operator", "spiffe://s", None, "n", [], False, name.bytes * 2, "", "ann")
+            fixed: tuple[object, ...] = (
+                "operator",
+                "spiffe://s",
+                None,
+                "n",
+                [],
+                False,
+                name.bytes * 2,
+                "",
+                "ann",
+            )
             ends = now["moment"] + left
             await session.execute("insert_token", name, *fixed, ago(), ends, MAC)
             found = await session.one("token_of_secret", name.bytes * 2)
@@ -344,9 +364,12 @@ async def test_kale_that_left_within_an_hour_is_told_by_wallet(rows: WalletRows)
         return await rows.payment(owner, payer, state=state, **{"requested_at": recent} | values)
 
     async def sent(state: str, max_time: int, **values: Any) -> UUID:
-        carrier = await rows.transaction(payer.address, state=state, max_time=max_time)
+        # A payer has one transaction in flight.
+        own = await rows.wallet("payer")
+        carrier = await rows.transaction(own.address, state=state, max_time=max_time, bump_to=9999)
         in_flight = "sent" if state not in {"signed", "sent"} else state
-        name = await left(in_flight, transaction_id=carrier, **values)
+        recently = {"requested_at": recent} | values
+        name = await rows.payment(owner, own, state=in_flight, transaction_id=carrier, **recently)
         await rows.place(carrier, 0, name)
         return name
 
