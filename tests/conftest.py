@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from devstack.postgres import EmbeddedPostgres
 from tests.support.database import DatabaseAccess, DatabaseFactory, Server, server_folder
@@ -23,10 +24,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_configure() -> None:
-    """Let SIGINT reach the processes that tests start.
+    """Let SIGINT reach the processes that tests start, and examples take their time.
 
     A shell that starts the tests in the background has them ignore it, and children inherit that.
+    No verdict depends on how fast the machine is.
     """
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
