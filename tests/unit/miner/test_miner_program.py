@@ -27,6 +27,7 @@ from miner.model import (
 )
 from miner.roster import Roster
 from miner.search import open_search
+from tests.support.other_programs import KALE_FARMER, KALE_MINER
 
 OTHER = Path(__file__).resolve().parents[2] / "support" / "other_miner.py"
 SEARCHING = (
@@ -36,8 +37,6 @@ COUNTING = (
     f"{sys.executable} {OTHER} count --index {{index}} --entropy-hex {{entropy_hex}} "
     "--farmer-hex {key_hex} --nonce-count {nonces}"
 )
-#: The real programs, where somebody has them: their paths.
-KALE_MINER, KALE_FARMER = os.environ.get("KALE_MINER", ""), os.environ.get("KALE_FARMER", "")
 
 WORK = Work(
     index=7,
@@ -327,7 +326,7 @@ def processes() -> list[str]:
 
 @pytest.mark.skipif(not KALE_MINER, reason="KALE_MINER names no kale-miner")
 def test_the_real_kale_miner_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0, run_seconds=300)
     engine.warm()
     (hit,) = engine.scanner(WORK).scan([piece(4)]).hits
     assert found(WORK, 0, hit.nonce).zeros >= 4
@@ -335,7 +334,7 @@ def test_the_real_kale_miner_finds_true_nonces() -> None:
 
 @pytest.mark.skipif(not KALE_FARMER, reason="KALE_FARMER names no kale-farmer")
 def test_the_real_kale_farmer_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0, run_seconds=300)
     engine.warm()
     running = engine.scanner(WORK)
     (hit,) = running.scan([piece(2)._replace(nonces=100_000)]).hits
