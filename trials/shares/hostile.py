@@ -139,7 +139,7 @@ class _Attack:
                 status = await wire.send(self._hostility.next(credential))
                 self._count(status)
         finally:
-            await wire.close()
+            wire.close()
 
     def _count(self, status: int) -> None:
         result = self._result
@@ -169,7 +169,7 @@ class Wire:
                 writer.write(request)
                 return await self._answer(reader, is_head=request.startswith(b"HEAD "))
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            await self.close()
+            self.close()
             return 0
 
     async def _answer(self, reader: asyncio.StreamReader, *, is_head: bool) -> int:
@@ -177,18 +177,16 @@ class Wire:
         found, length = _STATUS.match(head), _LENGTH.search(head)
         status = 0 if found is None else int(found[1])
         if length is None or b"\r\nconnection: close\r\n" in head.lower():
-            await self.close()  # a stream, or the last answer
+            self.close()  # a stream, or the last answer
         elif not is_head:
             await reader.readexactly(int(length[1]))
         return status
 
-    async def close(self) -> None:
-        """Close it."""
-        if self._streams is not None:
-            self._streams[1].close()
-            with suppress(OSError):
-                await self._streams[1].wait_closed()
-            self._streams = None
+    def close(self) -> None:
+        """Close it; its end is not waited for, which may come after our patience."""
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
 
 
 async def _slowly(server: Server, number: int) -> None:
