@@ -61,15 +61,17 @@ async def attacked(
         settings = {"SHARES_HEAD_TIMEOUT_MS": "3000", "SHARES_BODY_TIMEOUT_MS": "3000"}
         server = Server(folder=Path(scratch), settings=settings)
         await server.start()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-            honest = [
-                TrialMiner(http=http, url=server.url, worker=f"honest-{number}")
-                for number in range(3)
-            ]
-            for miner in honest:
-                await miner.join()
-            result = await _beside(honest, server, requests, seed, progress)
-        await server.stop()
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+                honest = [
+                    TrialMiner(http=http, url=server.url, worker=f"honest-{number}")
+                    for number in range(3)
+                ]
+                for miner in honest:
+                    await miner.join()
+                result = await _beside(honest, server, requests, seed, progress)
+        finally:
+            await server.stop()
         await _judge(server, honest, result)
         return result
 

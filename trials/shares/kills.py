@@ -81,8 +81,10 @@ async def kill_again_and_again(
             sent_share=SENT_SHARE,
         )
         await server.start()
-        miners = await _under_load(server, plan, progress)
-        await server.stop()
+        try:
+            miners = await _under_load(server, plan, progress)
+        finally:
+            await server.stop()
         result = await judged(server, miners)
         result.kills = plan.times
         return result
