@@ -142,11 +142,11 @@ def test_passphrases_are_those_of_the_networks() -> None:
 
 
 def test_formats_have_the_names_that_protos_use() -> None:
-    assert FORMATS == {
+    assert {
         "STELLAR_ACCOUNT": account_address,
         "STELLAR_ADDRESS": raw_key,
         "FRACTION": parse_percentage,
-    }
+    } == FORMATS
 
 
 def test_codes_of_the_farm_are_those_of_the_contract() -> None:
