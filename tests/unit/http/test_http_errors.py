@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.errors import ErrorCode
+from libs.common.errors import ErrorCode, PoolError
 from libs.http import errors
 from libs.http.errors import MethodNotAllowedError, phrase_of, status_of
 from tests.support.reasons import reasons_of
@@ -49,7 +49,7 @@ def test_every_error_of_http_has_its_reason() -> None:
     ],
 )
 def test_an_error_without_a_status_of_its_own_has_its_codes(
-    kind: type[errors.PoolError], status: int
+    kind: type[PoolError], status: int
 ) -> None:
     assert status_of(kind("x")) == status
 
