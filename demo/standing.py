@@ -27,6 +27,7 @@ from devstack.stack import (
     OPERATOR,
     START_TIMEOUT,
     PortTakenError,
+    Stack,
     StackConfig,
     check_fixed_ports,
     open_stack,
@@ -48,6 +49,8 @@ PROFILE = "local"
 STOP_TIMEOUT = 60.0
 #: Folder whose lock an `up` holds while it starts the pool; there is no such folder.
 STARTING = Path("var") / "starting"
+#: The process that is the chain.
+LOCALNET = "localnet"
 #: What runs the pool in the background.
 SUPERVISOR = (sys.executable, "-m", "demo", "supervise")
 #: Seconds until a farmer's changed payout address counts: a day would be long for who tries it.
@@ -73,19 +76,36 @@ async def supervise() -> int:
             stack.certificates(CallerKind.SERVICE, GATEWAY)
             with new_private_file(DATABASE) as file:
                 file.write(f"export DATABASE_ADMIN_URL='{stack.admin_dsn}'\n".encode())
-            state = {
-                "supervisor": os.getpid(),
-                "ready": True,
-                "pids": stack.pids(),
-                "ports": stack.ports,
-                "gateway_url": stack.gateway_url,
-            }
-            _write(state)
             while True:
-                stack.check()
-                await asyncio.sleep(1)
+                _write(
+                    {
+                        "supervisor": os.getpid(),
+                        "ready": True,
+                        "pids": stack.pids(),
+                        "ports": stack.ports,
+                        "gateway_url": stack.gateway_url,
+                    }
+                )
+                await until_started_again(stack)
     finally:
         _forget(os.getpid())
+
+
+async def until_started_again(stack: Stack, every: float = 1.0) -> None:
+    """Wait until processes have ended by themselves, and start them again.
+
+    Services and gateway keep nothing that a kill could lose. The chain ends with localnet: then,
+    and when a process does not serve again, raise ProcessDiedError.
+    """
+    while not (ended := [one for one in stack.pids() if stack.has_ended(one)]):  # noqa: ASYNC110
+        await asyncio.sleep(every)
+    if LOCALNET in ended:
+        stack.check()
+    for name in ended:
+        print(f"{name} has ended; it is started again", flush=True)  # noqa: T201
+        await stack.begin(name)
+    for name in ended:
+        await stack.wait_ready(name)
 
 
 def up(console: Console) -> int:

@@ -31,6 +31,8 @@ class Findings:
         """Note a field that is wrong; raise InvalidArgumentError when there are too many."""
         # The name may be the caller's, and half a character in it can be told to nobody.
         told = field.encode("utf-8", "replace").decode()
+        if not told or told.endswith("."):  # a name of no characters
+            told += '""'
         self._found.append(FieldViolation(field=told, description=description))
         if len(self._found) >= _TOLD:
             self.check()
@@ -102,6 +104,13 @@ class Reader:
         if found.message_type is None or found.is_repeated or _is_well_known(found):
             return None
         return reader_of(found.message_type).field(path[1:])
+
+    def names_of(self, name: str) -> tuple[str, ...] | None:
+        """Return the fields that a name of a query leads to, whichever of their names it has."""
+        path = name.split(".")
+        fields = [self.field(path[:length]) for length in range(1, len(path) + 1)]
+        known = [field.name for field in fields if field is not None]
+        return tuple(known) if len(known) == len(path) else None
 
     def read_text(
         self, name: str, texts: Sequence[str], message: Message, findings: Findings

@@ -66,18 +66,32 @@ def _message_of(binding: Binding, parts: _Parts) -> Message:
         reader.read(value, message, "", findings)
     elif parts.body:
         findings.note("body", f"is not for {binding.verb} of this path")
-    for name, texts in parameters(parts.query).items():
-        if binding.has_body:
-            findings.note(name[:64], "cannot stand in the query: this request has a body")
-        elif _bound(name, binding):
-            findings.note(name[:64], "stands in the path already")
-        else:
-            reader.read_text(name, texts, message, findings)
+    _set_parameters(binding, parts.query, message, findings)
     findings.check()
     _set_variables(binding, parts.variables, message, findings)
     _set_request_id(binding, parts.headers, message)
     _set_resume(binding, parts.headers, message)
     return message
+
+
+def _set_parameters(binding: Binding, query: str, message: Message, findings: Findings) -> None:
+    """Set what the query says."""
+    reader = reader_of(message.DESCRIPTOR)
+    seen: set[tuple[str, ...]] = set()
+    for name, texts in parameters(query).items():
+        if binding.has_body:
+            findings.note(name[:64], "cannot stand in the query: this request has a body")
+            continue
+        field = reader.names_of(name)
+        if field is None:
+            findings.note(name[:64], "is no field of this request")
+        elif field in seen:
+            findings.note(name, "is given twice, by another name, too")
+        elif field[0] in binding.template.variables:
+            findings.note(name[:64], "stands in the path already")
+        else:
+            seen.add(field)
+            reader.read_text(name, texts, message, findings)
 
 
 def parameters(query: str) -> dict[str, list[str]]:
@@ -96,11 +110,6 @@ def parameters(query: str) -> dict[str, list[str]]:
     for name, value in pairs:
         found.setdefault(name, []).append(value)
     return found
-
-
-def _bound(name: str, binding: Binding) -> bool:
-    field = reader_of(binding.method.descriptor.input_type).field((name,))
-    return field is not None and field.name in binding.template.variables
 
 
 def _set_variables(

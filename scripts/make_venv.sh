@@ -25,7 +25,7 @@ works() {
 
 if ! works; then
     if ! python=$(find_python); then
-        found=$("${PYTHON:-python3}" --version 2>&1 || echo "none")
+        found=$("${PYTHON:-python3}" --version 2>/dev/null) || found=none
         echo "setup: $wanted is needed on PATH, found: $found" >&2
         echo "setup: name another one with: make setup PYTHON=/path/to/python" >&2
         exit 1
@@ -43,13 +43,26 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"
 }
 
-# Says how far pip is, every so many seconds, until this script ends in whatever way.
+# Says how far pip is. It finds all packages first and installs them then, without a word for each.
+progress() {
+    if grep -q '^Successfully installed ' "$said"; then
+        echo "all packages installed, now this project"
+    elif grep -q '^Installing collected packages' "$said"; then
+        # pip has a folder of its own there, as each package that is installed.
+        folders=$(find "$venv/lib" -type d -name '*.dist-info' ! -name 'pip-*' 2>/dev/null | wc -l)
+        echo "$((folders)) of $packages packages installed"
+    else
+        echo "$(grep -c '^Collecting ' "$said" || true) of $packages packages found"
+    fi
+}
+
+# Says it every so many seconds, until this script ends in whatever way.
 tell() {
     seconds=0
     # Without our output: a sleep that is left over keeps no pipe open.
     while sleep "$every" >/dev/null 2>&1 && kill -0 "$$" 2>/dev/null; do
         seconds=$((seconds + every))
-        echo "setup: $(grep -c '^Collecting ' "$said" || true) of $packages packages found, $seconds s"
+        echo "setup: $(progress), $seconds s"
     done
 }
 

@@ -41,11 +41,18 @@ class Round:
     """One block from the moment in which it is mined."""
 
     def __init__(
-        self, block: RunningBlock, row: BlockRow | None, farmers: Sequence[int], *, most: int
+        self,
+        block: RunningBlock,
+        row: BlockRow | None,
+        farmers: Sequence[int],
+        *,
+        most: int,
+        begun: float,
     ) -> None:
         """Take the block, what is kept of it, and the farmers' numbers in the order of targets.
 
-        Nothing is kept of a block that is new. A worker may bring `most` shares.
+        Nothing is kept of a block that is new. A worker may bring `most` shares; `begun` is the
+        moment from which this run mines it (unix seconds).
         """
         self.block = block
         self.index = block.index
@@ -58,6 +65,9 @@ class Round:
         self.brought: Counter[int] = Counter()
         #: The pool's own hashes of runs before this one, and of this one.
         self.own_before = self.own_hashes = 0 if row is None else row.own_hashes
+        #: Hashes a second of the pool itself, on average since `begun`.
+        self.own_rate = 0.0
+        self._begun = begun
         self.turns = Turns(len(self.farmers), self._reached, cap=block.cap)
         self._judge = Judge(
             index=block.index, entropy=block.entropy, keys=[one.key for one in block.targets]
@@ -91,6 +101,12 @@ class Round:
         self.sent_at = before.sent_at
         self._seen, self.brought = before._seen, before.brought
         self.figures, self.miner_points = before.figures, before.miner_points
+
+    def note_own(self, hashes: int, now: float) -> None:
+        """Note how many hashes the pool itself has computed since this run mines the block."""
+        self.own_hashes = max(self.own_hashes, self.own_before + hashes)
+        if now > self._begun:
+            self.own_rate = hashes / (now - self._begun)
 
     def judge(self, job: Job, nonce: int, at: int) -> Verdict:
         """Judge a nonce that arrives at a moment (unix ms); one that is accepted is taken.

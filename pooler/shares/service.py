@@ -127,7 +127,7 @@ class Shares:
         """See BlockEvents."""
         running = self.rounds.running
         if running is not None and running.index == index:
-            running.own_hashes = max(running.own_hashes, running.own_before + hashes)
+            running.note_own(hashes, self.clock())
 
     def proved(self, index: int) -> int:
         """Return the hashes that miners have proved in a block that is mined; 0 for another one."""
@@ -225,7 +225,8 @@ class Shares:
         row = await self.store.block(block.index)
         if row is not None:
             _check_chain(row, block)
-        fresh = Round(block, row, numbers, most=self.settings.shares_most_per_block)
+        most = self.settings.shares_most_per_block
+        fresh = Round(block, row, numbers, most=most, begun=self.clock())
         previous = before
         if before is not None and before.index == fresh.index:
             fresh.inherit(before)

@@ -24,9 +24,11 @@ from trials.report import add_options, console_of, tell
 def main(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m trials.history", description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--farmers", type=int, default=1000)
-    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--events", type=int, default=10_000_000, help="of history (10000000)")
+    parser.add_argument("--farmers", type=int, default=1000, help="who farm each block (1000)")
+    parser.add_argument(
+        "--turns", type=int, default=9, help="blocks that are farmed on each database (9)"
+    )
     add_options(parser)
     options = parser.parse_args(arguments)
     # Nobody reads a line per operation here.

@@ -20,6 +20,7 @@ from services.wallet.domain.model import (
     NewOperation,
     OperationEvent,
     OperationKind,
+    OperationState,
     Settlement,
     TransactionEvent,
 )
@@ -33,6 +34,8 @@ from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
 from trials.history.server_time import Clock
 
+#: Stroops that a farmer stakes in a block.
+_STAKE = 10_000_000
 #: Operations of one call to the wallet.
 _CHUNK = 50
 #: Operations that the wallet takes up at once.
@@ -111,7 +114,7 @@ class Life:
         with times.take("plant: candidates"):
             found = await plant.many("candidates", self.pooler_id, block, 1000)
         _expect(len(found), len(farmers), "farmers can plant")
-        stakes = [10_000_000 for _ in farmers]
+        stakes = [_STAKE for _ in farmers]
         with times.take("plant: insert_batch"):
             await plant.execute("insert_batch", batch, str(batch), self.pooler_id, block, b"x")
         with times.take("plant: insert_items"):
@@ -198,7 +201,11 @@ class Life:
             settled = await OperationStore(self.databases["wallet"], ORDERS).settled_among(
                 operations
             )
-        _expect(len(settled), len(operations), "operations are settled")
+        _expect(
+            [item.state for item in settled],
+            [OperationState.SUCCEEDED for _ in operations],
+            "operations have succeeded, by wallet's own word",
+        )
         service = self.databases[kind.value]
         with times.take(f"{kind.value}: ended_items"):
             rows = await service.many("ended_items", batch)
@@ -271,7 +278,7 @@ class Life:
             with times.take("wallet: open"):
                 await transactions.open([item.id for item in drafts])
             with times.take("wallet: close"):
-                await transactions.close([_closing(item, ledger + 1) for item in drafts])
+                await transactions.close([_closing(kind, item, ledger + 1) for item in drafts])
 
     async def _reads_of_wallet(self, block: int, times: Timings) -> None:
         wallet, operations = (
@@ -340,7 +347,7 @@ def _wish(kind: OperationKind, farmer: Farmer) -> NewOperation:
     return NewOperation(
         id=OperationId(new_id()),
         wallet_id=WalletId(farmer[1]),
-        amount=10_000_000 if kind is OperationKind.PLANT else 0,
+        amount=_STAKE if kind is OperationKind.PLANT else 0,
         nonce=7 if is_work else None,
         hash=bytes(32) if is_work else None,
         zeros=5 if is_work else None,
@@ -360,12 +367,19 @@ def _envelope(source: str, ledger: int) -> SignedEnvelope:
     )
 
 
-def _closing(draft: Draft, ledger: int) -> Closing:
+def _closing(kind: OperationKind, draft: Draft, ledger: int) -> Closing:
     return Closing(
         transaction_id=draft.id,
         event=TransactionEvent.SUCCEED,
         settlements=tuple(
-            Settlement(operation_id=item, event=OperationEvent.SUCCEED, ledger=ledger, fee=100)
+            Settlement(
+                operation_id=item,
+                event=OperationEvent.SUCCEED,
+                # The chain says what was staked, and what was earned: nothing here.
+                amount=_STAKE if kind is OperationKind.PLANT else None,
+                ledger=ledger,
+                fee=100,
+            )
             for item in draft.operation_ids
         ),
         ledger=ledger,

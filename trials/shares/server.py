@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds in which the process has to serve.
-_PATIENCE = 60.0
+#: Seconds in which the process has to serve; a busy machine takes minutes.
+_PATIENCE = 600.0
 
 
 @dataclass(kw_only=True)

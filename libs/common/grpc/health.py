@@ -70,11 +70,22 @@ async def _passes(check: Check) -> bool:
         return False
 
 
-async def is_serving(channel: grpc.aio.Channel, service: str = "", timeout: float = 1.0) -> bool:
-    """Tell whether a peer answers SERVING; return False for any failure."""
+async def is_serving(
+    channel: grpc.aio.Channel, service: str = "", timeout: float = 1.0, tries: int = 2
+) -> bool:
+    """Tell whether a peer answers SERVING; return False for any failure.
+
+    A peer that says nothing in `timeout` seconds is asked again, up to `tries` times in all: the
+    seconds also pass while it is this process that gets no processor.
+    """
     stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know no methods
-    try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
-    except grpc.aio.AioRpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    request = health_pb2.HealthCheckRequest(service=service)
+    for _ in range(tries):
+        try:
+            answer = await stub.Check(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                continue
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    return False

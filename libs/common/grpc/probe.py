@@ -17,7 +17,7 @@ async def _probe(target: str, service: str) -> bool:
     settings = TransportSettings()
     transport = transport_of(settings.tls_files())
     async with open_channel(target, transport, name=_own_name(transport)) as channel:
-        return await is_serving(channel, service, timeout=3.0)
+        return await is_serving(channel, service, timeout=3.0, tries=1)
 
 
 def _own_name(transport: Transport) -> str:

@@ -68,7 +68,7 @@ async def test_everybody_sees_the_pool_before_joining(world: ShareWorld) -> None
     assert (pool["miners"], pool["workers"]) == (1, 1)
     assert pool["block"]["block"] == 100
     assert pool["block"]["points"] == str(3 * DIFFICULTY)
-    assert pool["block"]["ownHashes"] == "777"
+    assert (pool["block"]["ownHashes"], pool["block"]["ownRate"]) == ("777", 78)
     assert sum(pool["block"]["zeros"].values()) == len(world.block.best) > 0
     assert pool["rate"]["rate"] > 0
 

@@ -1,5 +1,6 @@
 """`make up` and `make down`, whatever is in their way; a stand-in is what they start."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rich.console import Console
 from demo import standing
 from devstack import stack
 from devstack.folder import held
-from devstack.processes import is_alive
+from devstack.processes import Command, Process, ProcessDiedError, is_alive
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 30.0
@@ -197,3 +198,65 @@ def test_a_pool_that_is_kept_out_of_the_folder_leaves_the_state_of_the_one_insid
         )
     assert (ended.returncode, "another run is in progress" in ended.stderr) == (2, True)
     assert recorded() == other.pid
+
+
+@pytest.fixture
+async def pool(place: Path) -> AsyncIterator[stack.Stack]:
+    """A pool whose processes only wait, and serve as soon as they run."""
+    made = Waiting(place)
+    for name in ("localnet", "wallet", "gateway"):
+        await made.begin(name)
+    yield made
+    for name in made.pids():
+        await made.end(name)
+
+
+class Waiting(stack.Stack):
+    """A pool whose processes only wait; those named `broken` end before they serve."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broken: set[str] = set()
+        self._processes: dict[str, Process] = {}
+
+    async def begin(self, name: str, *, environment: Mapping[str, str] | None = None) -> None:
+        """Start a process."""
+        code = "" if name in self.broken else "import time; time.sleep(600)"
+        command = Command(name=name, arguments=("-c", code), environment=environment or {})
+        self._processes[name] = Process(command, self.folder)
+        await self._processes[name].start()
+
+    async def wait_ready(self, name: str) -> None:
+        """Return when a process runs; raise ProcessDiedError for one that ends."""
+        while name in self.broken:
+            self._processes[name].check()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_process_that_is_killed_is_started_again(
+    pool: stack.Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = pool.pids()
+    await pool.end("gateway")
+    await pool.end("wallet")
+    await asyncio.wait_for(standing.until_started_again(pool, every=0.05), PATIENCE)
+    after = pool.pids()
+    assert after["localnet"] == before["localnet"]
+    assert {name: is_alive(pid) for name, pid in after.items()} == dict.fromkeys(before, True)
+    assert capsys.readouterr().out.splitlines() == [
+        "wallet has ended; it is started again",
+        "gateway has ended; it is started again",
+    ]
+
+
+async def test_a_pool_ends_with_its_chain(pool: stack.Stack) -> None:
+    await pool.end("localnet")
+    with pytest.raises(ProcessDiedError, match="localnet ended"):
+        await asyncio.wait_for(standing.until_started_again(pool, every=0.05), PATIENCE)
+
+
+async def test_a_pool_ends_when_a_process_does_not_serve_again(pool: Waiting) -> None:
+    pool.broken = {"gateway"}
+    await pool.end("gateway")
+    with pytest.raises(ProcessDiedError, match="gateway ended"):
+        await asyncio.wait_for(standing.until_started_again(pool, every=0.05), PATIENCE)

@@ -267,12 +267,41 @@ def make_venv(place: Path, pip: str) -> "subprocess.Popen[str]":
     )
 
 
+def test_setting_up_says_which_python_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", str(ROOT / "scripts" / "make_venv.sh"), "venv"],  # noqa: S607
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHON": str(tmp_path / "python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == "setup: Python 3.11 or newer is needed on PATH, found: none"
+    assert "make setup PYTHON=" in second
+
+
 def test_setting_up_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
     with make_venv(tmp_path, "sleep 3") as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "setup: installing the 3 packages of requirements/dev.txt" in output
     assert "setup: 2 of 3 packages found, 1 s" in output
+
+
+def test_setting_up_says_how_many_packages_are_installed(tmp_path: Path) -> None:
+    packages = "venv/lib/python3.11/site-packages"
+    installs = (
+        f"mkdir -p {packages}/pip-1.dist-info {packages}/a-1.dist-info\n"
+        "echo 'Installing collected packages: a, b'; sleep 3\n"
+        "echo 'Successfully installed a-1 b-2'; sleep 3"
+    )
+    with make_venv(tmp_path, installs) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "setup: 1 of 3 packages installed," in output
+    assert "setup: all packages installed, now this project," in output
 
 
 def test_setting_up_that_fails_tells_the_end_of_what_pip_said(tmp_path: Path) -> None:
