@@ -80,9 +80,8 @@ async def kill_again_and_again(
             block_seconds=BLOCK_SECONDS,
             sent_share=SENT_SHARE,
         )
-        await server.start()
-        miners = await _under_load(server, plan, progress)
-        await server.stop()
+        async with server.running():
+            miners = await _under_load(server, plan, progress)
         result = await judged(server, miners)
         result.kills = plan.times
         return result
