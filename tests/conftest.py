@@ -5,9 +5,16 @@ import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from devstack.postgres import EmbeddedPostgres
 from tests.support.database import DatabaseAccess, DatabaseFactory, server_folder
+
+# An example may take as long as a busy machine needs.
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)
