@@ -31,7 +31,7 @@ BATCHES = {1: 4000, 10: 12_000, 100: 30_000, 1000: 60_000}
 _PARALLEL = 16
 #: Seconds of a block for the streams, and blocks that are measured.
 _BLOCK, _BLOCKS = 5.0, 6
-_TIMEOUT = aiohttp.ClientTimeout(total=60)
+_TIMEOUT = aiohttp.ClientTimeout(total=600)
 
 
 @dataclass(frozen=True, kw_only=True)
