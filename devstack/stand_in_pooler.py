@@ -59,6 +59,8 @@ class StandInBlock:
     #: The best nonce of each farmer so far, and all that were offered.
     best: dict[FarmerId, Find] = field(default_factory=dict)
     offered: list[Find] = field(default_factory=list)
+    #: Positions of farmers whose works are sent.
+    sent: set[int] = field(default_factory=set)
 
     @property
     def entropy(self) -> bytes:
@@ -69,6 +71,10 @@ class StandInBlock:
         """Return the best zeros so far of a farmer."""
         found = self.best.get(self.targets[position].farmer_id)
         return -1 if found is None else found.zeros
+
+    def is_sent(self, position: int) -> bool:
+        """Tell whether a farmer's work is sent."""
+        return position in self.sent
 
     def offer(self, find: Find) -> None:
         """Keep a nonce where it is the best."""

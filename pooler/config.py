@@ -49,7 +49,8 @@ class PoolerConfig:
     #: Part of a block after which works are sent, where the strategy is `share`.
     submit_share: float = 0.8
     #: Blocks that are harvested together at most, where the strategy is `grouped`, and stroops of
-    #: XLM that each of them but the first costs less for a farmer: 0 where wallet has no multicall.
+    #: XLM that each of them but the first costs less for a farmer: 0 as long as wallet puts them
+    #: into transactions of their own.
     harvest_group: int = 12
     harvest_saving_stroops: int = 0
     #: Where the profitability gate finds prices.

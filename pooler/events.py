@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from client import BatchSummary, Enrolled, PoolerId, PoolError, SweepSummary
+from pooler.strategies.choice import StrategyNames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deciding:
+    """The pooler begins, and decides by these strategies."""
+
+    #: Their names.
+    strategies: StrategyNames
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServingMiners:
     """Miners can connect."""
 
@@ -110,7 +119,8 @@ class ServingMiners:
 
 
 Event = (
-    ServingMiners
+    Deciding
+    | ServingMiners
     | Registered
     | Waiting
     | SatOut

@@ -93,6 +93,10 @@ class MinedBlock:
         """See RunningBlock."""
         return self._zeros[position]
 
+    def is_sent(self, position: int) -> bool:
+        """See RunningBlock."""
+        return position in self._sent
+
     def offer(self, find: Find) -> None:
         """See RunningBlock. A farmer that the block has not is left out."""
         place = self._places.get(find.farmer_id)

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from libs.kale.amounts import format_kale
 from pooler.events import (
+    Deciding,
     Event,
     Harvested,
     Mining,
@@ -65,6 +66,9 @@ class TextReport:
 def describe(event: Event) -> str:
     """Describe an event in one line."""
     match event:
+        case Deciding():
+            chosen = (f"{kind} {name}" for kind, name in asdict(event.strategies).items())
+            line = f"strategies: {', '.join(chosen)}"
         case Registered():
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
         case ServingMiners():

@@ -25,6 +25,7 @@ from miner.roster import Roster
 from miner.search import Search, open_search
 from pooler.config import PoolerConfig
 from pooler.events import (
+    Deciding,
     Event,
     Mining,
     Observer,
@@ -41,7 +42,7 @@ from pooler.memory import Farmed, Memory
 from pooler.miners import MinedBlock, Miners, open_miners
 from pooler.plants import PlantChoice, Purse, after_plants, choose, read_purses
 from pooler.prices import PricesError
-from pooler.sending import Desk, WorkSender, would_send_now
+from pooler.sending import POOR_ZEROS, Desk, WorkSender, would_send_now
 from pooler.strategies.model import ZerosFacts
 from pooler.strategies.profit import Prices
 
@@ -87,6 +88,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     """
     config.strategies.strategies()
     config.prices.check()
+    observe(Deciding(strategies=config.strategies))
     # Drivers of devices take their time.
     roster = await asyncio.to_thread(roster_of, config.choice())
 
@@ -354,6 +356,10 @@ class BlockLoop:
 
     async def _mine_and_work(self, block: Block, planted: Sequence[FarmerOutcome]) -> None:
         """Mine for all who are planted, and send each work when the strategy says so."""
+        planted = await self._without_work(block, planted)
+        if not planted:
+            self._miners.worked(block.index)
+            return
         farmed = self._memory.begin(block)
         cap = self._cap(block)
         work = Work(
@@ -377,6 +383,19 @@ class BlockLoop:
                 self._harvests.worked(block.index, sender.worked)
             self._tell_unsent(farmed, sender.unsent)
         self._miners.worked(block.index)
+
+    async def _without_work(
+        self, block: Block, planted: Sequence[FarmerOutcome]
+    ) -> Sequence[FarmerOutcome]:
+        """Return the farmers that still need a work; all, unless a run before began the block."""
+        if self._blocks and self._blocks != [block.index]:
+            return planted
+        done = {
+            one.farmer_id
+            async for one in self._client.worked(self._pooler_id, block.index)
+            if one.zeros > POOR_ZEROS
+        }
+        return [one for one in planted if one.farmer_id not in done]
 
     def _cap(self, block: Block) -> int:
         facts = ZerosFacts(min_zeros=block.min_zeros, max_zeros=block.max_zeros)

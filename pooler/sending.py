@@ -34,7 +34,7 @@ _NEAR_LOOK, _FAR_LOOK = 1.0, 3.0
 #: SubmitWork calls for the same nonces, one in each ledger: a block has no more ledgers.
 _TRIES = 60
 #: Zeros of an early, poor nonce at most, and ledgers after the last plant in which it is shown.
-_POOR_ZEROS, _EARLY_LEDGERS = 1, 5
+POOR_ZEROS, _EARLY_LEDGERS = 1, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,7 @@ class WorkSender:
         watch, unshown = self._desk.watch, set(self._waiting)
         last = max(one.ledger for one in self._planted) + _EARLY_LEDGERS
         while unshown and self._is_open and watch.head.ledger <= last:
-            due = {at for at in unshown if self._is_due(at)}
+            due = {at for at in unshown & self._waiting if self._is_due(at)}
             if due:
                 unshown -= await self._show(due)
             await watch.next_ledger()
@@ -248,7 +248,7 @@ def poor_nonce(block: Block, planted: FarmerOutcome) -> Submission:
             entropy=block.entropy,
             farmer_key=raw_key(planted.address),
         )
-        if leading_zeros(digest) <= _POOR_ZEROS:
+        if leading_zeros(digest) <= POOR_ZEROS:
             return Submission(farmer_id=planted.farmer_id, nonce=nonce)
 
 

@@ -64,6 +64,9 @@ class RunningBlock(Protocol):
     def zeros_of(self, position: int) -> int:
         """Return the best zeros so far of the farmer at a position of `targets`; -1 for none."""
 
+    def is_sent(self, position: int) -> bool:
+        """Tell whether the work of the farmer at a position is sent: it needs no nonce any more."""
+
     def offer(self, find: Find) -> None:
         """Take a miner's nonce; its hash was computed here. Keep it where it is the best."""
 

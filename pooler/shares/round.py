@@ -68,7 +68,7 @@ class Round:
         #: Hashes a second of the pool itself, on average since `begun`.
         self.own_rate = 0.0
         self._begun = begun
-        self.turns = Turns(len(self.farmers), block.zeros_of, cap=block.cap)
+        self.turns = Turns(len(self.farmers), self._reached, cap=block.cap)
         self._judge = Judge(
             index=block.index, entropy=block.entropy, keys=[one.key for one in block.targets]
         )
@@ -84,6 +84,10 @@ class Round:
     def ends_at(self, now: float) -> int:
         """Return until when a job that is given out now may be brought back (unix seconds)."""
         return int(now + self.block.closes_at - self.block.opened_at) + _GRACE
+
+    def _reached(self, position: int) -> int:
+        """Return a farmer's zeros as they count for its turns: enough once its work is sent."""
+        return self.block.cap if self.block.is_sent(position) else self.block.zeros_of(position)
 
     def restore(self, shares: Iterable[Share], miners: dict[int, int]) -> None:
         """Take up shares that a run before has credited; `miners` has the miner of each worker."""

@@ -60,18 +60,15 @@ async def attacked(
         # The honest come from the same address: they have to get on beside the others.
         settings = {"SHARES_HEAD_TIMEOUT_MS": "3000", "SHARES_BODY_TIMEOUT_MS": "3000"}
         server = Server(folder=Path(scratch), settings=settings)
-        await server.start()
-        try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-                honest = [
-                    TrialMiner(http=http, url=server.url, worker=f"honest-{number}")
-                    for number in range(3)
-                ]
-                for miner in honest:
-                    await miner.join()
-                result = await _beside(honest, server, requests, seed, progress)
-        finally:
-            await server.stop()
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with server.running(), aiohttp.ClientSession(timeout=timeout) as http:
+            honest = [
+                TrialMiner(http=http, url=server.url, worker=f"honest-{number}")
+                for number in range(3)
+            ]
+            for miner in honest:
+                await miner.join()
+            result = await _beside(honest, server, requests, seed, progress)
         await _judge(server, honest, result)
         return result
 
@@ -122,7 +119,9 @@ class _Attack:
 
     async def run(self) -> None:
         """Send all of them."""
-        await asyncio.gather(*(self._connection() for _ in range(_CONNECTIONS)))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_CONNECTIONS):
+                tasks.create_task(self._connection())
 
     async def _connection(self) -> None:
         async with aiohttp.ClientSession() as http:
@@ -141,13 +140,13 @@ class _Attack:
                 status = await wire.send(self._hostility.next(credential))
                 self._count(status)
         finally:
-            wire.close()
+            await wire.close()
 
     def _count(self, status: int) -> None:
         result = self._result
         result.requests += 1
         result.statuses[status] += 1
-        if result.requests == int(self._all * _WARM):
+        if result.requests == max(1, int(self._all * _WARM)):
             result.warm = self._server.process.memory_info().rss
         if result.requests % 10_000 == 0:
             self._progress(f"{result.requests:,} hostile requests: {dict(result.statuses)}")
@@ -171,7 +170,7 @@ class Wire:
                 writer.write(request)
                 return await self._answer(reader, is_head=request.startswith(b"HEAD "))
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            self.close()
+            await self.close()
             return 0
 
     async def _answer(self, reader: asyncio.StreamReader, *, is_head: bool) -> int:
@@ -179,16 +178,18 @@ class Wire:
         found, length = _STATUS.match(head), _LENGTH.search(head)
         status = 0 if found is None else int(found[1])
         if length is None or b"\r\nconnection: close\r\n" in head.lower():
-            self.close()  # a stream, or the last answer
+            await self.close()  # a stream, or the last answer
         elif not is_head:
             await reader.readexactly(int(length[1]))
         return status
 
-    def close(self) -> None:
-        """Close it; its end is not waited for, which may come after our patience."""
-        streams, self._streams = self._streams, None
-        if streams is not None:
-            streams[1].close()
+    async def close(self) -> None:
+        """Close it."""
+        if self._streams is not None:
+            self._streams[1].close()
+            with suppress(OSError):
+                await self._streams[1].wait_closed()
+            self._streams = None
 
 
 async def _slowly(server: Server, number: int) -> None:

@@ -80,11 +80,8 @@ async def kill_again_and_again(
             block_seconds=BLOCK_SECONDS,
             sent_share=SENT_SHARE,
         )
-        await server.start()
-        try:
+        async with server.running():
             miners = await _under_load(server, plan, progress)
-        finally:
-            await server.stop()
         result = await judged(server, miners)
         result.kills = plan.times
         return result

@@ -17,6 +17,7 @@ from client import Block, ChainWatch, FarmerId, FarmerOutcome, PoolError
 from libs.common.errors import UnavailableError
 from libs.common.start import ListenError
 from libs.kale.address import address_of
+from miner.model import NO_CAP
 from miner.model import Find as OwnFind
 from miner.search import Search
 from pooler.config import PoolerConfig
@@ -264,6 +265,19 @@ async def test_the_best_nonce_is_worked_whoever_has_found_it() -> None:
     assert search.offered == [(0, 6), (1, 5), (2, 3)]
     search.queue.put_nowait(None)
     await following
+
+
+async def test_nothing_is_mined_for_a_farmer_whose_work_is_sent() -> None:
+    search = FakeSearch()
+    mined = mined_by(search)
+    search.find(0, 5, 50)
+    mined.offer(found(1, 61, 4))
+    mined.sent([1, 0])
+    mined.offer(found(1, 62, 8))
+    assert {place: one.zeros for place, one in mined.best().items()} == {0: 5, 1: 4}
+    assert search.offered == [(1, 4), (1, NO_CAP), (0, NO_CAP)]
+    assert [mined.is_sent(place) for place in range(3)] == [True, True, False]
+    assert [mined.zeros_of(place) for place in range(2)] == [-1, 4]
 
 
 async def test_own_finds_are_told_once() -> None:

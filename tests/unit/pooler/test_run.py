@@ -232,6 +232,22 @@ async def test_stakes_of_a_run_that_crashed_are_saved(
     assert summary.harvested == 2 * FARMERS
 
 
+async def test_who_has_worked_before_a_restart_is_left_alone(
+    pool: FakePool, server: FakeServer
+) -> None:
+    """A better nonce would be accepted: it would be a second work, which nobody has asked for."""
+    soon = replace(config(server, blocks=0), enough_zeros=2)
+    crashed = asyncio.create_task(run(soon))
+    await until(lambda: len(pool.works) >= FARMERS)
+    crashed.cancel()
+    await asyncio.gather(crashed, return_exceptions=True)
+
+    await run(config(server, blocks=1))
+    works = Counter((one.farmer_id, one.block_index) for one in pool.works)
+    assert set(works.values()) == {1}
+    assert len(works) > FARMERS
+
+
 async def test_who_is_planted_is_farmed_though_the_plant_failed(
     pool: FakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,9 +324,13 @@ async def test_the_default_strategies_lose_nothing(pool: FakePool, server: FakeS
     assert {one.stake_amount for one in pool.plantings} <= set(range(STAKE + 1))
 
 
-async def test_a_second_work_follows_a_poor_one(pool: FakePool, server: FakeServer) -> None:
-    twice = StrategyNames(send="share", works="second-work")
-    summary = await run(replace(config(server, blocks=1), strategies=twice))
+async def test_a_second_work_follows_a_poor_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a block of eight seconds, all of which the early works may take on a slow machine."""
+    monkeypatch.setattr("tests.support.fake_pool.BLOCK_SECONDS", 8)
+    monkeypatch.setattr("pooler.sending._EARLY_LEDGERS", 80)
+    twice, pool = StrategyNames(send="share", works="second-work"), FakePool()
+    async with open_fake(pool) as server:
+        summary = await run(replace(config(server, blocks=1), strategies=twice))
     block = summary.blocks[0]
     by_farmer: dict[str, list[int]] = {}
     for work in pool.works:
