@@ -121,6 +121,7 @@ bench: setup ## Measure the wallet on mainnet's limits, then the gateway and sha
 
 yield: setup ## Compare strategies with the best possible ones in simulated blocks (YIELD_ARGS='--blocks 300 --blocks-1000 100 --warm-up 50')
 	@$(PY) -m trials.yields $(YIELD_ARGS)
+	$(if $(strip $(YIELD_ARGS)),,@$(PY) -m trials.yields --localnet)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)

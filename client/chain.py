@@ -18,9 +18,17 @@ _LOOK_SECONDS = 1.0
 class ChainWatch:
     """The head of the chain, kept fresh by `follow` and by every read."""
 
-    def __init__(self, client: PoolClient, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        client: PoolClient,
+        *,
+        clock: Callable[[], float] = monotonic,
+        listener: Callable[[Head], None] = lambda _head: None,
+    ) -> None:
+        """Take `listener`, which hears of every head that is newer than all before."""
         self._client = client
         self._clock = clock
+        self._listener = listener
         self._head: Head | None = None
         self._seen_at = 0.0
         self._moved = asyncio.Event()
@@ -76,6 +84,11 @@ class ChainWatch:
                 await self.refresh()
         return self.head
 
+    async def look(self, seconds: float = _LOOK_SECONDS) -> None:
+        """Wait for a message; read the head where none comes within so many seconds."""
+        if not await self._message(seconds):
+            await self.refresh()
+
     async def next_ledger(self) -> None:
         """Wait for the next ledger."""
         seen = self.head.ledger
@@ -93,15 +106,16 @@ class ChainWatch:
         if head.ledger > known:
             # A ledger that is seen again must not set the clock back.
             self._seen_at = self._clock()
+            self._listener(head)
         self._head = head
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def _message(self) -> bool:
-        """Tell whether the stream has reported something new within a second."""
+    async def _message(self, seconds: float = _LOOK_SECONDS) -> bool:
+        """Tell whether the stream has reported something new within so many seconds."""
         moved = self._moved
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with asyncio.timeout(seconds):
                 await moved.wait()
         except TimeoutError:
             return False
@@ -109,9 +123,14 @@ class ChainWatch:
 
 
 @asynccontextmanager
-async def open_watch(client: PoolClient) -> AsyncIterator[ChainWatch]:
-    """Open a watch that follows the chain while the block runs; its head is known at once."""
-    watch = ChainWatch(client)
+async def open_watch(
+    client: PoolClient, listener: Callable[[Head], None] = lambda _head: None
+) -> AsyncIterator[ChainWatch]:
+    """Open a watch that follows the chain while the block runs; its head is known at once.
+
+    `listener` hears of every head that is newer than all before.
+    """
+    watch = ChainWatch(client, listener=listener)
     await watch.refresh()
     following = asyncio.create_task(watch.follow())
     try:

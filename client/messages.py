@@ -1,5 +1,6 @@
 """The conversion of the services' messages into plain values, and back."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +25,7 @@ from client.model import (
     SweepSummary,
 )
 from libs.common.ids import FarmerId, PoolerId
+from libs.kale.amounts import parse_percentage
 
 _NANOSECONDS = 1_000_000_000
 
@@ -44,6 +46,7 @@ def farmer(message: registry_pb2.Farmer) -> FarmerRecord:
         address=message.custodial_wallet,
         is_active=message.status == registry_pb2.FARMER_STATUS_ACTIVE,
         is_funded=message.is_funded,
+        stake_bps=parse_percentage(message.stake_percentage or "0"),
     )
 
 
@@ -81,6 +84,8 @@ def planting(message: plant_pb2.Planting) -> FarmerOutcome:
         succeeded=message.status == plant_pb2.PLANTING_STATUS_SUCCESS,
         reason=_reason(message.reason),
         amount=message.stake_amount,
+        ledger=message.ledger,
+        fee=message.fee_charged,
     )
 
 
@@ -94,6 +99,14 @@ def plant_summary(message: plant_pb2.PlantResponse) -> BatchSummary:
         milliseconds=message.processing_time_ms,
         outcomes=tuple(map(planting, message.plantings)),
     )
+
+
+def stakes(chosen: Mapping[FarmerId, int]) -> list[plant_pb2.FarmerStake]:
+    """Convert stakes of single farmers."""
+    return [
+        plant_pb2.FarmerStake(farmer_id=str(farmer_id), stake=stake)
+        for farmer_id, stake in chosen.items()
+    ]
 
 
 def submission(found: Submission) -> work_pb2.Submission:
@@ -112,6 +125,8 @@ def work(message: work_pb2.Work) -> FarmerOutcome:
         amount=0,
         zeros=message.zeros,
         gap=message.gap,
+        ledger=message.ledger,
+        fee=message.fee_charged,
     )
 
 
@@ -135,6 +150,8 @@ def harvest(message: harvest_pb2.HarvestRecord) -> FarmerOutcome:
         succeeded=message.status == harvest_pb2.HARVEST_STATUS_SUCCESS,
         reason=_reason(message.reason),
         amount=message.reward_amount,
+        ledger=message.ledger,
+        fee=message.fee_charged,
     )
 
 
@@ -168,6 +185,13 @@ def _block(message: wallet_pb2.Block) -> Block:
         max_zeros=message.max_zeros,
         min_zeros=message.min_zeros,
         staked_total=message.staked_total,
+        min_gap=message.min_gap,
+        max_gap=message.max_gap,
+        min_stake=message.min_stake,
+        max_stake=message.max_stake,
+        normalized_total=int(message.normalized_total or "0"),
+        opened_ledger=message.opened_ledger,
+        expires_ledger=message.expires_ledger,
     )
 
 
@@ -181,6 +205,7 @@ def _verdict(message: work_pb2.Verdict) -> FarmerOutcome:
         amount=message.estimated_reward,
         zeros=message.zeros,
         gap=message.gap,
+        fee=message.fee_charged,
     )
 
 

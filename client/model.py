@@ -46,6 +46,17 @@ class Block:
     min_zeros: int = 0
     #: Stroops of KALE staked in it and not yet worked.
     staked_total: int = 0
+    #: Gaps that count, in ledgers: less and more count as these.
+    min_gap: int = 0
+    max_gap: int = 0
+    #: Stakes that count, in stroops of KALE: less and more count as these.
+    min_stake: int = 0
+    max_stake: int = 0
+    #: Sum of the weights of all works in it.
+    normalized_total: int = 0
+    #: Ledger that opened it, and the last one in which it can be harvested; 0 when not known.
+    opened_ledger: int = 0
+    expires_ledger: int = 0
 
     def moment(self, share: float) -> float:
         """Return the unix seconds (the chain's) at which this share of the block is over."""
@@ -101,6 +112,8 @@ class FarmerRecord:
     is_active: bool
     #: Its account exists on the chain and can hold KALE.
     is_funded: bool
+    #: Ten-thousandths of its KALE that it stakes by its agreement.
+    stake_bps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +134,10 @@ class FarmerOutcome:
     zeros: int = 0
     #: Ledgers between plant and work; 0 where there is no work.
     gap: int = 0
+    #: Ledger that took it; 0 where none did, or the answer does not give it.
+    ledger: int = 0
+    #: Stroops of XLM that it cost.
+    fee: int = 0
 
     @property
     def worth_another_try(self) -> bool:

@@ -1,7 +1,14 @@
 """A typed client of the five services: plain values in and out, repeats built in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -133,6 +140,16 @@ class PoolClient:
             for farmer in page.farmers:
                 yield messages.farmer(farmer)
 
+    async def balances(self, pooler_id: PoolerId) -> AsyncIterator[tuple[FarmerId, int]]:
+        """List the stroops of KALE of the pooler's farmers, as wallet read them last.
+
+        Stakes that are planted are not among them.
+        """
+        request = wallet_pb2.ListWalletsRequest(pooler_id=str(pooler_id), page_size=_PAGE)
+        async for page in self._pages(self._wallet.ListWallets, request):
+            for wallet in page.wallets:
+                yield FarmerId(UUID(wallet.farmer_id)), wallet.balances.kale_stroops
+
     # Blocks ---------------------------------------------------------------------------------------
 
     async def block(self, index: int | None = None) -> ChainView:
@@ -182,9 +199,14 @@ class PoolClient:
         block_index: int,
         *,
         farmers: int = 0,
+        stakes: Mapping[FarmerId, int] | None = None,
+        sitting_out: Collection[FarmerId] = (),
         patience: float | None = None,
     ) -> BatchSummary:
         """Plant up to `farmers` farmers, all by default; try for `patience` seconds.
+
+        `stakes` are stroops of single farmers, which count where they are less than was agreed;
+        those who sit out are not planted.
 
         Raise FailedPreconditionError (WRONG_BLOCK) when the block cannot be planted now.
         """
@@ -193,6 +215,8 @@ class PoolClient:
             pooler_id=str(pooler_id),
             max_farmers_capacity=farmers,
             request_id=str(new_id()),
+            stakes=messages.stakes(stakes or {}),
+            sitting_out=sorted(map(str, sitting_out)),
         )
         answer = await self._ask(
             self._plant.Plant, request, seconds=self._limits.plant_seconds, patience=patience

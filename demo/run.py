@@ -1,18 +1,25 @@
 """The demo: a pool farms some blocks, then its records are compared with the chain."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from demo.mining import miner_beside, results_of_miners, shares_settings
 from demo.screen import Screen
 from devstack.farming import FarmResult, farm
-from devstack.stack import StackConfig, open_stack
+from devstack.stack import StackConfig, free_ports, open_stack
+from libs.common.log import configure_logging
+from libs.common.names import GATEWAY
 from libs.kale.amounts import format_kale
+from pooler.shares.store.store import MinerResult
 
 DIRECTORY = Path("var") / "demo"
+#: How a part comes about.
+_CAPTION = "A tenth of what a block earned is divided by proven hashes, the pooler's own included."
 #: Seconds of a block: planting and working take longer with more farmers.
 SHORTEST_BLOCK = 20
 FARMERS_PER_SECOND = 8
@@ -20,18 +27,29 @@ FARMERS_PER_SECOND = 8
 
 async def run_demo(farmers: int, blocks: int, console: Console) -> int:
     """Run the demo in var/demo; exit status 0 only when all was farmed and equals the chain."""
+    # The pooler's records of miners are told here, and what goes wrong by its events.
+    configure_logging(service="pooler", level="error")
+    (port,) = free_ports(1)
     config = StackConfig(
         directory=DIRECTORY,
         ledger_seconds=1.0,
         block_seconds=block_seconds(farmers),
         gateway=True,
+        environment={GATEWAY: {"POOLER_URLS": f"http://127.0.0.1:{port}"}},
     )
     with Screen(console) as screen:
-        async with open_stack(config, screen.progress) as stack:
+        async with (
+            open_stack(config, screen.progress) as stack,
+            miner_beside(DIRECTORY, screen) as observe,
+        ):
             screen.progress(f"the pool's page is {stack.gateway_url}")
-            result = await farm(stack, farmers, blocks, screen, screen.progress)
-    write_summary(DIRECTORY / "summary.json", result, farmers, blocks)
+            shares = shares_settings(DIRECTORY, port)
+            result = await farm(stack, farmers, blocks, observe, screen.progress, shares=shares)
+        mined = await results_of_miners(DIRECTORY)
+    write_summary(DIRECTORY / "summary.json", result, farmers, blocks, mined)
     show(console, result)
+    show_miner(console, mined)
+    show_verdict(console, result)
     return 0 if result.passed else 1
 
 
@@ -40,7 +58,9 @@ def block_seconds(farmers: int) -> int:
     return SHORTEST_BLOCK + farmers // FARMERS_PER_SECOND
 
 
-def write_summary(path: Path, result: FarmResult, farmers: int, blocks: int) -> None:
+def write_summary(
+    path: Path, result: FarmResult, farmers: int, blocks: int, mined: Sequence[MinerResult]
+) -> None:
     """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
     amounts = {"funded", "staked", "reward", "stake_returned", "balance"}
@@ -60,12 +80,24 @@ def write_summary(path: Path, result: FarmResult, farmers: int, blocks: int) -> 
         "differences": verdict.differences,
         "run": {name: value for name, value in asdict(result.run).items() if name != "pooler_id"},
         "rows": rows,
+        "miner": [
+            {
+                "block": one.block,
+                "state": one.state.value,
+                "shares": one.shares,
+                "points": one.points,
+                "own_hashes": one.own_hashes,
+                "pot": str(one.pot),
+                "part": None if one.amount is None else str(one.amount),
+            }
+            for one in mined
+        ],
     }
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def show(console: Console, result: FarmResult) -> None:
-    """Print the table and the verdict."""
+    """Print what each farmer got, and what the pooler did."""
     table = Table(
         "farmer", "staked KALE", "zeros", "gap", "reward KALE", "balance KALE", title="All blocks"
     )
@@ -79,13 +111,41 @@ def show(console: Console, result: FarmResult) -> None:
             format_kale(farmer.balance),
         )
     console.print(table)
-    run_summary, verdict = result.run, result.verdict
+    run_summary = result.run
     console.print(
         f"{run_summary.planted} planted, {run_summary.worked} worked, "
         f"{run_summary.harvested} harvested, {format_kale(run_summary.rewards)} KALE earned, "
         f"{run_summary.hashes / 1e6:.1f} million hashes",
         highlight=False,
     )
+
+
+def show_miner(console: Console, mined: Sequence[MinerResult]) -> None:
+    """Print what the miner that joined by HTTP did, and its parts of the blocks."""
+    columns = ("block", "shares", "points", "hashes of the pooler", "pot KALE", "part KALE")
+    table = Table(*columns, title="The miner that joined by HTTP", caption=_CAPTION)
+    for one in mined:
+        table.add_row(
+            str(one.block),
+            f"{one.shares:,}",
+            f"{one.points:,}",
+            f"{one.own_hashes:,}",
+            format_kale(one.pot),
+            # As long as its block is not divided, there is none.
+            one.state.value if one.amount is None else format_kale(one.amount),
+        )
+    console.print(table)
+    console.print(
+        f"the miner: {sum(one.shares for one in mined):,} shares, "
+        f"{sum(one.points for one in mined):,} points, "
+        f"{format_kale(sum(one.amount or 0 for one in mined))} KALE",
+        highlight=False,
+    )
+
+
+def show_verdict(console: Console, result: FarmResult) -> None:
+    """Print whether all was farmed and equals the chain."""
+    verdict = result.verdict
     for difference in verdict.differences:
         console.print(difference, style="red", markup=False)
     word = "equal" if verdict.equal else "NOT equal"

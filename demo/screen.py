@@ -10,7 +10,7 @@ from rich.text import Text
 
 from libs.kale.amounts import format_kale
 from pooler.events import Event, Harvested, Mining, Planted, Swept, Worked
-from pooler.report import TextReport
+from pooler.report import TextReport, describe
 
 _COLUMNS = ("block", "planted", "staked KALE", "mining", "worked", "harvested", "reward KALE")
 #: Why there is one row more than blocks are farmed.
@@ -60,7 +60,7 @@ class Screen:
             for block in event.summary.blocks:
                 self._batch(Harvested(summary=block))
         else:
-            self._status = Text(str(event), style="yellow")
+            self._status = Text(describe(event), style="yellow")
 
     def _batch(self, event: Planted | Worked | Harvested) -> None:
         summary = event.summary

@@ -17,6 +17,7 @@ from libs.common.grpc.identity import CallerKind
 from libs.common.names import SERVICES
 from pooler.config import PoolerConfig
 from pooler.events import Observer, registered
+from pooler.strategies.choice import StrategyNames
 
 #: Stroops of KALE that each farmer begins with: 100 KALE, so that there is something to stake.
 FUNDING = 1_000_000_000
@@ -66,6 +67,8 @@ def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
         stake_percentage="0.25",
         blocks=blocks,
         closing_seconds=0,
+        # What was learned of a machine says nothing of the moment when others begin to use it.
+        strategies=StrategyNames(stake="agreed", send="share"),
     )
 
 

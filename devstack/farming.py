@@ -1,6 +1,6 @@
 """A farming run: a pool farms some blocks, then its records are compared with the chain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from devstack.chain_view import read_chain
@@ -9,6 +9,7 @@ from devstack.farmers import pooler_config, settle
 from devstack.stack import Progress, Stack
 from pooler.events import Observer
 from pooler.run import RunSummary, run
+from pooler.shares.config import SharesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,18 @@ class FarmResult:
 
 
 async def farm(
-    stack: Stack, farmers: int, blocks: int, observe: Observer, progress: Progress
+    stack: Stack,
+    farmers: int,
+    blocks: int,
+    observe: Observer,
+    progress: Progress,
+    *,
+    shares: SharesSettings | None = None,
 ) -> FarmResult:
-    """Register, fund, farm and compare on a running pool."""
+    """Register, fund, farm and compare on a running pool; with `shares`, miners are served, too."""
     config, funded = await settle(stack, pooler_config(stack, farmers, blocks), observe, progress)
     progress("farming")
-    summary = await run(config, observe)
+    summary = await run(replace(config, shares=shares), observe)
     progress("comparing the records with the chain")
     verdict = await settled_verdict(stack, funded, partial(read_chain, stack.rpc_url))
     stack.check()

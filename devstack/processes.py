@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,3 +116,20 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+async def listens(port: int, check: Callable[[], None], *, seconds: float) -> None:
+    """Return when a process of this machine takes connections at a port.
+
+    Raise what `check` raises once it never will, and TimeoutError after so many seconds.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            check()
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return

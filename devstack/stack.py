@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -189,7 +189,7 @@ class Stack:
 
     async def start_copy(self, service: str, name: str) -> None:
         """Start one more process of a service under another name; wait until it serves."""
-        (self.ports[name],) = _free_ports(1)
+        (self.ports[name],) = free_ports(1)
         command = self._service(service)
         environment = {**command.environment, "PORT": str(self.ports[name]), "TOKEN_PORT": "0"}
         await self._start(replace(command, name=name, environment=environment))
@@ -404,12 +404,12 @@ def _choose_ports(*, fixed: bool) -> tuple[dict[str, int], dict[str, int]]:
     """Return the ports, and those for callers with tokens."""
     if fixed:
         check_fixed_ports()
-    free = iter(_free_ports(len(FIXED_PORTS) + len(SERVICES)))
+    free = iter(free_ports(len(FIXED_PORTS) + len(SERVICES)))
     ports = dict(FIXED_PORTS) if fixed else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}
 
 
-def _free_ports(count: int) -> Iterable[int]:
+def free_ports(count: int) -> Sequence[int]:
     """Return ports that were free a moment ago.
 
     They are held together, so that none is given twice.

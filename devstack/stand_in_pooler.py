@@ -22,6 +22,7 @@ import uvloop
 from libs.common.descriptors import raise_limit
 from libs.common.ids import FarmerId
 from libs.common.log import configure_logging
+from libs.kale.address import address_of
 from pooler.shares.app import open_app
 from pooler.shares.block import Find, Target
 from pooler.shares.config import SharesSettings
@@ -37,10 +38,10 @@ def bytes_of(*names: object) -> bytes:
 
 
 def target_of(number: int) -> Target:
-    """Return a farmer by its number; its address is its number, as there is no account."""
+    """Return a farmer by its number; there is no account at its address."""
     key = bytes_of("farmer", number)
     return Target(
-        farmer_id=FarmerId(UUID(bytes=key[:16], version=4)), address=f"GFARMER{number}", key=key
+        farmer_id=FarmerId(UUID(bytes=key[:16], version=4)), address=address_of(key), key=key
     )
 
 
@@ -58,6 +59,8 @@ class StandInBlock:
     #: The best nonce of each farmer so far, and all that were offered.
     best: dict[FarmerId, Find] = field(default_factory=dict)
     offered: list[Find] = field(default_factory=list)
+    #: Positions of farmers whose works are sent.
+    sent: set[int] = field(default_factory=set)
 
     @property
     def entropy(self) -> bytes:
@@ -68,6 +71,10 @@ class StandInBlock:
         """Return the best zeros so far of a farmer."""
         found = self.best.get(self.targets[position].farmer_id)
         return -1 if found is None else found.zeros
+
+    def is_sent(self, position: int) -> bool:
+        """Tell whether a farmer's work is sent."""
+        return position in self.sent
 
     def offer(self, find: Find) -> None:
         """Keep a nonce where it is the best."""
@@ -99,8 +106,7 @@ async def play(shares: Shares, options: argparse.Namespace) -> None:
         block = block_of(index, farmers=options.farmers, seconds=seconds, opened_at=opened_at)
         if options.tell_blocks:
             _tell({"block": index, "at": time.time()})
-        for find in await shares.open_block(block):
-            block.offer(find)
+        await shares.open_block(block)
         await shares.harvested(index - 1, REWARDS)
         await asyncio.sleep(max(0.0, opened_at + options.sent_share * seconds - time.time()))
         await shares.works_sent(index)

@@ -13,6 +13,7 @@ from gateway.openapi import document_of
 from gateway.pages.sessions import Sessions
 from gateway.pages.site import Site
 from gateway.pages.static_files import static_files
+from gateway.poolers import open_pooler_doors
 from gateway.routes import route_of
 from gateway.seed import PATHS, Seed
 from gateway.words import in_http
@@ -76,8 +77,11 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     """Run the gateway while the block runs."""
     transport = transport_of(settings.tls_files())
     timeout = settings.call_timeout_ms / 1000
-    async with open_backends(settings.targets(), transport, timeout=timeout) as backends:
-        gateway = Gateway.of(settings, backends)
+    async with (
+        open_backends(settings.targets(), transport, timeout=timeout) as backends,
+        open_pooler_doors(settings.poolers(), settings.pooler_ca_file) as poolers,
+    ):
+        gateway = Gateway.of(settings, backends, poolers)
         faces = build_faces(settings, gateway)
         async with open_http(faces.front, settings.serving()) as port:
             log.info("serving", host=settings.host, port=port, backends=_shown(backends))

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from gateway.poolers import PoolerAddress, pooler_addresses
 from libs.common.config import (
     Bytes,
     Count,
@@ -83,6 +84,11 @@ class GatewaySettings(TransportSettings):
     #: Address of a Horizon server, which GET /info tells; empty: the network's public one. The pool
     #: itself needs none.
     horizon_url: Annotated[str, Field(max_length=512)] = ""
+    #: Addresses at which poolers serve miners, comma separated (https://pooler.example:3333): the
+    #: overview shows their hash rates, workers and zeros. Empty: it shows none.
+    pooler_urls: Annotated[str, Field(max_length=4096)] = ""
+    #: Certificates (PEM) of the authorities that vouch for those; empty: the system's.
+    pooler_ca_file: Path | None = None
     #: Where registry is reached (host:port).
     registry_target: str = "127.0.0.1:50051"
     #: Where wallet is reached (host:port).
@@ -120,6 +126,16 @@ class GatewaySettings(TransportSettings):
     def _are_networks(cls, text: str) -> str:
         parse_networks(text)
         return text
+
+    @field_validator("pooler_urls")
+    @classmethod
+    def _are_addresses(cls, text: str) -> str:
+        pooler_addresses(text)
+        return text
+
+    def poolers(self) -> tuple[PoolerAddress, ...]:
+        """Return where poolers serve miners."""
+        return pooler_addresses(self.pooler_urls)
 
     def proxies(self) -> tuple[Network, ...]:
         """Return the networks of the proxies that are believed."""

@@ -26,6 +26,12 @@ class NoServiceError(UnavailableError):
     default_reason = "NO_SERVICE"
 
 
+class PoolerSilentError(UnavailableError):
+    """A pooler that the page is to show tells nothing of its mining."""
+
+    default_reason = "POOLER_SILENT"
+
+
 class ForeignFormError(PermissionDeniedError):
     """A form was not sent from a page of this gateway and of this session."""
 

@@ -19,6 +19,7 @@ _TEXTS: Mapping[str, str] = {
     "pooler_id": _POOLER,
     "farmer_id": _FARMER,
     "farmer_ids": _FARMER,
+    "sitting_out": _FARMER,
     "name": "north",
     "public_key": _ACCOUNT,
     "custodial_wallet": _ACCOUNT,

@@ -10,6 +10,7 @@ from gateway.backends import Backends, Caller, Gone
 from gateway.bindings import Method
 from gateway.config import GatewaySettings
 from gateway.feeds import Feeds
+from gateway.poolers import PoolerDoors
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.http.addresses import limited_by
 from libs.http.bearer import token_in
@@ -30,6 +31,8 @@ class Gateway:
     backends: Backends
     #: Who calls.
     tokens: Tokens
+    #: Where poolers tell of their mining.
+    poolers: PoolerDoors
     #: Streams that are read.
     feeds: Feeds
     #: Requests and streams in progress.
@@ -42,12 +45,13 @@ class Gateway:
     bodies: Bodies
 
     @classmethod
-    def of(cls, settings: GatewaySettings, backends: Backends) -> "Gateway":
+    def of(cls, settings: GatewaySettings, backends: Backends, poolers: PoolerDoors) -> "Gateway":
         """Make the parts with the settings' limits."""
         most = settings.max_body_bytes
         return cls(
             settings=settings,
             backends=backends,
+            poolers=poolers,
             tokens=Tokens(backends.exchange, wrong_per_minute=settings.wrong_token_limit),
             feeds=Feeds(backends),
             admission=Admission(

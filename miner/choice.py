@@ -34,10 +34,7 @@ def roster_of(choice: Choice) -> Roster:
 
     Raise EngineUnavailableError for one that is named and that this machine cannot have.
     """
-    if unknown := [name for name in choice.engines if name not in ENGINES]:
-        raise EngineUnavailableError(
-            f"engines: there is no {unknown[0]}; there are {', '.join(ENGINES)}"
-        )
+    check_names(choice.engines)
     made: list[Engine] = []
     for name in choice.engines or _BEST:
         try:
@@ -46,6 +43,14 @@ def roster_of(choice: Choice) -> Roster:
             if choice.engines or (name == "programs" and choice.programs):
                 raise
     return Roster(made, PythonEngine())
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise EngineUnavailableError for a name that is none of ENGINES."""
+    if unknown := [name for name in names if name not in ENGINES]:
+        raise EngineUnavailableError(
+            f"engines: there is no {unknown[0]}; there are {', '.join(ENGINES)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,8 @@ def _llvm(choice: Choice) -> list[Engine]:
         from miner.engines.llvm.cache import ObjectCache, default_folder  # noqa: PLC0415
         from miner.engines.llvm.cpu import kinds, this_cpu  # noqa: PLC0415
         from miner.engines.llvm.engine import LlvmEngine  # noqa: PLC0415
-    except ImportError as error:
+    except (ImportError, OSError) as error:
+        # OSError: it is installed, and its library does not load here.
         raise EngineUnavailableError(
             f"llvm: {error}; it needs llvmlite (pip install -r requirements/miner.txt)"
         ) from error
@@ -141,7 +147,7 @@ def vectors() -> list[str]:
     """Return the kinds of vectors that llvm can use on this processor; none without llvm."""
     try:
         from miner.engines.llvm.cpu import kinds, this_cpu  # noqa: PLC0415  (an extra, as above)
-    except ImportError:
+    except (ImportError, OSError):
         return []
     return list(kinds(this_cpu()))
 

@@ -44,11 +44,14 @@ class Crew:
         self._end_when_idle()
 
     async def end(self) -> None:
-        """Stop, and wait until no thread searches any more."""
+        """Stop, and wait until no thread searches any more; name the engines that do not stop."""
         self.stop()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self.over.wait()
+        except TimeoutError:
+            for name in sorted({runner.engine.name for runner in self._runners}):
+                self._notice(f"{name} does not stop; it may hang")
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function in the event loop, from any thread.
@@ -80,8 +83,9 @@ class Crew:
             if runner.engine is engine:
                 runner.stop()
         spare = self._roster.spare
-        is_alone = all(runner.engine is engine for runner in self._runners)
-        if is_alone and spare not in self._failed and self._board.open:
+        # Other threads of engines that have failed may still be about to end.
+        is_last = all(runner.engine in self._failed for runner in self._runners)
+        if is_last and spare not in self._failed and self._board.open:
             self._start(spare)
 
     def _end_when_idle(self) -> None:

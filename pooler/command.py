@@ -19,10 +19,23 @@ from libs.common.log import configure_logging
 from libs.common.start import ListenError, read_settings
 from miner.model import EngineUnavailableError
 from pooler.config import PoolerConfig
+from pooler.prices import PricesError, PriceSettings
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
 from pooler.shares.config import SharesSettings
 from pooler.shares.store.database import WrongDatabaseError
+from pooler.strategies.choice import StrategyNames
+from pooler.strategies.model import StrategyError
+
+#: What ends a pooler at its start, and is told in words.
+_REFUSALS = (
+    CertificateError,
+    EngineUnavailableError,
+    ListenError,
+    PricesError,
+    StrategyError,
+    WrongDatabaseError,
+)
 
 
 def _lines(_type: object, text: str, *, delimiter: str | None = None) -> list[str]:  # noqa: ARG001
@@ -74,8 +87,35 @@ class Options:
     programs
         Command line of another miner to mine with, such as "kale-miner=/opt/miner --gpu"; may be
         given again. POOLER_PROGRAM has one in each line.
+    stake
+        How much is staked: full, agreed, none, or module:function of your own, as all strategies.
+    zeros
+        When a farmer has enough zeros: cap or endless.
+    send
+        When works are sent: late or share.
+    works
+        Works of a farmer in a block: once or second-work.
+    harvests
+        When blocks are harvested: each or grouped.
+    gate
+        Who takes part in a block: profitable or always.
+    risk
+        Part of the works with a stake that may be expected to come too late.
+    reward_risk
+        The same of works without a stake.
+    harvest_group
+        Blocks that are harvested together at most, if grouped.
+    harvest_saving_stroops
+        Stroops of XLM that each of them but the first costs less; 0: nothing waits, as our wallet
+        puts them into transactions of their own.
+    kale_price
+        Price of one KALE, a decimal; with the price of one XLM it closes the profitability gate.
+    xlm_price
+        Price of one XLM in the same currency.
+    prices_file
+        File with both prices, {"kale": "0.0004", "xlm": "0.25"}, that something else keeps fresh.
     submit_share
-        Part of a block after which the nonces are submitted.
+        Part of a block after which works are sent, if the strategy is share.
     enough_zeros
         A farmer whose nonce has this many zeros is not mined for any more; once all have them, the
         nonces are submitted.
@@ -120,6 +160,21 @@ class Options:
     programs: Annotated[tuple[str, ...], Parameter(name="--program", env_var_split=_lines)] = (
         _DEFAULTS.programs
     )
+    stake: str = _DEFAULTS.strategies.stake
+    zeros: str = _DEFAULTS.strategies.zeros
+    send: str = _DEFAULTS.strategies.send
+    works: str = _DEFAULTS.strategies.works
+    harvests: str = _DEFAULTS.strategies.harvests
+    gate: str = _DEFAULTS.strategies.gate
+    risk: Share = _DEFAULTS.risk
+    reward_risk: Share = _DEFAULTS.reward_risk
+    harvest_group: Annotated[int, Parameter(validator=validators.Number(gte=1))] = (
+        _DEFAULTS.harvest_group
+    )
+    harvest_saving_stroops: Count = _DEFAULTS.harvest_saving_stroops
+    kale_price: str = ""
+    xlm_price: str = ""
+    prices_file: Path | None = None
     submit_share: Share = _DEFAULTS.submit_share
     enough_zeros: Zeros = _DEFAULTS.enough_zeros
     shares_port: Port = 0
@@ -144,10 +199,13 @@ class Options:
         names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
         chosen = {name: getattr(self, name) for name in names}
         targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
+        kinds = {one.name: getattr(self, one.name) for one in fields(StrategyNames)}
         return PoolerConfig(
             targets=Targets(**targets),
             tls=self._tls(),
             token=self._token(),
+            strategies=StrategyNames(**kinds),
+            prices=PriceSettings(kale=self.kale_price, xlm=self.xlm_price, file=self.prices_file),
             shares=self._shares(),
             **chosen,
         )
@@ -181,7 +239,7 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
         return 2
     try:
         return _serve(options.config(), as_json=options.json)
-    except (CertificateError, EngineUnavailableError, ListenError, WrongDatabaseError) as error:
+    except _REFUSALS as error:
         sys.stderr.write(f"pooler: {error}\n")
         return 2
 

@@ -6,7 +6,9 @@ from uuid import UUID
 from client import Enrolment, PoolerId, Targets, TlsFiles, TokenFiles, Transport, transport_of
 from miner.choice import Choice
 from miner.model import NO_CAP
+from pooler.prices import PriceSettings
 from pooler.shares.config import SharesSettings
+from pooler.strategies.choice import StrategyNames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,22 @@ class PoolerConfig:
     threads: int = 0
     #: Command lines of other miners to mine with (docs/miner.md).
     programs: tuple[str, ...] = ()
+    #: How the pooler decides (docs/strategies.md).
+    strategies: StrategyNames = field(default_factory=StrategyNames)
+    #: Part of the works with a stake, and of those without, that may be expected to come too late.
+    risk: float = 0.00001
+    reward_risk: float = 0.01
     #: Work for miners; None: there is none.
     shares: SharesSettings | None = None
-    #: Part of a block after which the nonces are submitted: late, but before the next plant.
+    #: Part of a block after which works are sent, where the strategy is `share`.
     submit_share: float = 0.8
+    #: Blocks that are harvested together at most, where the strategy is `grouped`, and stroops of
+    #: XLM that each of them but the first costs less for a farmer: 0 as long as wallet puts them
+    #: into transactions of their own.
+    harvest_group: int = 12
+    harvest_saving_stroops: int = 0
+    #: Where the profitability gate finds prices.
+    prices: PriceSettings = field(default_factory=PriceSettings)
     #: A farmer with this many zeros is not mined for any more; once all have them, the nonces are
     #: submitted. Zeros that earn nothing in a block are not mined for either way.
     enough_zeros: int = NO_CAP

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from client import BatchSummary, Enrolled, PoolerId, SweepSummary
+from client import BatchSummary, Enrolled, PoolerId, PoolError, SweepSummary
+from pooler.strategies.choice import StrategyNames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,19 @@ class Waiting:
 
     #: In words, what the pooler waits for.
     what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SatOut:
+    """Farmers whose reward would be worth less than their fees are not planted in a block."""
+
+    #: Index of the block.
+    block_index: int
+    #: How many sit out, of how many.
+    farmers: int
+    of: int
+    #: Stroops of XLM that a farmer's plant, work and harvest cost.
+    fees: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +102,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deciding:
+    """The pooler begins, and decides by these strategies."""
+
+    #: Their names.
+    strategies: StrategyNames
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServingMiners:
     """Miners can connect."""
 
@@ -97,9 +119,24 @@ class ServingMiners:
 
 
 Event = (
-    ServingMiners | Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+    Deciding
+    | ServingMiners
+    | Registered
+    | Waiting
+    | SatOut
+    | Planted
+    | Mining
+    | Worked
+    | Harvested
+    | Swept
+    | Trouble
 )
 Observer = Callable[[Event], None]
+
+
+def trouble(what: str, error: PoolError) -> Trouble:
+    """Return the event of a call that failed for good."""
+    return Trouble(what=what, error=f"{error.reason}: {error}", retry_in=None)
 
 
 def registered(enrolled: Enrolled) -> Registered:

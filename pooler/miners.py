@@ -5,15 +5,15 @@ Without settings for it, everything here does nothing.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from client import (
     Block,
     ChainWatch,
-    FarmerId,
     FarmerOutcome,
     PoolClient,
     PoolerId,
@@ -23,6 +23,7 @@ from client import (
     raw_key,
 )
 from libs.common.log import get_logger
+from miner.model import NO_CAP
 from miner.model import Find as OwnFind
 from miner.search import Search
 from pooler.events import Observer, ServingMiners, Trouble
@@ -38,6 +39,16 @@ log = get_logger(__name__)
 _NOTE, _LOOK = 1.0, 5.0
 #: Seconds until a block is given to miners again that the database could not take.
 _AGAIN = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best nonce of a farmer, whoever has found it."""
+
+    #: Leading zero hex digits of its hash.
+    zeros: int
+    #: The nonce as it is sent.
+    submission: Submission
 
 
 class MinedBlock:
@@ -60,8 +71,11 @@ class MinedBlock:
         self._places = {one.farmer_id: place for place, one in enumerate(planted)}
         self._zeros = [-1] * len(planted)
         #: The best nonces that miners have found, or that were known before, by place.
-        self._brought: dict[int, Submission] = {}
-        self._brought_zeros: dict[int, int] = {}
+        self._brought: dict[int, Best] = {}
+        #: Places of farmers whose works are sent.
+        self._sent: set[int] = set()
+        #: Hashes that miners have proved since the search began.
+        self.proved = 0
         #: Own finds that are not written down yet.
         self._fresh: dict[int, OwnFind] = {}
 
@@ -70,21 +84,36 @@ class MinedBlock:
         """Return the hashes that the pooler's own engines have computed."""
         return self._search.hashes
 
+    @property
+    def rate(self) -> float:
+        """Return the hashes a second of engines and miners together, since the search began."""
+        return (self.hashes + self.proved) / max(1.0, self._search.seconds)
+
     def zeros_of(self, position: int) -> int:
         """See RunningBlock."""
         return self._zeros[position]
 
+    def is_sent(self, position: int) -> bool:
+        """See RunningBlock."""
+        return position in self._sent
+
     def offer(self, find: Find) -> None:
         """See RunningBlock. A farmer that the block has not is left out."""
         place = self._places.get(find.farmer_id)
-        if place is None or find.zeros <= self._brought_zeros.get(place, -1):
+        if place is None or place in self._sent or find.zeros <= self._brought_zeros(place):
             return
-        self._brought_zeros[place] = find.zeros
-        self._brought[place] = Submission(
+        submission = Submission(
             farmer_id=find.farmer_id, nonce=find.nonce, found_at=datetime.now(UTC)
         )
+        self._brought[place] = Best(zeros=find.zeros, submission=submission)
         self._zeros[place] = max(self._zeros[place], find.zeros)
         self._search.offer(place, find.zeros)
+
+    def sent(self, places: Collection[int]) -> None:
+        """Mine no more for these farmers: their works are on their way."""
+        self._sent.update(places)
+        for place in places:
+            self._search.offer(place, NO_CAP)
 
     async def follow(self) -> None:
         """Take up what the own engines find, until the search is over."""
@@ -100,23 +129,26 @@ class MinedBlock:
             for place, one in found.items()
         ]
 
-    def best(self) -> dict[FarmerId, Submission]:
-        """Return the best nonce of each farmer, whoever has found it."""
+    def best(self) -> dict[int, Best]:
+        """Return the best nonce of each farmer that has one, by its place."""
         own = {
-            place: Submission(
-                farmer_id=self.targets[place].farmer_id, nonce=one.nonce, found_at=one.found_at
-            )
+            place: Best(zeros=one.zeros, submission=self._submission(place, one))
             for place, one in self._search.best.items()
-            if one.zeros >= self._brought_zeros.get(place, -1)
+            if one.zeros >= self._brought_zeros(place)
         }
-        return {one.farmer_id: one for one in {**self._brought, **own}.values()}
+        return {**self._brought, **own}
 
     def zeros(self) -> Mapping[int, int]:
         """Return how many farmers have a nonce, by its zeros."""
-        own = {place: one.zeros for place, one in self._search.best.items()}
-        places = own.keys() | self._brought_zeros.keys()
-        best = [max(own.get(one, -1), self._brought_zeros.get(one, -1)) for one in places]
-        return dict(sorted(Counter(best).items()))
+        return dict(sorted(Counter(one.zeros for one in self.best().values()).items()))
+
+    def _brought_zeros(self, place: int) -> int:
+        brought = self._brought.get(place)
+        return -1 if brought is None else brought.zeros
+
+    def _submission(self, place: int, find: OwnFind) -> Submission:
+        farmer = self.targets[place].farmer_id
+        return Submission(farmer_id=farmer, nonce=find.nonce, found_at=find.found_at)
 
 
 class Miners:
@@ -132,7 +164,7 @@ class Miners:
     async def mining(self, mined: MinedBlock) -> AsyncIterator[None]:
         """Give a block to miners while the block runs; own finds are followed in any case.
 
-        At its end, shares come too late: `mined.best` is what is sent.
+        At its end shares come too late: all works are sent, or the block is over.
         """
         tasks = [asyncio.create_task(mined.follow())]
         if self._shares is not None:
@@ -170,8 +202,7 @@ class Miners:
         """Open a block for miners; then note own hashes and finds, until the task is cancelled."""
         while True:
             try:
-                for find in await shares.open_block(mined):
-                    mined.offer(find)
+                await shares.open_block(mined)
                 break
             except UnavailableError as error:
                 self._tell(error, retry_in=_AGAIN)
@@ -179,8 +210,10 @@ class Miners:
             except PoolError as error:
                 self._tell(error)
                 return
+        before = shares.proved(mined.index)
         while True:
             await asyncio.sleep(_NOTE)
+            mined.proved = shares.proved(mined.index) - before
             shares.own_hashes(mined.index, mined.hashes)
             finds = mined.fresh_finds()
             if finds:

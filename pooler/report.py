@@ -8,14 +8,15 @@ from dataclasses import asdict
 from time import monotonic
 from typing import assert_never
 
-from client import BatchSummary
 from libs.kale.amounts import format_kale
 from pooler.events import (
+    Deciding,
     Event,
     Harvested,
     Mining,
     Planted,
     Registered,
+    SatOut,
     ServingMiners,
     Swept,
     Trouble,
@@ -32,6 +33,14 @@ def write_json(event: Event | RunSummary) -> None:
     """Write one JSON object with the event's name and fields; amounts in stroops, as numbers."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     _line(json.dumps({"event": name, **asdict(event)}, default=str))
+
+
+#: What farmers did, and what the KALE of it is.
+_VERBS = {
+    Planted: ("planted", "staked"),
+    Worked: ("worked", "expected"),
+    Harvested: ("harvested", "earned"),
+}
 
 
 class TextReport:
@@ -57,20 +66,24 @@ class TextReport:
 def describe(event: Event) -> str:
     """Describe an event in one line."""
     match event:
+        case Deciding():
+            chosen = (f"{kind} {name}" for kind, name in asdict(event.strategies).items())
+            line = f"strategies: {', '.join(chosen)}"
         case Registered():
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
         case ServingMiners():
             line = f"miners are served at {event.host}:{event.port}"
         case Waiting():
             line = f"waiting for {event.what}"
-        case Planted():
-            line = _batch("planted", event.summary, "staked")
+        case SatOut():
+            line = (
+                f"block {event.block_index}: {event.farmers} of {event.of} farmers sit out: "
+                f"their fees, {format_kale(event.fees)} XLM each, are worth more than their rewards"
+            )
         case Mining():
             line = _mining(event)
-        case Worked():
-            line = _batch("worked", event.summary, "expected")
-        case Harvested():
-            line = _batch("harvested", event.summary, "earned")
+        case Planted() | Worked() | Harvested():
+            line = _batch(event)
         case Swept():
             line = (
                 f"swept {len(event.summary.blocks)} blocks: "
@@ -103,7 +116,8 @@ def write_line(text: str) -> None:
     _line(text)
 
 
-def _batch(verb: str, summary: BatchSummary, amount: str) -> str:
+def _batch(event: Planted | Worked | Harvested) -> str:
+    summary, (verb, amount) = event.summary, _VERBS[type(event)]
     line = (
         f"block {summary.block_index}: {verb} {summary.succeeded} of {summary.requested}, "
         f"{format_kale(summary.amount)} KALE {amount}, {summary.milliseconds} ms"

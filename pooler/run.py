@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from client import (
     BatchSummary,
     Block,
-    ChainWatch,
     FarmerId,
     FarmerOutcome,
     PoolClient,
     PoolerId,
     PoolError,
-    Submission,
     enrol,
     open_client,
     open_watch,
@@ -27,35 +25,37 @@ from miner.roster import Roster
 from miner.search import Search, open_search
 from pooler.config import PoolerConfig
 from pooler.events import (
+    Deciding,
     Event,
-    Harvested,
     Mining,
     Observer,
     Planted,
-    Swept,
+    SatOut,
     Trouble,
     Waiting,
     Worked,
     registered,
+    trouble,
 )
+from pooler.harvesting import Harvests
+from pooler.memory import Farmed, Memory
 from pooler.miners import MinedBlock, Miners, open_miners
+from pooler.plants import PlantChoice, Purse, after_plants, choose, read_purses
+from pooler.prices import PricesError
+from pooler.sending import POOR_ZEROS, Desk, WorkSender, would_send_now
+from pooler.strategies.model import ZerosFacts
+from pooler.strategies.profit import Prices
 
-#: Plant and SubmitWork calls per block: the first, and two for what failed for passing reasons.
+#: Plant calls per block: the first, and two for what failed for passing reasons.
 _TRIES = 3
 #: Seconds between two Mining events.
 _REPORT_SECONDS = 0.5
 #: Seconds until the next try when there was nothing to plant, or something failed for good.
 _PAUSE_SECONDS = 2.0
-#: Seconds for which plants and works are tried while services restart; the block is over by then.
+#: Seconds for which plants are tried while services restart; the block is over by then.
 _BATCH_PATIENCE = 120.0
-#: Seconds for which a harvest is tried: the pails live for about a day, the service sweeps too.
-_HARVEST_PATIENCE = 600.0
-#: Zeros that are mined for even where fewer would earn as much: the blocks of a young chain, whose
-#: maximum grows by what is worked.
-_LEAST_CAP = 6
-#: Seconds of mining where time is short: for the farmer that opens the block after the last one,
-#: and after a crash late in a block.
-_LEAST_BUDGET = 1.0
+#: Seconds until everybody who sits out is asked again, where nobody else opens the next block.
+_SIT_OUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,13 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     """Run a pooler for config.blocks blocks, or until it is cancelled.
 
     Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused;
-    EngineUnavailableError when it is to mine with an engine that is not there; and
+    EngineUnavailableError when it is to mine with an engine that is not there; StrategyError when a
+    strategy's name names nothing; PricesError when a price of the settings is none; and
     WrongDatabaseError or ListenError when it cannot serve miners.
     """
+    config.strategies.strategies()
+    config.prices.check()
+    observe(Deciding(strategies=config.strategies))
     # Drivers of devices take their time.
     roster = await asyncio.to_thread(roster_of, config.choice())
 
@@ -100,15 +104,24 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
         pooler_id = await enrol(
             client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
         )
+        memory = Memory()
         async with (
-            open_watch(client) as watch,
+            open_watch(client, memory.hear) as watch,
             _heartbeats(client, config, pooler_id),
             open_miners(config.shares, client, pooler_id, watch, observe) as miners,
         ):
-            loop = BlockLoop(
-                client, config, pooler_id, watch, roster=roster, miners=miners, observe=observe
+            desk = Desk(
+                client=client,
+                config=config,
+                pooler_id=pooler_id,
+                watch=watch,
+                memory=memory,
+                strategies=config.strategies.strategies(
+                    lambda words: observe(Trouble(what="decide", error=words, retry_in=None))
+                ),
+                observe=lambda summary: observe(Worked(summary=summary)),
             )
-            return await loop.farm()
+            return await BlockLoop(desk, roster=roster, miners=miners, observe=observe).farm()
 
 
 @asynccontextmanager
@@ -148,56 +161,52 @@ async def _heartbeats(
 class BlockLoop:
     """The loop that farms one block after the other; see `farm`."""
 
-    def __init__(
-        self,
-        client: PoolClient,
-        config: PoolerConfig,
-        pooler_id: PoolerId,
-        watch: ChainWatch,
-        *,
-        roster: Roster,
-        miners: Miners,
-        observe: Observer,
-    ) -> None:
-        """Take `watch`, which follows the chain already, the engines that mine, and miners."""
-        self._client = client
-        self._config = config
-        self._pooler_id = pooler_id
-        self._watch = watch
+    def __init__(self, desk: Desk, *, roster: Roster, miners: Miners, observe: Observer) -> None:
+        """Take a desk whose watch follows the chain already, the engines that mine, and miners."""
+        self._desk = desk
+        self._client = desk.client
+        self._config = desk.config
+        self._pooler_id = desk.pooler_id
+        self._watch = desk.watch
+        self._memory = desk.memory
+        self._strategies = desk.strategies
         self._roster = roster
         self._miners = miners
         self._observe = observe
+        self._harvests = Harvests(
+            desk.client,
+            desk.config,
+            desk.pooler_id,
+            memory=desk.memory,
+            strategies=desk.strategies,
+            observe=observe,
+        )
         self._counts: Counter[str] = Counter()
-        #: By block: works and harvests that succeeded, and stroops of KALE harvested.
-        self._works: Counter[int] = Counter()
-        self._harvests: Counter[int] = Counter()
-        self._rewards: Counter[int] = Counter()
         self._blocks: list[int] = []
-        #: Blocks that were worked and whose harvest has not begun.
-        self._unharvested: list[int] = []
-        #: Harvests that the last sweep has left open; None when it failed.
-        self._pending: int | None = None
+        #: What farmers had when they were read last, and the prices then.
+        self._purses: dict[FarmerId, Purse] = {}
+        self._prices = Prices()
 
     async def farm(self) -> RunSummary:
         """Run the loop; a block that fails is reported, and the next one is tried."""
         async with asyncio.TaskGroup() as harvests:
-            harvests.create_task(self._sweep())
+            harvests.create_task(self._harvests.sweep())
             await self._resume()
             while not self._config.blocks or len(self._blocks) < self._config.blocks:
                 await self._farm_next(harvests)
             await self._close(self._blocks[-1], harvests)
-        await self._sweep()
+        await self._harvests.sweep()
         await self._miners.settle()
-        await self._count_recorded()
+        await self._harvests.count_recorded(self._blocks)
         return RunSummary(
             pooler_id=self._pooler_id,
             blocks=tuple(self._blocks),
             planted=self._counts["planted"],
             worked=self._counts["worked"],
-            harvested=self._harvests.total(),
-            rewards=self._rewards.total(),
+            harvested=self._harvests.succeeded,
+            rewards=self._harvests.rewards,
             hashes=self._counts["hashes"],
-            still_pending=self._pending,
+            still_pending=self._harvests.pending,
         )
 
     async def _resume(self) -> None:
@@ -212,10 +221,11 @@ class BlockLoop:
                 return
             # Once the next block can be planted, nobody plants in this one: its time is over.
             is_open = view.head.plantable_block == block.index
-            if is_open and self._watch.now() <= self._submit_at(block):
+            if is_open and not would_send_now(self._desk, block):
                 return
             planted = await self._planted(block.index)
             if planted:
+                self._harvests.hold(block, planted)
                 await self._mine_and_work(block, planted)
         except PoolError as error:
             self._trouble("finish the block of the run before", error)
@@ -227,28 +237,31 @@ class BlockLoop:
         """
         what = "find the next block"
         try:
+            self._purses = await read_purses(self._client, self._pooler_id)
             index = await self._plantable()
             what = f"farm block {index}"
-            await self._plant_all(index)
+            choice = await self._choose(index)
+            if choice.is_for_nobody:
+                await self._sit_out(index)
+                return
+            await self._plant_all(index, choice)
             planted = await self._planted(index)
             if not planted:
                 self._observe(Waiting(what="a farmer that can be planted"))
                 await asyncio.sleep(_PAUSE_SECONDS)
                 return
             block = await self._watch.opened(index)
-            self._harvest_closed(harvests)
+            # Whatever becomes of its works: others may work for these farmers.
+            self._harvests.hold(block, planted)
+            after = after_plants(self._purses, planted)
+            self._harvests.begin(harvests, opened=block, purses=after)
             self._blocks.append(index)
             await self._mine_and_work(block, planted)
         except PoolError as error:
             self._trouble(what, error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _mine_and_work(self, block: Block, planted: Sequence[FarmerOutcome]) -> None:
-        # Also when the work fails: others may have worked for these farmers, or part of it went in.
-        self._unharvested.append(block.index)
-        best = await self._mine(block, planted, until=self._submit_at(block))
-        await self._work(block.index, best)
-        self._miners.worked(block.index)
+    # Who is planted -------------------------------------------------------------------------------
 
     async def _plantable(self) -> int:
         """Return the next block that is worth planting.
@@ -263,153 +276,152 @@ class BlockLoop:
         )
         if head.plantable_block == head.current_block:
             view = await self._client.block()
-            if view.block is not None and self._watch.now() > self._submit_at(view.block):
+            if view.block is not None and would_send_now(self._desk, view.block):
                 self._observe(Waiting(what=f"the end of block {view.block.index}: too late for it"))
                 head = await self._watch.wait_until(
                     lambda later: later.plantable_block > head.plantable_block
                 )
         return head.plantable_block
 
-    def _submit_at(self, block: Block) -> float:
-        return block.moment(self._config.submit_share)
+    async def _choose(self, index: int) -> PlantChoice:
+        """Choose stakes and farmers by the block before, which is as good as over."""
+        before = (await self._client.block()).block
+        choice = choose(
+            self._strategies,
+            self._purses,
+            index=index,
+            block=before,
+            locked=self._harvests.locked,
+            memory=self._memory,
+            prices=self._read_prices(),
+        )
+        if choice.sitting_out:
+            self._observe(
+                SatOut(
+                    block_index=index,
+                    farmers=len(choice.sitting_out),
+                    of=len(self._purses),
+                    fees=self._memory.fees.all,
+                )
+            )
+        return choice
 
-    async def _plant(self, index: int, *, farmers: int) -> None:
+    def _read_prices(self) -> Prices:
+        """Return the prices; without any, where they cannot be read, everybody takes part."""
+        try:
+            return self._config.prices.read()
+        except PricesError as error:
+            self._observe(Trouble(what="read the prices", error=str(error), retry_in=None))
+            return Prices()
+
+    async def _sit_out(self, index: int) -> None:
+        """Wait until the next block can be planted, or it is time to ask again about this one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SIT_OUT_SECONDS):
+                await self._watch.wait_until(lambda head: head.plantable_block > index)
+
+    async def _plant(self, index: int, choice: PlantChoice, *, farmers: int = 0) -> None:
         """Plant, and plant again the farmers that failed for passing reasons."""
         for _ in range(_TRIES):
             summary = await self._client.plant(
-                self._pooler_id, index, farmers=farmers, patience=_BATCH_PATIENCE
+                self._pooler_id,
+                index,
+                farmers=farmers,
+                stakes=choice.stakes,
+                sitting_out=choice.sitting_out,
+                patience=_BATCH_PATIENCE,
             )
             self._counts["planted"] += summary.succeeded
+            self._memory.planted(summary.outcomes)
             self._observe(Planted(summary=summary))
             if not _worth_another_try(summary):
                 return
             await self._watch.next_ledger()
 
-    async def _plant_all(self, index: int) -> None:
-        """Plant everybody; report a failure instead of raising it.
+    async def _plant_all(self, index: int, choice: PlantChoice) -> None:
+        """Plant everybody that takes part; report a failure instead of raising it.
 
         After a failure the farmers that are planted are farmed all the same, as their stakes are
         lost unless they are worked.
         """
         try:
-            await self._plant(index, farmers=0)
+            await self._plant(index, choice)
         except PoolError as error:
             self._trouble(f"plant everybody in block {index}", error)
 
     async def _planted(self, index: int) -> list[FarmerOutcome]:
         return [one async for one in self._client.planted(self._pooler_id, index)]
 
-    async def _mine(
-        self, block: Block, planted: Sequence[FarmerOutcome], *, until: float
-    ) -> dict[FarmerId, Submission]:
-        """Mine for all until the moment, or until somebody else opens the next block.
+    # What is mined and worked ---------------------------------------------------------------------
 
-        When nobody has anything to gain any more, the moment is waited for all the same, as the
-        gap still grows; only enough zeros by the settings end it.
-        """
-        cap = min(self._config.enough_zeros, max(block.max_zeros, _LEAST_CAP))
+    async def _mine_and_work(self, block: Block, planted: Sequence[FarmerOutcome]) -> None:
+        """Mine for all who are planted, and send each work when the strategy says so."""
+        planted = await self._without_work(block, planted)
+        if not planted:
+            self._miners.worked(block.index)
+            return
+        farmed = self._memory.begin(block)
+        cap = self._cap(block)
         work = Work(
             index=block.index,
             entropy=block.entropy,
             targets=[Target(key=raw_key(one.address)) for one in planted],
             cap=cap,
         )
-        seconds = max(_LEAST_BUDGET, until - self._watch.now())
-        notice = self._tell_engine_trouble
-        async with open_search(work, self._roster, seconds=seconds, notice=notice) as search:
+        async with open_search(
+            work, self._roster, seconds=None, notice=self._tell_engine_trouble
+        ) as search:
             mined = MinedBlock(block, planted, search, cap=cap)
-            reporting = asyncio.create_task(self._report(seconds, search, mined))
-            over = asyncio.create_task(self._watch.wait_until_after(block.index))
-            enough = asyncio.create_task(self._enough(search, cap))
+            sender = WorkSender(self._desk, farmed, planted, cap=cap)
+            reporting = asyncio.create_task(self._report(block, search, mined))
             try:
-                async with self._miners.mining(mined):
-                    await asyncio.wait(
-                        {over, enough}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                    )
+                await sender.run(mined, self._miners.mining(mined))
             finally:
-                await _cancel({reporting, over, enough})
-            self._counts["hashes"] += search.hashes
-            self._observe(_mining(seconds, search, mined))
-            return mined.best()
+                await _cancel({reporting})
+                self._counts["hashes"] += search.hashes
+                self._counts["worked"] += sender.worked
+                self._harvests.worked(block.index, sender.worked)
+            self._tell_unsent(farmed, sender.unsent)
+        self._miners.worked(block.index)
 
-    async def _enough(self, search: Search, cap: int) -> None:
-        await search.finish()
-        if cap < self._config.enough_zeros:
-            await asyncio.Event().wait()
+    async def _without_work(
+        self, block: Block, planted: Sequence[FarmerOutcome]
+    ) -> Sequence[FarmerOutcome]:
+        """Return the farmers that still need a work; all, unless a run before began the block."""
+        if self._blocks and self._blocks != [block.index]:
+            return planted
+        done = {
+            one.farmer_id
+            async for one in self._client.worked(self._pooler_id, block.index)
+            if one.zeros > POOR_ZEROS
+        }
+        return [one for one in planted if one.farmer_id not in done]
 
-    async def _report(self, budget: float, search: Search, mined: MinedBlock) -> None:
-        while True:
+    def _cap(self, block: Block) -> int:
+        facts = ZerosFacts(min_zeros=block.min_zeros, max_zeros=block.max_zeros)
+        return min(self._config.enough_zeros, max(0, self._strategies.zeros(facts)))
+
+    def _tell_unsent(self, farmed: Farmed, unsent: int) -> None:
+        if unsent:
+            words = f"BLOCK_OVER: {unsent} works were not sent in time"
+            self._observe(
+                Trouble(what=f"work block {farmed.block.index}", error=words, retry_in=None)
+            )
+
+    async def _report(self, block: Block, search: Search, mined: MinedBlock) -> None:
+        """Tell twice a second how the search goes; the last time when it ends."""
+        budget = max(0.0, block.closes_at - self._watch.now())
+        try:
+            while True:
+                self._observe(_mining(budget, search, mined))
+                await asyncio.sleep(_REPORT_SECONDS)
+        finally:
             self._observe(_mining(budget, search, mined))
-            await asyncio.sleep(_REPORT_SECONDS)
 
     def _tell_engine_trouble(self, words: str) -> None:
         self._observe(_engine_trouble(words))
 
-    async def _work(self, index: int, best: dict[FarmerId, Submission]) -> None:
-        """Submit the best nonces, and submit again those that failed for passing reasons."""
-        for _ in range(_TRIES):
-            summary = await self._client.submit_work(
-                self._pooler_id, index, list(best.values()), patience=_BATCH_PATIENCE
-            )
-            self._counts["worked"] += summary.succeeded
-            self._works[index] += summary.succeeded
-            self._observe(Worked(summary=summary))
-            again = [one for one in summary.outcomes if one.worth_another_try]
-            best = {one.farmer_id: best[one.farmer_id] for one in again}
-            if not best:
-                return
-            # A gap of 0 and a congested ledger are both over with the next ledger.
-            await self._watch.next_ledger()
-
-    def _harvest_closed(self, harvests: asyncio.TaskGroup) -> None:
-        """Begin to harvest the worked blocks, now that a later block is open."""
-        for index in self._unharvested:
-            harvests.create_task(self._harvest(index))
-        self._unharvested.clear()
-
-    async def _harvest(self, index: int) -> None:
-        try:
-            summary = await self._client.harvest(self._pooler_id, index, patience=_HARVEST_PATIENCE)
-        except PoolError as error:
-            self._trouble(f"harvest block {index}", error)
-            return
-        self._count_harvest(summary)
-        self._observe(Harvested(summary=summary))
-        if _worth_another_try(summary):
-            await self._sweep()
-
-    async def _sweep(self) -> None:
-        """Harvest whatever is left: of a run that crashed, or of harvests that failed."""
-        try:
-            summary = await self._client.harvest_pending(
-                self._pooler_id, patience=_HARVEST_PATIENCE
-            )
-        except PoolError as error:
-            self._pending = None
-            self._trouble("harvest what is pending", error)
-            return
-        for block in summary.blocks:
-            self._count_harvest(block)
-        self._pending = summary.still_pending
-        self._observe(Swept(summary=summary))
-
-    def _count_harvest(self, summary: BatchSummary) -> None:
-        self._harvests[summary.block_index] += summary.succeeded
-        self._rewards[summary.block_index] += summary.amount
-
-    async def _count_recorded(self) -> None:
-        """Count the harvests that the pool was faster with, which it makes once a minute."""
-        for index in self._blocks:
-            if self._harvests[index] >= self._works[index]:
-                continue
-            try:
-                paid = [one async for one in self._client.harvested(self._pooler_id, index)]
-            except PoolError as error:
-                self._trouble(f"read what block {index} has paid", error)
-                continue
-            if len(paid) > self._harvests[index]:
-                self._harvests[index] = len(paid)
-                self._rewards[index] = sum(one.amount for one in paid)
+    # The end --------------------------------------------------------------------------------------
 
     async def _close(self, index: int, harvests: asyncio.TaskGroup) -> None:
         """See to it that the last block closes, and harvest it.
@@ -424,7 +436,7 @@ class BlockLoop:
                 await self._open(index + 1)
         except PoolError as error:
             self._trouble(f"open block {index + 1}", error)
-        self._harvest_closed(harvests)
+        self._harvests.begin(harvests)
 
     async def _opened_by_others(self, index: int) -> bool:
         try:
@@ -435,18 +447,20 @@ class BlockLoop:
         return True
 
     async def _open(self, index: int) -> None:
+        """Plant one farmer, which opens the block, and work it in the next ledger."""
         self._observe(Waiting(what=f"a plant in block {index}: one farmer's closes the last one"))
-        await self._plant(index, farmers=1)
+        await self._plant(index, PlantChoice(stakes={}), farmers=1)
         planted = await self._planted(index)
         if not planted:
             return  # somebody else will open it some time; there is nothing to wait for here
         block = await self._watch.opened(index)
-        best = await self._mine(block, planted, until=self._watch.now())
+        works = WorkSender(self._desk, self._memory.begin(block), planted, cap=0)
         await self._watch.next_ledger()
-        await self._work(index, best)
+        await works.send_poor()
+        self._counts["worked"] += works.worked
 
     def _trouble(self, what: str, error: PoolError) -> None:
-        self._observe(Trouble(what=what, error=f"{error.reason}: {error}", retry_in=None))
+        self._observe(trouble(what, error))
 
 
 def _worth_another_try(summary: BatchSummary) -> bool:

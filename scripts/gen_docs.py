@@ -197,7 +197,9 @@ def errors() -> str:
     import_module("pooler.shares.domain.errors")
     import_module("services.wallet.chain.errors")
     rows: dict[tuple[str, str], str] = {}
-    for error in _subclasses(PoolError):
+    # Of two that have a reason, the service's has the word, not the gateway's that passes it on.
+    found = sorted(_subclasses(PoolError), key=lambda one: one.__module__.startswith("gateway."))
+    for error in found:
         if "tests" not in error.__module__:
             summary = (error.__doc__ or "").strip().splitlines()[0]
             rows.setdefault((error.code.name, error.default_reason), summary)

@@ -5,9 +5,11 @@ import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from devstack.postgres import EmbeddedPostgres
-from tests.support.database import DatabaseAccess, DatabaseFactory, server_folder
+from tests.support.database import DatabaseAccess, DatabaseFactory, Server, server_folder
+from tests.support.standing import StandingServer, standing_server
 
 
 @pytest.hookimpl(wrapper=True)
@@ -22,10 +24,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_configure() -> None:
-    """Let SIGINT reach the processes that tests start.
+    """Let SIGINT reach the processes that tests start, and examples take their time.
 
     A shell that starts the tests in the background has them ignore it, and children inherit that.
+    No verdict depends on how fast the machine is.
     """
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -41,8 +46,12 @@ def own_profiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run this worker's PostgreSQL server, which starts when the first test asks for it."""
+    standing = standing_server()
+    if standing is not None:
+        yield standing
+        return
     with (
         server_folder(tmp_path_factory.mktemp("postgres")) as folder,
         EmbeddedPostgres(folder, durable=False) as server,
@@ -51,8 +60,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="session")
-async def database_factory(postgres: EmbeddedPostgres) -> DatabaseFactory:
+async def database_factory(postgres: Server) -> DatabaseFactory:
     """Return a factory for further databases besides `database`, or for a wider scope."""
+    if isinstance(postgres, StandingServer):
+        return DatabaseFactory(postgres, postgres.role_passwords)
     factory = DatabaseFactory(postgres)
     await factory.make_template()
     return factory

@@ -1,7 +1,8 @@
-"""The origin of a result: machine, versions, commit."""
+"""The machine of a trial: where a result comes from, and the cores that processes get."""
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,21 @@ async def origin(admin_dsn: str = "") -> Origin:
         python=platform.python_version(),
         postgres=await _postgres_version(admin_dsn) if admin_dsn else "",
     )
+
+
+def pin(pid: int, cores: Sequence[int]) -> None:
+    """Leave a process these cores alone, where there are any to give."""
+    if cores:
+        psutil.Process(pid).cpu_affinity(list(cores))
+
+
+def cores_of_this_process() -> list[int]:
+    """Return the cores that we may use; none where the system cannot give single ones."""
+    try:
+        found = psutil.Process().cpu_affinity()
+    except (AttributeError, psutil.Error):
+        return []
+    return sorted(found or ())
 
 
 def _commit() -> str:

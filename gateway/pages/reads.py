@@ -14,6 +14,7 @@ from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
 from gateway.pages.viewer import Viewer
+from gateway.poolers import Mining, PoolerAddress, PoolerDoors
 from libs.common.errors import DeadlineExceededError, PoolError
 from libs.http.addresses import UNKNOWN
 from libs.http.kept import Kept
@@ -57,12 +58,25 @@ async def part(told: Awaitable[T]) -> Part[T]:
         return Part(error=error)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolerMining:
+    """A pooler, and what it tells of its mining."""
+
+    #: Host and port.
+    host: str
+    #: What it tells.
+    told: Part[Mining]
+
+
 class PoolReads:
     """The calls that pages make."""
 
-    def __init__(self, backends: Backends, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self, backends: Backends, poolers: PoolerDoors, methods: Mapping[str, Method]
+    ) -> None:
         """Take the RPCs that are served by HTTP, by their full names."""
         self._backends = backends
+        self._poolers = poolers
         self._methods = methods
         self._public: Kept[Any] = Kept(_FRESH)
 
@@ -85,6 +99,15 @@ class PoolReads:
             wallet_pb2.GetBlockRequest(index=index),
             wallet_pb2.GetBlockResponse,
         )
+
+    async def mining(self) -> list[PoolerMining]:
+        """Return what poolers tell of their mining, each by itself."""
+        addresses = self._poolers.addresses
+        told = await asyncio.gather(*(self._mining(one) for one in addresses))
+        return [
+            PoolerMining(host=address.host, told=one)
+            for address, one in zip(addresses, told, strict=True)
+        ]
 
     async def pool_summary(self) -> report_pb2.GetPoolSummaryResponse:
         """Return what the pool earned."""
@@ -235,6 +258,13 @@ class PoolReads:
             reconcile_pb2.ListDifferencesRequest(page_size=50),
             reconcile_pb2.ListDifferencesResponse,
         )
+
+    async def _mining(self, address: PoolerAddress) -> Part[Mining]:
+        """Return what a pooler tells; its silence is kept, too, so that not all wait for it."""
+        found: Part[Mining] = await self._public.get(
+            address, lambda: part(self._poolers.mining(address))
+        )
+        return found
 
     async def _once(self, name: str, request: Message, answer: type[M]) -> M:
         """Call what is public by the gateway's own certificate, once for all who ask now."""

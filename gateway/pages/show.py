@@ -18,6 +18,8 @@ from libs.kale.constants import STROOPS_PER_KALE
 _FOLDER = Path(__file__).parent / "templates"
 #: Stands where there is nothing to show.
 NOTHING = "–"
+#: Prefixes of hash rates, a thousand apart.
+_RATES = ("", "k", "M", "G", "T", "P")
 #: Characters of an address at both ends, where it is shortened.
 _ENDS = 4
 
@@ -33,6 +35,21 @@ def amount(stroops: int) -> str:
 def number(value: int) -> str:
     """Return a whole number with separators: 12,345."""
     return f"{value:,}"
+
+
+def hash_rate(rate: int) -> str:
+    """Return hashes a second with a unit, rounded down: 11.6 MH/s."""
+    step = max(0, min((len(str(rate)) - 1) // 3, len(_RATES) - 1))
+    if not step:
+        return f"{rate} H/s"
+    tenths = rate * 10 // 1000**step
+    return f"{tenths // 10:,}.{tenths % 10} {_RATES[step]}H/s"
+
+
+def by_zeros(counts: Mapping[int, int]) -> str:
+    """Return how many farmers have which zeros, the most zeros first: 17 with 6, 8 with 5."""
+    said = [f"{number(counts[zeros])} with {zeros}" for zeros in sorted(counts, reverse=True)]
+    return ", ".join(said) or NOTHING
 
 
 def mean(total: int, count: int) -> str:
@@ -159,7 +176,9 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update(
         amount=amount,
+        by_zeros=by_zeros,
         day=day,
+        hash_rate=hash_rate,
         in_http=in_http,
         length=length,
         minute=minute,

@@ -67,7 +67,7 @@ class Site:
         self._gateway = gateway
         self._health = health
         self._sessions = sessions
-        self._reads = PoolReads(gateway.backends, methods)
+        self._reads = PoolReads(gateway.backends, gateway.poolers, methods)
         self._kept: Kept[Reply] = Kept(_FRESH)
 
     async def aclose(self) -> None:

@@ -148,7 +148,6 @@ def plant(state: FarmState, *, farmer: str, amount: int, at: Moment) -> FarmStat
     _require(amount >= 0, FarmCode.PLANT_AMOUNT_TOO_LOW)
     _require(not state.paused, FarmCode.FARM_PAUSED)
     _require(state.has_token, FarmCode.HOMESTEAD_MISSING)
-    _running(state)
     state = _with_open_block(state, at)
     index, block, running = state.index or 0, state.blocks[state.index or 0], _running(state)
     _require(_pail(state, farmer, index, at) is None, FarmCode.PAIL_EXISTS)

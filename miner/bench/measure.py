@@ -3,6 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from statistics import median
 from time import monotonic, thread_time
 
@@ -32,19 +33,33 @@ def some_work(farmers: int = FARMERS) -> Work:
 
 
 def sample(engine: Engine, threads: int, seconds: float) -> Rates:
-    """Return what so many threads hash in so many seconds, each for one farmer."""
+    """Return what so many threads hash in so many seconds, each for one farmer.
+
+    Raise what the engine raises in one of them.
+    """
     work = some_work(threads)
     start = threading.Barrier(threads)
     rates: list[Rates] = []
+    errors: list[Exception] = []
 
     def run(target: int) -> None:
-        rates.append(_hash(engine.scanner(work), engine, target, start, seconds))
+        try:
+            with closing(engine.scanner(work)) as scanner:
+                rates.append(_hash(scanner, engine, target, start, seconds))
+        except threading.BrokenBarrierError:
+            # Another thread has failed.
+            return
+        except Exception as error:
+            errors.append(error)
+            start.abort()
 
     running = [threading.Thread(target=run, args=(target,)) for target in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
         thread.join()
+    if errors:
+        raise errors[0]
     return Rates(
         hashes=sum(one.hashes for one in rates),
         seconds=max(one.seconds for one in rates),
@@ -74,9 +89,7 @@ def _hash(
     began, spent = monotonic(), thread_time()
     hashes = _scan(scanner, pace, target, seconds)
     own = thread_time() - spent if engine.appetite.is_own_thread else 0.0
-    rates = Rates(hashes=hashes, seconds=monotonic() - began, cpu_seconds=own)
-    scanner.close()
-    return rates
+    return Rates(hashes=hashes, seconds=monotonic() - began, cpu_seconds=own)
 
 
 def _scan(scanner: Scanner, pace: Pace, target: int, seconds: float) -> int:

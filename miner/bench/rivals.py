@@ -7,15 +7,15 @@ begins a known number of nonces before one that our own engine has found, with n
 import base64
 import resource
 import subprocess
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from libs.kale.address import address_of
 from miner.bench.measure import some_work
-from miner.engine import Scanner, Slice
+from miner.engine import Engine, Scanner, Slice
 from miner.engines.program.output import nonce_of
 from miner.judge import most_head
-from miner.model import EngineFailedError, Work
+from miner.model import EngineFailedError
 
 #: Zeros that end the program: about a million hashes apart, so a gap of this length is found soon.
 _ZEROS = 5
@@ -28,10 +28,11 @@ _SECONDS = 600.0
 class Task:
     """A number of hashes that a program has to do for one find."""
 
-    def __init__(self, scanner_of: Callable[[Work], Scanner]) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Look for the gap with one of our engines. Raise EngineFailedError when none is found."""
         self._work = some_work(1)
-        self._first = self._gap(scanner_of(self._work))
+        with closing(engine.scanner(self._work, every=True)) as scanner:
+            self._first = self._gap(scanner)
 
     def per_cpu_second(self, path: Path) -> float:
         """Run a program on it; return its hashes per second of a processor.
@@ -44,6 +45,7 @@ class Task:
                 self._command(path),
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_SECONDS,
                 check=False,
                 stdin=subprocess.DEVNULL,
@@ -61,9 +63,8 @@ class Task:
         while at < _MOST:
             scan = scanner.scan([Slice(0, at, _NONCES * 2, most_head(_ZEROS))])
             at += scan.hashes
-            for hit in scan.hits:
+            for hit in sorted(scan.hits):
                 if hit.nonce - last > _NONCES:
-                    scanner.close()
                     return hit.nonce - _NONCES
                 last = hit.nonce
         raise EngineFailedError(f"no gap of {_NONCES} nonces was found")

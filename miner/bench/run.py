@@ -1,8 +1,9 @@
 """A whole measurement: all engines and programs in turns, so that each meets the same machine."""
 
 import asyncio
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -18,9 +19,9 @@ from miner.bench.measure import (
 )
 from miner.bench.model import EngineFigures, Figures, RivalFigures
 from miner.bench.rivals import Task
-from miner.choice import ENGINES, Choice, made_ready, vectors
+from miner.choice import ENGINES, Choice, check_names, made_ready, vectors
 from miner.engine import Engine
-from miner.model import MinerError, Rates
+from miner.model import EngineUnavailableError, MinerError, Rates
 from miner.processors import describe, model
 
 #: Engines that are not measured by themselves: programs do not tell what they hash.
@@ -59,10 +60,18 @@ class _Measured:
 
 
 def measure(plan: Plan, tell: Tell) -> Figures:
-    """Measure; raise MinerError when a program does not do what it should."""
+    """Measure.
+
+    Raise MinerError for an engine or a program that does not exist, and when a program does not do
+    what it should.
+    """
+    check_names(plan.engines)
+    for path in plan.rivals:
+        if shutil.which(path) is None:
+            raise EngineUnavailableError(f"{path}: is no program to run")
     found, missing = _engines(plan, tell)
     rates: dict[Path, list[float]] = {path: [] for path in plan.rivals}
-    task = _task(found) if plan.rivals else None
+    task = _task(found, missing) if plan.rivals else None
     for number in range(plan.rounds):
         for measured in found:
             tell(f"round {number + 1} of {plan.rounds}: {measured.engine.name}")
@@ -138,9 +147,14 @@ def _figures(measured: _Measured, plan: Plan, tell: Tell) -> EngineFigures:
     )
 
 
-def _task(found: Sequence[_Measured]) -> Task:
-    """Return a task for programs, made by the engine that is named first: the fastest."""
-    return Task(found[0].engine.scanner)
+def _task(found: Sequence[_Measured], missing: Mapping[str, str]) -> Task:
+    """Return a task for programs, made by the engine that is named first: the fastest.
+
+    Raise EngineUnavailableError when there is none.
+    """
+    if not found:
+        raise EngineUnavailableError("; ".join(missing.values()))
+    return Task(found[0].engine)
 
 
 def _rival(path: Path, rate: float, engines: Sequence[EngineFigures]) -> RivalFigures:

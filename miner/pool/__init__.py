@@ -1,5 +1,5 @@
 """Mining for a pooler by HTTP: jobs are searched, shares brought (the pooler's /docs has the rest).
 
-`jobs.py` reads jobs and deals their nonces out to the engines, `client.py` speaks HTTP,
-`credentials.py` keeps what joining gave, `mining.py` puts it together.
+`client.py` speaks HTTP, `fields.py` reads what it is answered, `jobs.py` deals the jobs' nonces out
+to the engines, `credentials.py` keeps what joining gave, `mining.py` puts it together.
 """

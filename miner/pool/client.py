@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from miner.model import MinerError
-from miner.pool.jobs import PoolAnswerError, Share
+from miner.pool.fields import PoolAnswerError, text_of
+from miner.pool.jobs import Share
 
 #: Bytes of an answer, and of a line of the stream, at most.
 _MOST_BYTES = 4 * 2**20
 _REQUEST_SECONDS = 20.0
 #: The stream has a sign of life much more often.
 _SILENCE_SECONDS = 90.0
+#: Seconds that a pooler may let us wait before the same request.
+_LONGEST_WAIT_SECONDS = 600.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: Answers after which the same request may succeed.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -92,10 +95,7 @@ class DoorClient:
     async def join(self, address: str, terms: str, name: str) -> str:
         """Join; return the credential. Raise PoolAwayError or RefusedError."""
         body = {"address": address, "terms": terms, "name": name}
-        credential = (await self._ask("POST", "/join", body=body)).get("credential")
-        if not isinstance(credential, str):
-            raise PoolAnswerError("the pooler told no credential")
-        return credential
+        return text_of(await self._ask("POST", "/join", body=body), "credential")
 
     async def agree(self, terms: str) -> None:
         """Agree to terms that were changed. Raise PoolAwayError or RefusedError."""
@@ -125,7 +125,7 @@ class DoorClient:
                     raise _refused(response, await self._body(response))
                 async for event in _events(response.content):
                     yield event
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             raise PoolAwayError(_words(error)) from error
 
     async def _ask(
@@ -161,7 +161,7 @@ class DoorClient:
             content += more
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _headers(self) -> dict[str, str]:
@@ -185,7 +185,7 @@ async def open_client(url: str, ca_file: Path | None) -> AsyncIterator[DoorClien
 
 async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[Event]:
     """Read server-sent events; lines without an event's data are signs of life."""
-    name, data = "", []
+    name, data, size = "", list[str](), 0
     while line := await lines.readline():
         text = line.decode("utf-8").rstrip("\r\n")
         field, _, value = text.partition(":")
@@ -193,19 +193,24 @@ async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[Event]:
         if field == "event":
             name = value
         elif field == "data":
+            size += len(line)
+            if size > _MOST_BYTES:
+                raise ValueError("an event of the stream is too long")
             data.append(value)
-        elif not text and data:
-            content = json.loads("\n".join(data))
-            yield Event(name=name, data=content if isinstance(content, dict) else {})
-            name, data = "", []
+        elif not text:
+            if data:
+                content = json.loads("\n".join(data))
+                yield Event(name=name, data=content if isinstance(content, dict) else {})
+            name, data, size = "", [], 0
 
 
 def _refused(response: aiohttp.ClientResponse, content: object) -> RefusedError:
     problem = content if isinstance(content, Mapping) else {}
     reason = str(problem.get("reason") or f"HTTP_{response.status}")
     detail = str(problem.get("detail") or problem.get("title") or response.reason or "refused")
-    if metadata := problem.get("metadata"):
-        detail += f" ({', '.join(f'{key}: {value}' for key, value in dict(metadata).items())})"
+    metadata = problem.get("metadata")
+    if isinstance(metadata, Mapping) and metadata:
+        detail += f" ({', '.join(f'{key}: {value}' for key, value in metadata.items())})"
     try:
         retry_after = float(response.headers.get("Retry-After", ""))
     except ValueError:
@@ -214,7 +219,7 @@ def _refused(response: aiohttp.ClientResponse, content: object) -> RefusedError:
         f"{reason}: {' '.join(detail.split())[:500]}",
         reason=reason,
         status=response.status,
-        retry_after=max(0.1, retry_after),
+        retry_after=min(max(0.1, retry_after), _LONGEST_WAIT_SECONDS),
     )
 
 

@@ -8,17 +8,15 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from miner.engine import Appetite, Hit, Scan, Slice
 from miner.judge import judge
-from miner.model import MinerError, Rates, Target, Work
+from miner.model import Rates, Target, Work
+from miner.pool.fields import PoolAnswerError, key_of, number_of, text_of
 
-_KEY_DIGITS = 64
-
-
-class PoolAnswerError(MinerError):
-    """The pooler answers something that this miner does not understand."""
+#: Nonces lie below this.
+_ALL_NONCES = 2**64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,45 +66,19 @@ def jobs_of(content: object) -> list[Job]:
 def _job(content: object) -> Job:
     if not isinstance(content, Mapping):
         raise PoolAnswerError("jobs: a job is no object")
+    first = number_of(content, "firstNonce", most=_ALL_NONCES - 1)
     return Job(
-        token=_text(content, "job"),
-        block=_number(content, "block", most=2**32 - 1),
-        entropy=_key(content, "entropy"),
-        key=_key(content, "farmerKey"),
-        first=_number(content, "firstNonce", most=2**64 - 1),
-        nonces=_number(content, "nonceCount", most=2**63),
-        target=_number(content, "target", most=2**64 - 1),
-        difficulty=_number(content, "difficulty", most=2**64),
-        expires_at=_number(content, "expiresAt", most=2**53),
-        ask_again_seconds=_number(content, "askAgainMs", most=2**53) / 1000,
+        token=text_of(content, "job"),
+        block=number_of(content, "block", most=2**32 - 1),
+        entropy=key_of(content, "entropy"),
+        key=key_of(content, "farmerKey"),
+        first=first,
+        nonces=number_of(content, "nonceCount", least=1, most=_ALL_NONCES - first),
+        target=number_of(content, "target", most=2**64 - 1),
+        difficulty=number_of(content, "difficulty", most=2**64),
+        expires_at=number_of(content, "expiresAt", most=2**53),
+        ask_again_seconds=number_of(content, "askAgainMs", least=1, most=2**53) / 1000,
     )
-
-
-def _text(content: Mapping[str, Any], name: str) -> str:
-    value = content.get(name)
-    if not isinstance(value, str) or not value:
-        raise PoolAnswerError(f"{name}: must be a text")
-    return value
-
-
-def _number(content: Mapping[str, Any], name: str, *, most: int) -> int:
-    value = content.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise PoolAnswerError(f"{name}: must be a number from 0 to {most}")
-    return value
-
-
-def _key(content: Mapping[str, Any], name: str) -> bytes:
-    text = _text(content, name)
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(text) != _KEY_DIGITS or len(key) * 2 != _KEY_DIGITS:
-        raise PoolAnswerError(f"{name}: must be {_KEY_DIGITS} hexadecimal digits")
-    return key
 
 
 class _Part(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from miner.pool.client import (
     open_client,
 )
 from miner.pool.events import Joined, Note, Observer
+from miner.pool.fields import number_of, object_of, text_of
 from miner.pool.mining import PoolMiner, Wishes
 from miner.roster import Roster
 
@@ -100,13 +102,13 @@ async def _identify(
 ) -> None:
     """Give the client its credential: the one of before, or one by joining now."""
     path = joining.credential_file or credentials.default_file(url, joining.address)
-    terms = pool.get("terms") or {}
+    terms = object_of(pool, "terms")
     client.credential = credentials.read(path)
     is_new = client.credential is None
     if is_new:
         if not joining.agrees:
             raise TermsError(f"agree to the terms by --agree: {_described(terms)}")
-        credential = await client.join(joining.address, str(terms.get("version")), joining.name)
+        credential = await client.join(joining.address, text_of(terms, "version"), joining.name)
         credentials.keep(path, url=url, address=joining.address, credential=credential)
         client.credential = credential
     else:
@@ -122,7 +124,7 @@ async def _check_terms(client: DoorClient, joining: Joining, terms: Mapping[str,
         if error.reason == "TERMS_CHANGED":
             if not joining.agrees:
                 raise TermsError(f"agree to new terms by --agree: {_described(terms)}") from error
-            await client.agree(str(terms.get("version")))
+            await client.agree(text_of(terms, "version"))
         elif error.reason != "PAUSED" and not error.is_passing:
             raise
 
@@ -133,21 +135,23 @@ def _described(terms: Mapping[str, Any]) -> str:
 
 def _rate(roster: Roster) -> float:
     """Return what the engines hash in a second, as far as a short look tells."""
-    return sum(
-        sample(engine, engine.appetite.threads, _SAMPLE_SECONDS).per_second
-        for engine in roster.usable()
-        if not _is_program(engine.name)
-    )
+    rate = 0.0
+    for engine in roster.usable():
+        # What fails here fails again in the search, which tells it.
+        with suppress(MinerError):
+            if not _is_program(engine.name):
+                rate += sample(engine, engine.appetite.threads, _SAMPLE_SECONDS).per_second
+    return rate
 
 
 def _wishes(joining: Joining, roster: Roster, pool: Mapping[str, Any]) -> Wishes:
-    limits = pool.get("limits") or {}
+    limits = {"lowestDifficulty": 1, "highestDifficulty": 2**63, **object_of(pool, "limits")}
     return Wishes(
         worker=joining.worker,
         difficulty=joining.difficulty,
         whole_zeros=any(_is_program(engine.name) for engine in roster.usable()),
-        least_difficulty=int(limits.get("lowestDifficulty", 1)),
-        most_difficulty=int(limits.get("highestDifficulty", 2**63)),
+        least_difficulty=number_of(limits, "lowestDifficulty", least=1, most=2**64),
+        most_difficulty=number_of(limits, "highestDifficulty", least=1, most=2**64),
     )
 
 

@@ -9,6 +9,7 @@ from miner.crew import Crew
 from miner.model import MinerError, Rates
 from miner.pool.client import DoorClient, PoolAwayError, RefusedError
 from miner.pool.events import Note, Observer, Part, Progress
+from miner.pool.fields import number_of
 from miner.pool.jobs import Job, JobBoard, Share, jobs_of
 from miner.pool.submitting import Submitter
 from miner.roster import Roster
@@ -111,9 +112,8 @@ class PoolMiner:
             self._take(None)
             self._observe(Note(text=f"block {data.get('block')}: the works are sent"))
         elif name == "part":
-            self._observe(
-                Part(block=int(str(data.get("block"))), amount=int(str(data.get("amount"))))
-            )
+            block = number_of(data, "block", most=2**32 - 1)
+            self._observe(Part(block=block, amount=number_of(data, "amount", most=2**63)))
         elif name == "ban":
             raise RefusedError(
                 f"banned until {data.get('until')}: {data.get('why')}",

@@ -8,10 +8,13 @@ from time import monotonic
 
 from miner.pool.client import DoorClient, PoolAwayError, RefusedError
 from miner.pool.events import Note, Observer
-from miner.pool.jobs import PoolAnswerError, Share
+from miner.pool.fields import PoolAnswerError, number_of
+from miner.pool.jobs import Share
 
 #: Shares of a batch at most, as the door takes them.
 _MOST = 1_000
+#: Points of a share at most: the expected hashes of the most difficult one.
+_MOST_POINTS = 2**64
 #: Seconds that a batch waits for more shares: one request for many.
 _GATHER_SECONDS = 0.1
 #: Seconds after which a share that could not be brought is given up; its block is over by then.
@@ -72,9 +75,11 @@ class Submitter:
         return {}
 
     def _count(self, answer: Mapping[str, object], batch: Sequence[Share]) -> None:
+        points = number_of({"points": 0, **answer}, "points", most=len(batch) * _MOST_POINTS)
         verdicts = answer.get("verdicts")
         if not isinstance(verdicts, list) or len(verdicts) != len(batch):
             raise PoolAnswerError("verdicts: there is not one for each share")
         for verdict in verdicts:
-            self.tally.shares[str(verdict.get("code"))] += 1
-        self.tally.points += int(str(answer.get("points", 0)))
+            code = verdict.get("code") if isinstance(verdict, Mapping) else None
+            self.tally.shares[str(code)] += 1
+        self.tally.points += points

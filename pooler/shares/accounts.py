@@ -72,6 +72,8 @@ class Accounts:
         miner = await self._store.add_miner(new, most=self._most)
         if miner is None:
             raise LimitedError(f"the pool has {self._most} miners, and takes no more")
+        # It is not looked up, which others at its address may have used up.
+        self._keep(new.credential_hash, miner)
         return miner, credential
 
     async def of_credential(self, credential: str | None) -> Miner:
@@ -84,9 +86,8 @@ class Accounts:
         miner = self._by_hash.get(key) or await self._store.miner_of_credential(key)
         if miner is None:
             raise BadCredentialError("there is no such credential")
-        if key not in self._by_hash and len(self._by_hash) >= _KEPT:
-            self._by_hash.popitem(last=False)
-        return self._by_hash.setdefault(key, miner)
+        self._keep(key, miner)
+        return miner
 
     def is_known(self, credential: str | None) -> bool:
         """Tell whether a credential's miner is in memory, so that nothing has to be looked up."""
@@ -130,6 +131,15 @@ class Accounts:
         self._banned = found
         return new
 
+    async def forget_idle(self, *, joined_before: float, at: float) -> int:
+        """Forget miners who joined before a moment and never asked for work; return how many."""
+        forgotten = await self._store.forget_idle_miners(
+            joined_before=int(joined_before * 1000), at=int(at * 1000)
+        )
+        if forgotten:  # whoever is there is looked up again
+            self._by_hash.clear()
+        return forgotten
+
     def conduct(self, number: int) -> Conduct:
         """Return what is held against a miner."""
         found = self._conduct.get(number)
@@ -138,6 +148,11 @@ class Accounts:
                 self._conduct.popitem(last=False)
             found = self._conduct[number] = Conduct(self._rules)
         return found
+
+    def _keep(self, credential_hash: bytes, miner: Miner) -> None:
+        if credential_hash not in self._by_hash and len(self._by_hash) >= _KEPT:
+            self._by_hash.popitem(last=False)
+        self._by_hash[credential_hash] = miner
 
     def _check_terms(self, terms: str) -> None:
         if terms != self.terms.version:

@@ -64,6 +64,9 @@ class RunningBlock(Protocol):
     def zeros_of(self, position: int) -> int:
         """Return the best zeros so far of the farmer at a position of `targets`; -1 for none."""
 
+    def is_sent(self, position: int) -> bool:
+        """Tell whether the work of the farmer at a position is sent: it needs no nonce any more."""
+
     def offer(self, find: Find) -> None:
         """Take a miner's nonce; its hash was computed here. Keep it where it is the best."""
 
@@ -71,10 +74,10 @@ class RunningBlock(Protocol):
 class BlockEvents(Protocol):
     """What the pooler tells of its blocks."""
 
-    async def open_block(self, block: RunningBlock) -> Sequence[Find]:
+    async def open_block(self, block: RunningBlock) -> None:
         """Take up a block that is mined from now on, also one that a run before has begun.
 
-        Return the best nonces that are known of it already.
+        The best nonces that are known of it already are offered to the block.
         """
 
     async def works_sent(self, index: int) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
@@ -37,6 +38,14 @@ class Crediting:
         self._waiting: list[_Waiting] = []
         self._writing: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._held: asyncio.Future[Any] | None = None
+
+    def hold_until(self, done: "asyncio.Future[Any]") -> None:
+        """Write nothing before something else is written, which shares stand on.
+
+        Where that fails, what is brought meanwhile fails by the same error.
+        """
+        self._held = done
 
     def bring(self, shares: Sequence[Share], bests: Sequence[Best]) -> "asyncio.Future[Credited]":
         """Have shares and best nonces written down; return what will become of them.
@@ -76,6 +85,8 @@ class Crediting:
 
     async def _write(self, items: Sequence[_Waiting]) -> None:
         try:
+            if self._held is not None:
+                await asyncio.shield(self._held)
             await failpoint("shares.credit.brought")
             credited = await self._store.credit(
                 [share for item in items for share in item.shares],

@@ -96,6 +96,7 @@ def _running(running: Round) -> Mapping[str, Any]:
         "cap": running.block.cap,
         "points": str(running.points),
         "ownHashes": str(running.own_hashes),
+        "ownRate": round(running.own_rate),
         "zeros": running.zeros(),
     }
 

@@ -41,24 +41,34 @@ class Round:
     """One block from the moment in which it is mined."""
 
     def __init__(
-        self, block: RunningBlock, row: BlockRow, farmers: Sequence[int], *, most: int
+        self,
+        block: RunningBlock,
+        row: BlockRow | None,
+        farmers: Sequence[int],
+        *,
+        most: int,
+        begun: float,
     ) -> None:
         """Take the block, what is kept of it, and the farmers' numbers in the order of targets.
 
-        A worker may bring `most` shares.
+        Nothing is kept of a block that is new. A worker may bring `most` shares; `begun` is the
+        moment from which this run mines it (unix seconds).
         """
         self.block = block
         self.index = block.index
         self.farmers = tuple(farmers)
         #: When its works were sent (unix ms); 0: they are not.
-        self.sent_at = row.sent_at
+        self.sent_at = 0 if row is None else row.sent_at
         #: What workers did, points by miner, and shares by worker, late ones included.
         self.figures: dict[int, Figures] = {}
         self.miner_points: Counter[int] = Counter()
         self.brought: Counter[int] = Counter()
         #: The pool's own hashes of runs before this one, and of this one.
-        self.own_before, self.own_hashes = row.own_hashes, row.own_hashes
-        self.turns = Turns(len(self.farmers), block.zeros_of, cap=block.cap)
+        self.own_before = self.own_hashes = 0 if row is None else row.own_hashes
+        #: Hashes a second of the pool itself, on average since `begun`.
+        self.own_rate = 0.0
+        self._begun = begun
+        self.turns = Turns(len(self.farmers), self._reached, cap=block.cap)
         self._judge = Judge(
             index=block.index, entropy=block.entropy, keys=[one.key for one in block.targets]
         )
@@ -75,6 +85,10 @@ class Round:
         """Return until when a job that is given out now may be brought back (unix seconds)."""
         return int(now + self.block.closes_at - self.block.opened_at) + _GRACE
 
+    def _reached(self, position: int) -> int:
+        """Return a farmer's zeros as they count for its turns: enough once its work is sent."""
+        return self.block.cap if self.block.is_sent(position) else self.block.zeros_of(position)
+
     def restore(self, shares: Iterable[Share], miners: dict[int, int]) -> None:
         """Take up shares that a run before has credited; `miners` has the miner of each worker."""
         for share in shares:
@@ -87,6 +101,12 @@ class Round:
         self.sent_at = before.sent_at
         self._seen, self.brought = before._seen, before.brought
         self.figures, self.miner_points = before.figures, before.miner_points
+
+    def note_own(self, hashes: int, now: float) -> None:
+        """Note how many hashes the pool itself has computed since this run mines the block."""
+        self.own_hashes = max(self.own_hashes, self.own_before + hashes)
+        if now > self._begun:
+            self.own_rate = hashes / (now - self._begun)
 
     def judge(self, job: Job, nonce: int, at: int) -> Verdict:
         """Judge a nonce that arrives at a moment (unix ms); one that is accepted is taken.

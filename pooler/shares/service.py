@@ -15,7 +15,7 @@ from pooler.shares.crediting import Crediting
 from pooler.shares.dividing import Dividing
 from pooler.shares.domain.errors import BannedError, OtherChainError, PausedError
 from pooler.shares.domain.jobs import JobSigner
-from pooler.shares.domain.model import Best, Miner
+from pooler.shares.domain.model import Best, BlockRow, Miner
 from pooler.shares.events import ban_event, job_event, part_event, works_sent_event
 from pooler.shares.round import Round
 from pooler.shares.store.store import Store
@@ -88,14 +88,16 @@ class Shares:
 
     # What the pooler tells ------------------------------------------------------------------------
 
-    async def open_block(self, block: RunningBlock) -> Sequence[Find]:
+    async def open_block(self, block: RunningBlock) -> None:
         """See BlockEvents. Raise OtherChainError for a database of another chain."""
         async with self._opening:
-            opened = await self._open(block)
-            finds = await self._finds(block)
-        await self._give_jobs()
+            written = await self._open(block)
+            if written is None:
+                return
+            # The disk is not waited for: jobs are nothing that has to be kept.
+            await self._give_jobs()
+            _check_chain(await asyncio.shield(written), block)
         await self._close_before(block.index)
-        return finds if opened else []
 
     async def works_sent(self, index: int) -> None:
         """See BlockEvents."""
@@ -104,8 +106,9 @@ class Shares:
             return
         running.sent_at = int(self.clock() * 1000)
         self.streams.tell_all(works_sent_event(index))
-        await self.store.note_own_hashes(index, running.own_hashes)
-        await self.store.send_block(index, at=running.sent_at)
+        async with self._opening:  # what is not written yet cannot be changed
+            await self.store.note_own_hashes(index, running.own_hashes)
+            await self.store.send_block(index, at=running.sent_at)
 
     async def close_before(self, index: int) -> None:
         """See BlockEvents."""
@@ -124,7 +127,12 @@ class Shares:
         """See BlockEvents."""
         running = self.rounds.running
         if running is not None and running.index == index:
-            running.own_hashes = max(running.own_hashes, running.own_before + hashes)
+            running.note_own(hashes, self.clock())
+
+    def proved(self, index: int) -> int:
+        """Return the hashes that miners have proved in a block that is mined; 0 for another one."""
+        running = self.rounds.running
+        return running.points if running is not None and running.index == index else 0
 
     async def keep_finds(self, index: int, finds: Sequence[Find]) -> None:
         """Write down the best nonces that the pool's own engines have found."""
@@ -151,10 +159,10 @@ class Shares:
         await self._look_at_conduct(miner, outcome)
         now = self.clock()
         changed = [one for one in outcome.workers if one.retarget(now, self.bounds)]
-        running = self.rounds.running
-        if running is None or not running.is_open or self.accounts.ban_of(miner.number, now):
+        if self.accounts.ban_of(miner.number, now):
             return outcome, []
-        return outcome, [work for one in changed for work in self._jobs_of(one, count=1)]
+        # The shares are credited, whether or not there is more work.
+        return outcome, [work for one in changed for work in self._jobs_now(one, count=1)]
 
     @asynccontextmanager
     async def subscribed(self, miner: Miner, ask: Ask) -> AsyncIterator[Subscriber]:
@@ -166,14 +174,9 @@ class Shares:
 
     def give_job(self, reader: Subscriber) -> None:
         """Let a reader have new jobs, if there are any."""
-        running = self.rounds.running
-        if running is None or not running.is_open:
-            return
-        try:
-            works = self._jobs_of(reader.worker, count=reader.count)
-        except PausedError:
-            return
-        reader.put(job_event(works))
+        works = self._jobs_now(reader.worker, count=reader.count)
+        if works:
+            reader.put(job_event(works))
 
     async def ban(self, miner: Miner, *, seconds: float, why: str) -> None:
         """Ban a miner from now on; its streams end."""
@@ -203,35 +206,43 @@ class Shares:
             raise PausedError(f"{told}: wait for the next block", retry_after=_ASK_AGAIN)
         return self.jobs.give(running, worker, self.clock(), count=count, is_argv=is_argv)
 
-    async def _open(self, block: RunningBlock) -> bool:
-        """Take a block up; False when it is an older one than the one that is mined."""
+    def _jobs_now(self, worker: LiveWorker, *, count: int) -> list[Work]:
+        """Return jobs, or none while there is no work."""
+        try:
+            return self._jobs_of(worker, count=count)
+        except PausedError:
+            return []
+
+    async def _open(self, block: RunningBlock) -> "asyncio.Task[BlockRow] | None":
+        """Take a block up; return what writes it down, before which no share of it is.
+
+        Return None for an older block than the one that is mined.
+        """
         before = self.rounds.running
         if before is not None and block.index < before.index:
-            return False
-        row = await self.store.open_block(
-            block.index,
-            block.entropy,
-            at=int(self.clock() * 1000),
-            terms=self.accounts.terms,
-        )
-        if row.entropy != block.entropy:
-            raise OtherChainError(
-                f"the database of shares has block {block.index} with another entropy: it is of "
-                "another chain"
-            )
-        fresh = Round(
-            block,
-            row,
-            await self._numbers(block),
-            most=self.settings.shares_most_per_block,
-        )
+            return None
+        numbers = await self._numbers(block)
+        row = await self.store.block(block.index)
+        if row is not None:
+            _check_chain(row, block)
+        most = self.settings.shares_most_per_block
+        fresh = Round(block, row, numbers, most=most, begun=self.clock())
+        previous = before
         if before is not None and before.index == fresh.index:
             fresh.inherit(before)
-            self.rounds = Rounds(running=fresh, previous=self.rounds.previous)
-        else:
+            previous = self.rounds.previous
+        elif row is not None:
             await self._restore(fresh)
-            self.rounds = Rounds(running=fresh, previous=before)
-        return True
+        else:
+            await self.workers.restore(fresh.index)
+        now = int(self.clock() * 1000)
+        written = asyncio.create_task(
+            self.store.open_block(block.index, block.entropy, at=now, terms=self.accounts.terms)
+        )
+        written.add_done_callback(_retrieve)
+        self._crediting.hold_until(written)
+        self.rounds = Rounds(running=fresh, previous=previous)
+        return written
 
     async def _numbers(self, block: RunningBlock) -> list[int]:
         missing = [one.farmer_id for one in block.targets if one.farmer_id not in self._farmers]
@@ -241,8 +252,10 @@ class Shares:
         return [self._farmers[one.farmer_id] for one in block.targets]
 
     async def _restore(self, fresh: Round) -> None:
-        """Take up what was brought in a block before."""
+        """Take up what was brought and found in a block before."""
         await self.workers.restore(fresh.index)
+        for find in await self._finds(fresh.block):
+            fresh.block.offer(find)
         shares = await self.store.shares_of_block(fresh.index)
         if not shares:
             return
@@ -292,3 +305,18 @@ class Shares:
         why_fault = self.accounts.conduct(miner.number).count(codes, now)
         if why_fault is not None and rules.ban:
             await self.ban(miner, seconds=rules.ban, why=why_fault)
+
+
+def _retrieve(done: "asyncio.Task[BlockRow]") -> None:
+    """Look at an error that nobody may wait for any more."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _check_chain(row: BlockRow, block: RunningBlock) -> None:
+    """Raise OtherChainError when a block that is kept is not the one that is mined."""
+    if row.entropy != block.entropy:
+        raise OtherChainError(
+            f"the database of shares has block {block.index} with another entropy: it is of "
+            "another chain"
+        )

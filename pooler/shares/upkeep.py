@@ -104,8 +104,6 @@ class Upkeep:
         return worker.tally.size != self._is_written.get(worker.number, 0)
 
     async def _forget_miners(self, now: float) -> None:
-        forgotten = await self._shares.store.forget_idle_miners(
-            joined_before=int((now - _IDLE_MINER) * 1000), at=int(now * 1000)
-        )
+        forgotten = await self._shares.accounts.forget_idle(joined_before=now - _IDLE_MINER, at=now)
         if forgotten:
             log.info("idle miners forgotten", miners=forgotten)

@@ -31,7 +31,7 @@ _FAILED, _TRIED = 1 + 1, 100
 _LATE_BLOCKS, _BY_ACCIDENT = 100, 1e-3
 #: Ledgers of mainnet, until enough were seen: rarely under 5 s, mostly 6, some 8 or 9.
 _MAINNET_SPANS = ((5, 0.22), (6, 0.58), (7, 0.12), (8, 0.06), (9, 0.02))
-_ENOUGH_SPANS = 20
+_ENOUGH_SPANS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +193,7 @@ def still_open_of(openings: Sequence[Opening]) -> tuple[float, ...]:
     Turnbull's estimate for censored intervals. One block more is taken to have been opened at once,
     so that few blocks prove little.
     """
-    ranges = Counter(
-        (min(_LATEST, max(0, one.last_closed + 1)), min(_LATEST, max(0, one.opened)))
-        for one in openings
-    )
+    ranges = Counter(map(_range, openings))
     ranges[0, 0] += 1
     total, chances = ranges.total(), [1.0 / (_LATEST + 1)] * (_LATEST + 1)
     for _ in range(_ROUNDS):
@@ -207,3 +204,10 @@ def still_open_of(openings: Sequence[Opening]) -> tuple[float, ...]:
                 shared[second] += chances[second] * part
         chances = shared
     return tuple(max(0.0, 1.0 - before) for before in accumulate(chances))
+
+
+def _range(opening: Opening) -> tuple[int, int]:
+    """Return the first and last second in which the block may have come to be opened."""
+    last = min(_LATEST, max(0, opening.opened))
+    # Ledgers may close in the same second.
+    return min(last, max(0, opening.last_closed + 1)), last

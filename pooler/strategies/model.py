@@ -76,6 +76,8 @@ class SendFacts:
     ledger: int
     #: Its close time, unix seconds.
     close_time: int
+    #: The chain's clock: that close time, and the seconds that have passed since.
+    now: float
     #: Close time of the block's first ledger, unix seconds.
     opened_at: int
     #: From this close time on a plant ends the block, unix seconds.

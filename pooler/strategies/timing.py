@@ -33,7 +33,7 @@ def late(facts: SendFacts) -> int:
 def share(facts: SendFacts) -> int:
     """Send after a fixed part of the block's interval, as homestead does after 0.8 of it."""
     interval = facts.closes_at - facts.opened_at
-    over = facts.close_time >= facts.opened_at + facts.share * interval
+    over = facts.now >= facts.opened_at + facts.share * interval
     return facts.works if over else 0
 
 

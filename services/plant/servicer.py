@@ -1,5 +1,6 @@
 """plant's gRPC interface: each method maps the request, makes a call and maps the result back."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 
 from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
-from libs.common.ids import PoolerId
+from libs.common.ids import FarmerId, PoolerId
 from services.plant.domain.model import Planting, PlantRequest, PlantSummary
 from services.plant.store.store import Store
 from services.plant.usecases import Planter
@@ -45,14 +46,31 @@ def domain_request(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRe
     """Return the request in the domain's terms."""
     pooler, block = UUID(request.pooler_id), request.block_index
     capacity = request.max_farmers_capacity or max_farmers
-    arguments = (str(pooler), block, capacity)
+    stakes = {FarmerId(UUID(one.farmer_id)): one.stake for one in request.stakes}
+    sitting_out = frozenset(FarmerId(UUID(farmer)) for farmer in request.sitting_out)
+    arguments = (str(pooler), block, capacity, *_choices(stakes, sitting_out))
     return PlantRequest(
         pooler_id=PoolerId(pooler),
         block_index=block,
         capacity=capacity,
+        stakes=stakes,
+        sitting_out=sitting_out,
         request_id=request.request_id or default_request_id("plant", *arguments),
         digest=digest_of(*arguments),
     )
+
+
+def _choices(
+    stakes: Mapping[FarmerId, int], sitting_out: Collection[FarmerId]
+) -> tuple[object, ...]:
+    """Return what tells requests apart by the caller's choices, in whatever order they came.
+
+    Without any it is nothing, as before there were choices.
+    """
+    if not stakes and not sitting_out:
+        return ()
+    chosen = sorted((str(farmer), stake) for farmer, stake in stakes.items())
+    return (tuple(chosen), tuple(sorted(map(str, sitting_out))))
 
 
 def summary_message(summary: PlantSummary) -> plant_pb2.PlantResponse:

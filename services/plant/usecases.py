@@ -39,10 +39,9 @@ class Planter:
         await self._check(request)
 
         async def decide(session: Session) -> BatchId:
-            candidates = await self.store.candidates(
-                session, request.pooler_id, request.block_index, request.capacity
-            )
-            return await self.store.insert_plan(session, request, plan(candidates), self.chunk_size)
+            candidates = await self.store.candidates(session, request)
+            planned = plan(candidates, request.stakes)
+            return await self.store.insert_plan(session, request, planned, self.chunk_size)
 
         return decide
 

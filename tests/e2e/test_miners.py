@@ -50,6 +50,8 @@ async def start(config: PoolerConfig, folder: Path, port: int) -> asyncio.subpro
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pooler", "--id", str(config.pooler_id), "--json"),
         *("--shares-port", str(port), "--engines", "python", "--threads", "1"),
+        # On a slow machine "late" sends at once in blocks as short as these: nobody could mine.
+        *("--send", "share"),
         env={**os.environ, **targets, **tls, **settings},
         stdout=(folder / "pooler.out").open("ab"),
         stderr=(folder / "pooler.log").open("ab"),

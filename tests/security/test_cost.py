@@ -6,7 +6,8 @@ from rich.console import Console
 from tests.support.results import ORIGIN
 from trials.report import show
 from trials.security import cost
-from trials.security.cost import Cost, Turn, report_of
+from trials.security.cost import Cost, report_of
+from trials.turns import Turn
 
 
 def measured(ratio: float) -> Cost:

@@ -9,15 +9,14 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
-from devstack.postgres import EmbeddedPostgres
 from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
@@ -74,18 +73,33 @@ class DatabaseAccess:
         return self.service_dsns[service]
 
 
+class Server(Protocol):
+    """The part of a server that a factory needs."""
+
+    @property
+    def admin_dsn(self) -> str:
+        """Return the superuser's connection string for the database `postgres`."""
+        ...
+
+    def dsn(self, *, database: str = ..., user: str = ..., password: str | None = ...) -> str:
+        """Return a connection string; without a password it is the superuser's."""
+        ...
+
+
 class DatabaseFactory:
     """A factory of databases from a template that the real migrations made once."""
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
+    def __init__(self, server: Server, passwords: Mapping[str, str] | None = None) -> None:
+        """Take the passwords of the services' roles where the server has its template already."""
         self._server = server
-        self._passwords = {service: secrets.token_urlsafe(16) for service in SERVICES}
+        #: Passwords of the services' roles, by service.
+        self.passwords = passwords or {name: secrets.token_urlsafe(16) for name in SERVICES}
 
     async def make_template(self) -> None:
         """Run all migrations in the template; give the roles their passwords."""
         async with connect(self._server.admin_dsn) as admin:
             await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
-        await migrate_all(DatabaseAddress(dsn=self._server.dsn(database=TEMPLATE)), self._passwords)
+        await migrate_all(DatabaseAddress(dsn=self._server.dsn(database=TEMPLATE)), self.passwords)
 
     @asynccontextmanager
     async def create(self, *, template: str = TEMPLATE) -> AsyncIterator[DatabaseAccess]:
@@ -105,7 +119,7 @@ class DatabaseFactory:
     def _access(self, name: str) -> DatabaseAccess:
         service_dsns = {
             service: self._server.dsn(database=name, user=role_of(service), password=password)
-            for service, password in self._passwords.items()
+            for service, password in self.passwords.items()
         }
         return DatabaseAccess(
             name=name,

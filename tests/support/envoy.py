@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from devstack.processes import listens
 from libs.common.grpc.tls import TlsFiles
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
@@ -45,8 +46,13 @@ async def open_envoy(
             stdout=log,
             stderr=log,
         )
+
+    def check() -> None:
+        if process.returncode is not None:
+            raise AssertionError((folder / "envoy.log").read_text(encoding="utf-8")[-2000:])
+
     try:
-        await _listens(process, port, folder / "envoy.log")
+        await listens(port, check, seconds=_PATIENCE)
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False
         ) as http:
@@ -68,21 +74,6 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-async def _listens(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            if process.returncode is not None:
-                told = await asyncio.to_thread(log.read_text, encoding="utf-8")
-                raise AssertionError(told[-2000:])
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.1)
-                continue
-            writer.close()
-            return
 
 
 def _bootstrap(

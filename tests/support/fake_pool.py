@@ -39,6 +39,7 @@ from libs.kale.hash import leading_zeros, work_hash
 BLOCK_SECONDS = 2
 LEDGER_SECONDS = 0.1
 STAKE = 1_000_000
+PLANT_FEE, WORK_FEE = 20_000, 5_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -61,6 +62,8 @@ class FakeChain:
         )
         #: Stroops paid out as rewards.
         self.rewards = 0
+        #: Ledger that opened each block.
+        self.opened: dict[int, int] = {}
         #: Leading zeros of every accepted work, by block and address.
         self.worked: dict[tuple[int, str], int] = {}
 
@@ -92,17 +95,19 @@ class FakeChain:
 
     def plant(self, farmer: str, amount: int = 0, *, at: Moment | None = None) -> None:
         """Plant, as anyone; now, or with others at one moment."""
-        self.state = farm.plant(self.state, farmer=farmer, amount=amount, at=at or self.at())
+        at = at or self.at()
+        self.state = farm.plant(self.state, farmer=farmer, amount=amount, at=at)
+        self.opened.setdefault(self.current, at.ledger)
 
-    def work(self, farmer: str, index: int, nonce: int) -> int:
-        """Work; return the zeros."""
+    def work(self, farmer: str, index: int, nonce: int) -> tuple[int, int]:
+        """Work; return the zeros and the gap."""
         entropy = self.state.blocks[index].entropy
         digest = work_hash(index=index, nonce=nonce, entropy=entropy, farmer_key=raw_key(farmer))
-        self.state, _ = farm.work(
+        self.state, gap = farm.work(
             self.state, farmer=farmer, digest=digest, nonce=nonce, at=self.at()
         )
         self.worked[index, farmer] = leading_zeros(digest)
-        return leading_zeros(digest)
+        return leading_zeros(digest), gap
 
     def harvest(self, farmer: str, index: int) -> int:
         """Harvest; return the reward."""
@@ -170,11 +175,23 @@ class FakePool:
                 custodial_wallet=address,
                 status=registry_pb2.FARMER_STATUS_ACTIVE,
                 is_funded=True,
+                stake_percentage="0.5",
             )
             for farmer_id, address in rest[:1]
         ]
         token = str(int(request.page_token or 0) + 1) if len(rest) > 1 else ""
         return registry_pb2.ListFarmersResponse(farmers=farmers, next_page_token=token)
+
+    def list_wallets(self, _: wallet_pb2.ListWalletsRequest) -> wallet_pb2.ListWalletsResponse:
+        """Each farmer has twice its stake."""
+        return wallet_pb2.ListWalletsResponse(
+            wallets=[
+                wallet_pb2.Wallet(
+                    farmer_id=farmer_id, balances=wallet_pb2.Balances(kale_stroops=2 * STAKE)
+                )
+                for farmer_id in self.farmers
+            ]
+        )
 
     def get_block(self, request: wallet_pb2.GetBlockRequest) -> wallet_pb2.GetBlockResponse:
         index = request.index if request.HasField("index") else self.chain.current
@@ -200,16 +217,20 @@ class FakePool:
             raise FailedPreconditionError("not now", reason="WRONG_BLOCK")
         farmers = list(self.farmers.items())[: request.max_farmers_capacity or None]
         planted = []
+        chosen = {one.farmer_id: one.stake for one in request.stakes}
         for farmer_id, address in farmers:
+            if farmer_id in request.sitting_out:
+                continue
+            stake = min(STAKE, chosen.get(farmer_id, STAKE))
             with suppress(FarmError):
-                self.chain.plant(address, STAKE, at=at)
-                planted.append(_planting(farmer_id, address, request.block_index))
+                self.chain.plant(address, stake, at=at)
+                planted.append(_planting(farmer_id, address, request.block_index, stake, at.ledger))
         self.plantings += planted
         return plant_pb2.PlantResponse(
             block_index=request.block_index,
             total_requested=len(planted),
             successful_plants=len(planted),
-            total_staked=STAKE * len(planted),
+            total_staked=sum(one.stake_amount for one in planted),
             plantings=planted,
         )
 
@@ -304,6 +325,7 @@ class FakePool:
             },
             "wallet": {
                 "GetBlock": wallet("GetBlock", self.get_block),
+                "ListWallets": wallet("ListWallets", self.list_wallets),
                 "WatchBlocks": grpc.unary_stream_rpc_method_handler(
                     self.watch_blocks,
                     request_deserializer=wallet_pb2.WatchBlocksRequest.FromString,
@@ -363,7 +385,8 @@ class FakePool:
         address = self.farmers[submission.farmer_id]
         verdict = work_pb2.Verdict(farmer_id=submission.farmer_id, nonce=submission.nonce)
         try:
-            verdict.zeros = self.chain.work(address, index, submission.nonce)
+            verdict.zeros, verdict.gap = self.chain.work(address, index, submission.nonce)
+            verdict.fee_charged = WORK_FEE
             verdict.status = work_pb2.VERDICT_STATUS_WORKED
             self.works.append(
                 work_pb2.Work(
@@ -392,6 +415,13 @@ class FakePool:
             min_zeros=block.stats.min_zeros,
             max_zeros=block.stats.max_zeros,
             staked_total=block.stats.staked_total,
+            min_gap=block.stats.min_gap,
+            max_gap=block.stats.max_gap,
+            min_stake=block.stats.min_stake,
+            max_stake=block.stats.max_stake,
+            normalized_total=str(block.stats.normalized_total),
+            opened_ledger=self.chain.opened.get(index, 0),
+            expires_ledger=block.live_until or 0,
         )
 
     def _head(self) -> wallet_pb2.ChainHead:
@@ -411,12 +441,16 @@ _REASONS = {
 }
 
 
-def _planting(farmer_id: str, address: str, index: int) -> plant_pb2.Planting:
+def _planting(
+    farmer_id: str, address: str, index: int, stake: int, ledger: int
+) -> plant_pb2.Planting:
     return plant_pb2.Planting(
         farmer_id=farmer_id,
         custodial_wallet=address,
         block_index=index,
-        stake_amount=STAKE,
+        stake_amount=stake,
+        ledger=ledger,
+        fee_charged=PLANT_FEE,
         status=plant_pb2.PLANTING_STATUS_SUCCESS,
     )
 

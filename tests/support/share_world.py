@@ -140,6 +140,5 @@ async def open_share_world(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as http,
     ):
         block = block_of(index, farmers=farmers)
-        for find in await shares.open_block(block):
-            block.offer(find)
+        await shares.open_block(block)
         yield ShareWorld(shares=shares, http=http, port=port, clock=clock, block=block)

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from trials.bench.goals import Goal
-from trials.bench.place import Alone, Others, Turn, Watch, open_place
+from trials.bench.place import Alone, LoadTurn, Others, Watch, open_place
 from trials.machine import Origin, origin
 from trials.report import Report, Table, add_options, console_of, tell
 
@@ -59,8 +59,8 @@ class Cost:
     #: Cores that other processes of the machine took meanwhile.
     others: float
     #: Turns with many calls at a time.
-    grpc: Sequence[Turn]
-    http: Sequence[Turn]
+    grpc: Sequence[LoadTurn]
+    http: Sequence[LoadTurn]
     #: Turns with one call at a time.
     alone: Sequence[Alone]
     #: People who only have streams open, and people with whole pages.
@@ -121,7 +121,7 @@ def _watch_goals(name: str, watch: Watch) -> list[Goal]:
 
 async def measure(plan: Plan) -> Cost:
     """Measure all kinds in turns, after one turn of each that does not count."""
-    grpc, http, alone = list[Turn](), list[Turn](), list[Alone]()
+    grpc, http, alone = list[LoadTurn](), list[LoadTurn](), list[Alone]()
     others = Others()
     with tempfile.TemporaryDirectory() as scratch:
         async with open_place(Path(scratch)) as place:
@@ -193,7 +193,7 @@ def parts_of(cost: Cost) -> list[Table | str]:
     ]
 
 
-def _row(name: str, turns: Sequence[Turn]) -> tuple[str, ...]:
+def _row(name: str, turns: Sequence[LoadTurn]) -> tuple[str, ...]:
     return (
         name,
         f"{median(turn.rate for turn in turns):,.0f}",

@@ -22,6 +22,7 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.tls import TlsFiles, transport_of
 from trials.bench.http_answers import Answers
+from trials.turns import percentile
 
 _TOKEN = "kp_" + "b" * 43
 #: The block that is asked for.
@@ -31,12 +32,6 @@ _WARM_UP = 5
 
 #: Makes one call by gRPC.
 Call = Callable[[], Any]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which this share of the values lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 class _Times:

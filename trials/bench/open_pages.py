@@ -22,7 +22,7 @@ import uvloop
 from libs.common.descriptors import raise_limit
 from trials.bench.bare_wallet import BLOCK
 from trials.bench.http_answers import Answers
-from trials.bench.load import percentile
+from trials.turns import percentile
 
 _CLOSED_AT = re.compile(rb'"closeTime": ?"([^"]+)"')
 _BLOCK = re.compile(rb'"block": ?\{"index": ?(\d+)')

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
-from devstack.processes import Command, Process
+from devstack.processes import Command, Process, listens
 from libs.common.authority import CERTIFICATE_FILE, make_authority
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.tls import TlsFiles
 from libs.common.names import GATEWAY, SERVICES
+from trials.machine import cores_of_this_process, pin
+from trials.turns import Turn, turn_of
 
 #: Seconds that a process gets to do more than it was asked to take.
 _PATIENCE = 90.0
@@ -26,16 +28,10 @@ _STREAMS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class LoadTurn(Turn):
     """One kind of call, many at a time."""
 
-    #: Answered calls per second.
-    rate: float
-    #: Median and 99th percentile of the calls' milliseconds.
-    p50_ms: float
-    p99_ms: float
-    #: Microseconds of CPU for each call: of the called process, and of the one that calls.
-    cpu_us: float
+    #: Microseconds of CPU of the calling process for each call.
     caller_us: float
 
     @property
@@ -159,19 +155,14 @@ class Place:
         server, gateway = (float(sum(times[:2])) for times in called)
         return server, gateway
 
-    async def turn(self, kind: str, seconds: float, parallel: int) -> Turn:
+    async def turn(self, kind: str, seconds: float, parallel: int) -> LoadTurn:
         """Measure one kind of call, grpc or http."""
         # By gRPC alone the gateway's core is free: the caller has it.
         is_grpc = kind == "grpc"
         cores = self.own_core if is_grpc else self.other_cores
         told, used = await self._load(kind, seconds, parallel, cores)
-        return Turn(
-            rate=told["calls"] / told["seconds"],
-            p50_ms=told["p50_ms"],
-            p99_ms=told["p99_ms"],
-            cpu_us=(used.server if is_grpc else used.gateway) / told["calls"] * 1e6,
-            caller_us=told["cpu_us"],
-        )
+        turn = turn_of(told, cpu_seconds=used.server if is_grpc else used.gateway)
+        return LoadTurn(**vars(turn), caller_us=told["cpu_us"])
 
     async def alone(self, seconds: float) -> Alone:
         """Measure one call at a time, by gRPC and by HTTP in turns, from the same process."""
@@ -267,21 +258,6 @@ def _json(output: bytes) -> dict[str, float]:
     return told
 
 
-def pin(pid: int, cores: Sequence[int]) -> None:
-    """Leave a process these cores alone, where there are any to give."""
-    if cores:
-        psutil.Process(pid).cpu_affinity(list(cores))
-
-
-def cores_of_this_process() -> list[int]:
-    """Return the cores that we may use; none where the system cannot give single ones."""
-    try:
-        found = psutil.Process().cpu_affinity()
-    except (AttributeError, psutil.Error):
-        return []
-    return sorted(found or ())
-
-
 @asynccontextmanager
 async def open_place(folder: Path) -> AsyncIterator[Place]:
     """Start the server and the gateway, each in a process of its own."""
@@ -299,7 +275,7 @@ async def open_place(folder: Path) -> AsyncIterator[Place]:
             pin(process.pid, at)
             processes.append(process)
         for process, port in zip(processes, ports, strict=True):
-            await listens(process, port)
+            await listens(port, process.check, seconds=_PATIENCE)
         yield Place(
             server_port=ports[0],
             gateway_port=ports[1],
@@ -357,17 +333,3 @@ def _free_ports(count: int) -> list[int]:
         for one in taken:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in taken]
-
-
-async def listens(process: Process, port: int) -> None:
-    """Return when a process listens; raise ProcessDiedError when it has ended."""
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            process.check()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return

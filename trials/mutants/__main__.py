@@ -9,6 +9,7 @@ more than 8 % are excused (tests/mutants/equivalent.toml).
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from trials.mutants.campaign import BusyError, Campaign, Plan
+from trials.mutants.endings import end_descendants
 from trials.mutants.excuses import ExcuseError
 from trials.mutants.processes import ProcessError
 from trials.mutants.report import as_json, show, tally
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 160)
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def progress(text: str) -> None:
         console.print(f"{time.monotonic() - started:7.1f} s  {text}", markup=False, highlight=False)
@@ -55,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         console.print(str(error), markup=False, highlight=False)
         return 2
     except KeyboardInterrupt:
+        end_descendants()
         console.print("ended; what was tried is kept")
         return 130
     show(console, outcomes, campaign.stale)

@@ -23,7 +23,7 @@ from trials.mutants.usage import Usage
 #: Folder of everything that is kept; git ignores this folder.
 FOLDER = "var/mutants"
 EXCUSES = "tests/mutants/equivalent.toml"
-_USERS = re.compile(r"(?:services|libs|tests)/.*\.py")
+_USERS = re.compile(r"(?:services|libs|pooler|tests)/.*\.py")
 
 
 class BusyError(Exception):

@@ -54,7 +54,10 @@ class Collected:
         for line in self._requests:
             request = json.loads(line)
             run = partial(self._run, request)
-            self._answer(answer_of_fork(run, request["log"], request["seconds"]))
+            fork = answer_of_fork(
+                run, request["log"], request["seconds"], asked_by=self._requests.fileno()
+            )
+            self._answer(fork)
         return True
 
     def _answer(self, answer: dict[str, Any]) -> None:

@@ -11,17 +11,21 @@ import importlib
 import json
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from time import sleep  # tests may replace time.sleep
 from typing import Any
 
 import pytest
 
+from trials.mutants.endings import end_fork
+
 #: The status of a fork that died.
 CRASHED = -2
+#: Seconds between two looks of a fork that has answered.
+_MOMENT = 0.1
 #: Modules that nearly every test imports; a module that is not installed is skipped.
 PRELOADED = (
     "_pytest.assertion.rewrite",
@@ -66,39 +70,45 @@ def main() -> int:
     for line in sys.stdin:
         request = json.loads(line)
         run = partial(_run, request["arguments"])
-        answer = answer_of_fork(run, request["log"], request["seconds"])
+        answer = answer_of_fork(
+            run, request["log"], request["seconds"], asked_by=sys.stdin.fileno()
+        )
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return 0
 
 
-def answer_of_fork(run: Callable[[], dict[str, Any]], log: str, seconds: float) -> dict[str, Any]:
+def answer_of_fork(
+    run: Callable[[], dict[str, Any]], log: str, seconds: float, *, asked_by: int
+) -> dict[str, Any]:
     """Return what `run` answers in a fork of this process.
 
     Both its outputs go to `log`. The status is None when the time was over. The processes that the
-    fork has left are ended.
+    fork has left are ended, whatever groups and sessions they are in. This process ends, too, when
+    `asked_by` ends: a file from which requests come, one after an answer.
     """
     reading, writing = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _be_the_fork(run, log, writing)
+        _be_the_fork(run, log, writing, parent=parent)
     os.close(writing)
-    ready, _, _ = select.select([reading], [], [], seconds)
+    ready, _, _ = select.select([reading, asked_by], [], [], seconds)
     # The answer is one write; a process that the run left behind may keep the pipe open.
-    told = os.read(reading, 1 << 16) if ready else b""
+    told = os.read(reading, 1 << 16) if reading in ready else b""
     os.close(reading)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if not ready:
-        return {"status": None, "killer": ""}
-    # A fork that died without a word failed, too.
-    answer: dict[str, Any] = json.loads(told) if told else {"status": CRASHED, "killer": ""}
-    return answer
+    end_fork(child)
+    if reading in ready:
+        # A fork that died without a word failed, too.
+        answer: dict[str, Any] = json.loads(told) if told else {"status": CRASHED, "killer": ""}
+        return answer
+    if asked_by in ready:
+        sys.exit("nobody waits for the answer")
+    return {"status": None, "killer": ""}
 
 
-def _be_the_fork(run: Callable[[], dict[str, Any]], log: str, writing: int) -> None:
+def _be_the_fork(run: Callable[[], dict[str, Any]], log: str, writing: int, *, parent: int) -> None:
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -110,6 +120,9 @@ def _be_the_fork(run: Callable[[], dict[str, Any]], log: str, writing: int) -> N
         answer = run()
     finally:
         os.write(writing, json.dumps(answer).encode())
+        # The parent ends this process: until then it can find what was started here.
+        while os.getppid() == parent:
+            sleep(_MOMENT)
         os._exit(0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 #: Folders whose lines are measured.
-SOURCES = ("services", "libs")
+SOURCES = ("services", "libs", "pooler")
 #: The environment variable that names the file for a record.
 RECORD_VARIABLE = "MUTANTS_RECORD"
 

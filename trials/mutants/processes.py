@@ -28,13 +28,20 @@ class ProcessError(Exception):
 class _Process:
     """A process in one copy that answers requests, a line of JSON each."""
 
-    def __init__(self, tree: Tree, log: Path, module: str, *arguments: str) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        log: Path,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = log
         with log.open("w") as errors:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", module, *arguments],
                 cwd=tree.folder,
-                env=tree.environment(),
+                env={**tree.environment(), **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -42,10 +49,13 @@ class _Process:
             )
 
     def _ask(self, request: Mapping[str, object], log: Path) -> dict[str, Any]:
-        sending, _ = _pipes(self._process)
-        sending.write(json.dumps({**request, "log": str(log)}) + "\n")
-        sending.flush()
+        self._send(json.dumps({**request, "log": str(log)}))
         return self._answer()
+
+    def _send(self, line: str) -> None:
+        sending, _ = _pipes(self._process)
+        sending.write(line + "\n")
+        sending.flush()
 
     def _answer(self) -> dict[str, Any]:
         line = _pipes(self._process)[1].readline()
@@ -77,13 +87,35 @@ class Host(_Process):
         return self._ask({"arguments": arguments, "seconds": seconds}, self._output)
 
 
+class StandingPostgres(_Process):
+    """A PostgreSQL server for the tests of all mutants in a copy; see tests.support.standing."""
+
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        """Start it and wait until it serves; `folder` takes its outputs."""
+        super().__init__(tree, folder / "postgres.log", "tests.support.standing")
+        #: The variables of the environment by which tests find it.
+        self.environment: Mapping[str, str] = self._answer()
+
+    def clean(self) -> None:
+        """Remove what killed tests have left in it."""
+        self._send("clean")
+        self._answer()
+
+
 class CollectedTests(_Process):
     """A process that has collected all tests and imported what these import."""
 
-    def __init__(self, tree: Tree, folder: Path, test_files: Sequence[str]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        folder: Path,
+        test_files: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it and wait until it has collected; `folder` takes its outputs."""
-        module = "trials.mutants.collected"
-        super().__init__(tree, folder / "collected.log", module, *PYTEST, "-s", *test_files)
+        arguments = (*PYTEST, "-s", *test_files)
+        module, log = "trials.mutants.collected", folder / "collected.log"
+        super().__init__(tree, log, module, *arguments, environment=environment)
         self._output = folder / "pytest.log"
         self._answer()
         #: Whether a test passes here while nothing is mutated.

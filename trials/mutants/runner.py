@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,19 @@ from typing import Any
 
 from trials.mutants.measured import RECORD_VARIABLE, MapStore
 from trials.mutants.model import Mutant, Outcome, Verdict
-from trials.mutants.processes import PYTEST, CollectedTests, Host, ProcessError
+from trials.mutants.processes import (
+    PYTEST,
+    CollectedTests,
+    Host,
+    ProcessError,
+    StandingPostgres,
+)
 from trials.mutants.selection import Selection
 from trials.mutants.tree import Tree
 
 Progress = Callable[[str], None]
+#: Folders of tests that have a database.
+FOLDERS_WITH_DATABASE = ("tests/contract/", "tests/integration/")
 
 
 class Lane:
@@ -66,12 +74,19 @@ class Attempts:
         self._root = root
         self._tree = lane.tree
         self._host = Host(lane.tree, lane.folder)
-        self._collected = CollectedTests(lane.tree, lane.folder, test_files)
+        # The host has none: what it says is the last word, and a test may have spoiled a server.
+        self._postgres = (
+            StandingPostgres(lane.tree, lane.folder) if _need_database(test_files) else None
+        )
+        environment = {} if self._postgres is None else self._postgres.environment
+        self._collected = CollectedTests(lane.tree, lane.folder, test_files, environment)
 
     def close(self) -> None:
         """End the processes."""
         self._host.close()
         self._collected.close()
+        if self._postgres is not None:
+            self._postgres.close()
 
     def attempt(self, mutant: Mutant, selection: Selection) -> Outcome:
         """Write the mutant, run its tests, and restore the file."""
@@ -92,6 +107,8 @@ class Attempts:
         source = (self._root / mutant.path).read_text(encoding="utf-8")
         with self._written(mutant, source):
             answer = self._collected.run(mutant, source, selection)
+        if self._postgres is not None and _need_database(selection.tests):
+            self._postgres.clean()
         if not self._is_final(answer, selection):
             with self._written(mutant, source):
                 answer = self._host.run(selection)
@@ -110,6 +127,11 @@ class Attempts:
             yield
         finally:
             self._tree.write(mutant.path, source)
+
+
+def _need_database(tests: Iterable[str]) -> bool:
+    """Tell whether some of these tests, or files of tests, may ask for a database."""
+    return any(test.startswith(FOLDERS_WITH_DATABASE) for test in tests)
 
 
 def measure_all(

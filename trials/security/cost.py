@@ -23,26 +23,13 @@ from devstack.stack import OPERATOR, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
 from trials.machine import Origin, origin
 from trials.report import Report, Table, add_options, console_of, tell
+from trials.turns import Turn, turn_of
 
 #: Share of the bare server's throughput that must be left, at least.
 GOAL = 0.5
 #: Seconds of one turn.
 TURN = 4.0
 _COLUMNS = ("server", "calls a second", "p50 ms", "p99 ms", "server's CPU µs a call")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """The measurement of one server in one turn."""
-
-    #: Answered calls per second.
-    rate: float
-    #: Median of the calls' milliseconds.
-    p50_ms: float
-    #: 99th percentile of the calls' milliseconds.
-    p99_ms: float
-    #: Microseconds of CPU of the server's process for each call.
-    cpu_us: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +92,8 @@ async def _turn(target: str, pid: int, shown: Mapping[str, str]) -> Turn:
     )
     output, _ = await child.communicate()
     after = process.cpu_times()
-    said = json.loads(output)
     cpu = after.user + after.system - before.user - before.system
-    return Turn(
-        rate=said["calls"] / said["seconds"],
-        p50_ms=said["p50_ms"],
-        p99_ms=said["p99_ms"],
-        cpu_us=cpu / said["calls"] * 1_000_000,
-    )
+    return turn_of(json.loads(output), cpu_seconds=cpu)
 
 
 def rows(cost: Cost) -> list[tuple[str, ...]]:

@@ -17,15 +17,10 @@ from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
+from trials.turns import percentile
 
 #: Calls in progress at a time.
 PARALLEL = 32
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which this share of the values lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def _transport() -> Transport:

@@ -7,9 +7,10 @@ import argparse
 import asyncio
 import sys
 
+from libs.common.descriptors import raise_limit
 from trials.machine import origin
 from trials.report import Report, add_options, console_of, progress_on, tell
-from trials.shares.bench import measure, raise_open_files
+from trials.shares.bench import measure
 from trials.shares.hostile import attacked
 from trials.shares.kills import Plan, kill_again_and_again
 from trials.shares.tables import report_of_attack, report_of_cost, report_of_kills
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 async def _run(options: argparse.Namespace) -> Report:
     progress = progress_on(console_of(options))
-    raise_open_files()
+    raise_limit()
     if options.command == "bench":
         cost = await measure(streams=options.streams, scale=options.scale, progress=progress)
         return report_of_cost(cost)

@@ -6,6 +6,7 @@ process. What counts is its CPU time: the clock also shows what else the machine
 
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,8 @@ from pathlib import Path
 from statistics import quantiles
 
 import aiohttp
-import psutil
 
-from trials.machine import Origin, origin
+from trials.machine import Origin, cores_of_this_process, origin, pin
 from trials.shares.miner import ShareName, TrialMiner, shares_of
 from trials.shares.server import Server
 
@@ -31,6 +31,8 @@ BATCHES = {1: 4000, 10: 12_000, 100: 30_000, 1000: 60_000}
 _PARALLEL = 16
 #: Seconds of a block for the streams, and blocks that are measured.
 _BLOCK, _BLOCKS = 5.0, 6
+#: Seconds in which every stream has to be open: one that was refused never is.
+_READY_SECONDS = 120.0
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
@@ -89,38 +91,24 @@ async def measure(
     *, streams: int, scale: float = 1.0, progress: Callable[[str], None] = lambda _: None
 ) -> Cost:
     """Measure all of it; `scale` makes it shorter."""
-    own, others = _cores()
-    if others:
-        psutil.Process().cpu_affinity(others)
+    cores = cores_of_this_process()
+    own, others = (cores[:1], cores[1:]) if len(cores) > 1 else ([], [])
+    pin(os.getpid(), others)
     with tempfile.TemporaryDirectory() as scratch:
         server = Server(folder=Path(scratch), cores=own)
-        await server.start()
-        try:
+        async with server.running():
             rates = [
                 await _rate(server, batch, max(batch, int(shares * scale)))
                 for batch, shares in BATCHES.items()
             ]
-        finally:
-            await server.stop()
         progress("shares measured")
     with tempfile.TemporaryDirectory() as scratch:
         server = Server(
             folder=Path(scratch), cores=own, block_seconds=_BLOCK, tells_blocks=True, farmers=1000
         )
-        await server.start()
-        try:
+        async with server.running():
             soon = await _soon(server, streams)
-        finally:
-            await server.stop()
     return Cost(origin=await origin(), is_pinned=bool(own), rates=rates, soon=soon)
-
-
-def _cores() -> tuple[list[int], list[int]]:
-    """Return the cores of the server and those of everything else; empty where nobody can say."""
-    if not hasattr(psutil.Process, "cpu_affinity"):
-        return [], []
-    cores = psutil.Process().cpu_affinity()
-    return ([cores[0]], cores[1:]) if len(cores) > 1 else ([], [])
 
 
 async def _rate(server: Server, batch: int, shares: int) -> Rate:
@@ -163,8 +151,9 @@ async def _soon(server: Server, streams: int) -> Soon:
             await miner.join()
         readers = [asyncio.create_task(_read(miner, came, ready)) for miner in miners]
         try:
-            for _ in readers:  # every stream has its first job
-                await ready.acquire()
+            async with asyncio.timeout(_READY_SECONDS):
+                for _ in readers:  # every stream has its first job
+                    await ready.acquire()
             after, begun = server.process.memory_info().rss, time.time()
             used = _cpu(server)
             while len(opened) < _BLOCKS:
@@ -203,11 +192,3 @@ async def _read(miner: TrialMiner, came: list[tuple[int, float]], ready: asyncio
             if is_first:
                 is_first = False
                 ready.release()
-
-
-def raise_open_files() -> None:
-    """Allow as many open files as the system does: each stream has one."""
-    import resource  # noqa: PLC0415  (not on every system)
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -60,8 +60,8 @@ async def attacked(
         # The honest come from the same address: they have to get on beside the others.
         settings = {"SHARES_HEAD_TIMEOUT_MS": "3000", "SHARES_BODY_TIMEOUT_MS": "3000"}
         server = Server(folder=Path(scratch), settings=settings)
-        await server.start()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with server.running(), aiohttp.ClientSession(timeout=timeout) as http:
             honest = [
                 TrialMiner(http=http, url=server.url, worker=f"honest-{number}")
                 for number in range(3)
@@ -69,7 +69,6 @@ async def attacked(
             for miner in honest:
                 await miner.join()
             result = await _beside(honest, server, requests, seed, progress)
-        await server.stop()
         await _judge(server, honest, result)
         return result
 
@@ -120,7 +119,9 @@ class _Attack:
 
     async def run(self) -> None:
         """Send all of them."""
-        await asyncio.gather(*(self._connection() for _ in range(_CONNECTIONS)))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_CONNECTIONS):
+                tasks.create_task(self._connection())
 
     async def _connection(self) -> None:
         async with aiohttp.ClientSession() as http:
@@ -145,7 +146,7 @@ class _Attack:
         result = self._result
         result.requests += 1
         result.statuses[status] += 1
-        if result.requests == int(self._all * _WARM):
+        if result.requests == max(1, int(self._all * _WARM)):
             result.warm = self._server.process.memory_info().rss
         if result.requests % 10_000 == 0:
             self._progress(f"{result.requests:,} hostile requests: {dict(result.statuses)}")

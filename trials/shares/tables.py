@@ -79,7 +79,9 @@ def report_of_attack(result: HostileResult, origin: Origin) -> Report:
         problems=result.problems,
         verdict=sound if result.passed else "FAILED",
         passed=result.passed,
-        content=asdict(result),
+        # asdict makes a Counter of pairs out of a Counter.
+        content=asdict(result)
+        | {"statuses": dict(result.statuses), "refused": dict(result.refused)},
     )
 
 

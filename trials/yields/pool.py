@@ -118,7 +118,7 @@ class Pool:
         for ledger, close_time in enumerate(scene.closes[:-1]):
             if close_time < first:
                 continue
-            now = replace(facts, ledger=ledger, close_time=close_time)
+            now = replace(facts, ledger=ledger, close_time=close_time, now=float(close_time))
             count = self._plan.send(now)
             if count:
                 sends[ledger] = count
@@ -135,6 +135,7 @@ class Pool:
             works=self._world.farmers,
             ledger=0,
             close_time=0,
+            now=0.0,
             opened_at=0,
             closes_at=self._world.interval,
             planted=max(planted),

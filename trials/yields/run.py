@@ -258,10 +258,10 @@ def _groups(world: World, fees: Fees, farm: _Farm, progress: Progress) -> list[G
         for size in GROUPS
         for strategy in (harvests.grouped, stubborn)
     ]
-    outcomes = iter(farm(world, plans, fees))
+    outcomes = farm(world, plans, fees)
     return [
-        GroupResult(size=size, grouped=grouped, stubborn=next(outcomes))
-        for size, grouped in zip(GROUPS, outcomes, strict=False)
+        GroupResult(size=size, grouped=grouped, stubborn=other)
+        for size, grouped, other in zip(GROUPS, outcomes[::2], outcomes[1::2], strict=True)
     ]
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
+from uuid import UUID
 
 from trials.report import Picture, Report, Table
 from trials.yields.goals import Goal, goals_of
+from trials.yields.localnet import TOLERANCE, LocalnetResult
 from trials.yields.picture import draw
 from trials.yields.plans import Outcome
 from trials.yields.run import GroupResult, WorldResult, YieldResult
@@ -40,14 +42,60 @@ def report_of(result: YieldResult) -> Report:
     )
 
 
+def report_of_localnet(result: LocalnetResult) -> Report:
+    """Return the report of the run on localnet."""
+    plan, run = result.plan, result.run
+    within = "within" if result.is_within else "NOT within"
+    return Report(
+        name="yield-localnet",
+        title="Yield on localnet",
+        origin=result.origin,
+        commands=[plan.command],
+        parts=[
+            f"{plan.farmers} farmers in blocks of {plan.block_seconds} s, ledgers of "
+            f"{plan.ledger_seconds:g} s, with real services. The model is told when plants and "
+            "works landed and the zeros that were found.",
+            Table(
+                title="Differences of the model from the chain",
+                columns=("figure", "difference", "at most", ""),
+                rows=[
+                    (name, f"{error:.3%}", f"{TOLERANCE:.0%}", _met(met=error <= TOLERANCE))
+                    for name, error in result.errors.items()
+                ],
+            ),
+            Table(
+                title="Each farmer and block",
+                columns=("block", "farmer", "staked", "by the model", "paid", "by the model"),
+                rows=[
+                    (
+                        f"{one.block}",
+                        one.farmer[:8],
+                        *(
+                            f"{stroops / _KALE:.4f}"
+                            for stroops in (one.stake, one.model_stake, one.paid, one.model_paid)
+                        ),
+                    )
+                    for one in result.pairs
+                ],
+            ),
+        ],
+        verdict=f"{run.planted} planted, {run.worked} worked, {run.harvested} harvested; the model "
+        f"is {within} {TOLERANCE:.0%}",
+        passed=result.is_within,
+        content=_figures(result),
+    )
+
+
 def _goal_table(goals: Sequence[Goal]) -> Table:
     return Table(
         title="Goals",
         columns=("goal", "figure", "wanted", ""),
-        rows=[
-            (goal.name, goal.figure, goal.goal, "met" if goal.met else "NOT met") for goal in goals
-        ],
+        rows=[(goal.name, goal.figure, goal.goal, _met(met=goal.met)) for goal in goals],
     )
+
+
+def _met(*, met: bool) -> str:
+    return "met" if met else "NOT met"
 
 
 def _tables(result: YieldResult) -> list[Table]:
@@ -189,6 +237,8 @@ def _figures(value: Any) -> Any:
         return {"plan": value.plan.name, **figures, **shares}
     if is_dataclass(value):
         return {name: _figures(found) for name, found in vars(value).items()}
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, list | tuple):
         return [_figures(one) for one in value]
     return value

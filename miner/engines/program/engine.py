@@ -98,7 +98,7 @@ class ProgramScanner:
     def __init__(
         self, template: Template, work: Work, *, run_seconds: float, zeros: int | None
     ) -> None:
-        """Take the block, how long a run may last, and the zeros that are worth a start.
+        """Take the block, how long a run should last, and the zeros that are worth a start.
 
         None: it is asked for the zeros of a slice and no more.
         """
@@ -108,6 +108,8 @@ class ProgramScanner:
         self._zeros = zeros
         #: Nonces from 0 on that a program which always begins there has tried, by farmer.
         self._tried: dict[int, int] = {}
+        #: What a nonce took at least in the last run of a program that is told how many to try.
+        self._nonce_seconds = 0.0
         self._lock = threading.Lock()
         self._run: ProgramRun | None = None
         self._is_stopped = False
@@ -118,14 +120,14 @@ class ProgramScanner:
         run = self._started(order)
         if run is None:
             return Scan(0, ())
-        ended = run.wait(self._seconds)
+        ended = run.wait(self._seconds_for(order))
         nonce = nonce_of(ended.output)
         if nonce is None and not ended.was_stopped:
             said = ended.complaint or "it says nothing"
             raise EngineFailedError(f"{self._template.name} ended without a nonce: {said}")
         if self._template.takes("zeros"):
             return self._searched(order, ended, nonce)
-        return self._counted(order, slices[0], nonce)
+        return self._counted(order, ended, slices[0], nonce)
 
     def stop(self) -> None:
         """End the run and start no other."""
@@ -151,6 +153,14 @@ class ProgramScanner:
             nonces=nonces,
             zeros=self._zeros_for(wanted),
         )
+
+    def _seconds_for(self, order: Order) -> float:
+        """Return how long a run may last.
+
+        A program that tells its find only once it has tried all nonces gets twice the time that the
+        last run would have taken for as many: what an ended run has tried is lost.
+        """
+        return max(self._seconds, 2 * order.nonces * self._nonce_seconds)
 
     def _zeros_for(self, wanted: int) -> int:
         if self._zeros is None:
@@ -184,8 +194,9 @@ class ProgramScanner:
                 self._zeros = min(order.zeros + 1, _MOST_ZEROS)
         return Scan(hashes, () if nonce is None else [Hit(order.target, nonce)])
 
-    def _counted(self, order: Order, piece: Slice, nonce: int | None) -> Scan:
+    def _counted(self, order: Order, ended: Ended, piece: Slice, nonce: int | None) -> Scan:
         """Return what a program has found that tells the best of a number of nonces."""
+        self._nonce_seconds = ended.seconds / order.nonces
         if nonce is None:
             return Scan(0, ())
         self._tried[order.target] = order.nonces

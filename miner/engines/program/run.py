@@ -23,7 +23,7 @@ _END_SECONDS = 5.0
 class Ended:
     """How a run ended."""
 
-    #: The last part of what it printed.
+    #: The last 64 KiB of what it printed.
     output: str
     #: The last line of what it complained of.
     complaint: str
@@ -54,22 +54,20 @@ class ProgramRun:
             raise EngineFailedError(f"{command[0]}: {error}") from error
 
     def wait(self, seconds: float) -> Ended:
-        """Wait for its end, which comes after so many seconds at the latest."""
-        timer = threading.Timer(seconds, self.stop)
-        timer.daemon = True
-        timer.start()
-        complaints: list[str] = []
-        reading = threading.Thread(
-            target=lambda: complaints.append(_tail(self._process.stderr)), daemon=True
-        )
-        reading.start()
-        output = _tail(self._process.stdout)
-        reading.join()
-        timer.cancel()
+        """Wait for its end; it is told to end after so many seconds.
+
+        What holds its output open all the same is not waited for.
+        """
+        output, complaints = _Reader(self._process.stdout), _Reader(self._process.stderr)
+        output.join(seconds)
+        if output.is_alive():
+            self.stop()
+            output.join(_END_SECONDS)
         self._end()
-        lines = complaints[0].strip().splitlines() if complaints else []
+        complaints.join(_END_SECONDS)
+        lines = complaints.text.strip().splitlines()
         return Ended(
-            output=output,
+            output=output.text,
             complaint=lines[-1] if lines else "",
             seconds=monotonic() - self._began,
             was_stopped=self._was_stopped.is_set(),
@@ -97,11 +95,21 @@ class ProgramRun:
             return
 
 
-def _tail(stream: IO[bytes] | None) -> str:
-    """Read to the end; return the last part."""
-    kept = b""
-    reader = cast("BufferedReader", stream)
-    while more := reader.read1(_KEPT_BYTES):
-        kept = (kept + more)[-_KEPT_BYTES:]
-    reader.close()
-    return kept.decode(errors="replace")
+class _Reader(threading.Thread):
+    """Reads a stream to its end, and keeps the last part."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        super().__init__(daemon=True)
+        self._stream = cast("BufferedReader", stream)
+        self._kept = b""
+        self.start()
+
+    def run(self) -> None:
+        with self._stream:
+            while more := self._stream.read1(_KEPT_BYTES):
+                self._kept = (self._kept + more)[-_KEPT_BYTES:]
+
+    @property
+    def text(self) -> str:
+        """What was read so far."""
+        return self._kept.decode(errors="replace")

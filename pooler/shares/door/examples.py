@@ -140,6 +140,7 @@ POOL: dict[str, Any] = {
         "cap": 9,
         "points": "3355443200",
         "ownHashes": "1677721600",
+        "ownRate": 11_650_000,
         "zeros": {"5": 8, "6": 17},
     },
     "blocks": [

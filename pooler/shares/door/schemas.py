@@ -226,6 +226,7 @@ SCHEMAS: dict[str, Schema] = {
             "cap": count("Zeros above which a farmer gains nothing."),
             "points": large("Points of all miners so far."),
             "ownHashes": large("Hashes of the pool itself so far."),
+            "ownRate": count("Hashes a second of the pool itself in this block, on average."),
             "zeros": {
                 "type": "object",
                 "description": "Farmers by the zeros of their best nonce.",

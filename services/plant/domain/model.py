@@ -1,6 +1,7 @@
 """Data that plant keeps, as plain data classes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from libs.batches.model import BatchRequest, Event
 from libs.common.ids import FarmerId, PoolerId
@@ -12,6 +13,10 @@ class PlantRequest(BatchRequest):
 
     #: Farmers at most.
     capacity: int
+    #: Stroops of KALE at most, by farmer; who is not here stakes what was agreed.
+    stakes: Mapping[FarmerId, int] = field(default_factory=dict)
+    #: Farmers that are not planted.
+    sitting_out: frozenset[FarmerId] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,8 @@ SELECT is_active FROM registry.poolers WHERE id = $1;
 
 -- name: candidates :many
 -- Active farmers who can plant and have not. One who is on the way in another batch is joined there:
--- wallet has one operation for both. One whose signing is paused would keep the batch open.
+-- wallet has one operation for both. One whose signing is paused would keep the batch open. Those in $4 sit the
+-- block out.
 SELECT f.id AS farmer_id, a.address, a.kale_stroops AS balance,
     (f.stake_percentage * 10000)::int AS stake_bps
 FROM registry.farmers AS f
@@ -53,6 +54,7 @@ WHERE f.pooler_id = $1
     AND a.is_funded
     AND a.has_trustline
     AND NOT a.is_paused
+    AND f.id <> ALL($4::uuid[])
     -- As a hashed list, so that nothing is planned by how many had planted in the blocks before.
     AND f.id NOT IN (
         SELECT p.farmer_id FROM plant.plantings AS p

@@ -29,11 +29,18 @@ class Store(BatchTables[tuple[FarmerId, int], Planting]):
         row = await self.database.one("pooler_is_active", pooler_id)
         return None if row is None else bool(row["is_active"])
 
-    async def candidates(
-        self, session: Session, pooler_id: PoolerId, block_index: int, limit: int
-    ) -> list[Candidate]:
-        """Return farmers who can plant in the block and have not, in the order of registration."""
-        rows = await session.many("candidates", pooler_id, block_index, limit)
+    async def candidates(self, session: Session, request: PlantRequest) -> list[Candidate]:
+        """Return farmers who can plant in the block and have not, in the order of registration.
+
+        Those that sit the block out are not among them.
+        """
+        rows = await session.many(
+            "candidates",
+            request.pooler_id,
+            request.block_index,
+            request.capacity,
+            sorted(request.sitting_out),
+        )
         return [Candidate(**row) for row in rows]
 
     async def insert_plan(

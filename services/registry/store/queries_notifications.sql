@@ -1,3 +1,14 @@
+-- name: with_names :part
+n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
+    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+
+-- name: join_names :part
+-- A farmer of another pooler than the notification's has no address: whoever may write notices shows no
+-- pooler what is another's.
+LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
+LEFT JOIN registry.farmers AS f
+    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+
 -- name: take_notices :exec
 -- What wallet has noticed within $1 seconds and was not taken yet, $2 at most. By what is not there, and
 -- not by a cursor, which would pass over what commits late; nothing that others do keeps a notice back.
@@ -18,22 +29,17 @@ ON CONFLICT (wallet_notice) DO NOTHING;
 SELECT registry.forget_notifications($1::float8) AS forgotten;
 
 -- name: all_notifications :many
--- Newest first, before a number ($1). Here and below, a farmer of another pooler than the notification's has
--- no address: whoever may write notices shows no pooler what is another's.
-SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
-    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+-- Newest first, before a number ($1).
+SELECT {with_names}
 FROM registry.notifications AS n
-LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
-LEFT JOIN registry.farmers AS f
-    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+{join_names}
 WHERE n.webhook_id IS NULL AND ($1::bigint IS NULL OR n.number < $1)
 ORDER BY n.number DESC
 LIMIT $2;
 
 -- name: notifications_of_pooler :many
 -- What a pooler ($1) sees: its own, and what concerns everybody.
-SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
-    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+SELECT {with_names}
 FROM (
     (
         SELECT o.* FROM registry.notifications AS o
@@ -50,20 +56,15 @@ FROM (
         LIMIT $3
     )
 ) AS n
-LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
-LEFT JOIN registry.farmers AS f
-    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+{join_names}
 ORDER BY n.number DESC
 LIMIT $3;
 
 -- name: notifications_of_farmer :many
 -- What concerns a farmer ($1), for its pooler ($4) or operators (none).
-SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
-    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+SELECT {with_names}
 FROM registry.notifications AS n
-LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
-LEFT JOIN registry.farmers AS f
-    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+{join_names}
 WHERE n.webhook_id IS NULL AND n.farmer_id = $1
   AND ($2::bigint IS NULL OR n.number < $2)
   AND ($4::uuid IS NULL OR n.pooler_id = $4)
@@ -137,14 +138,11 @@ WHERE w.id = $1
 RETURNING id;
 
 -- name: list_deliveries :many
-SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
-    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address,
+SELECT {with_names},
     d.state::text AS state, d.attempts, d.last_status, d.last_error, d.due_at, d.ended_at
 FROM registry.deliveries AS d
 INNER JOIN registry.notifications AS n ON d.notification_number = n.number
-LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
-LEFT JOIN registry.farmers AS f
-    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+{join_names}
 WHERE d.webhook_id = $1 AND ($2::bigint IS NULL OR d.notification_number < $2)
 ORDER BY d.notification_number DESC
 LIMIT $3;

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from libs.common.clock import Clock
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
 from services.wallet.chain.errors import DisagreementError
@@ -51,11 +50,11 @@ class _Answer(Generic[T]):
 class Agreement:
     """The reads of `Endpoints`, each by agreement. An instance is made for one purpose."""
 
-    def __init__(self, endpoints: Endpoints, *, clock: Clock | None = None) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         #: The smallest number of nodes that agreed on one answer of this instance so far.
         self.witnessed = endpoints.configured
         self._endpoints = endpoints
-        self._clock = clock or endpoints.clock
+        self._clock = endpoints.clock
 
     # Methods of Endpoints ---------------------------------------------------------------------
 

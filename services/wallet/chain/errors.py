@@ -60,17 +60,11 @@ class FeeCapExceededError(FailedPreconditionError):
         message: str = "",
         *,
         bid: int = 0,
-        fits_at: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Store the bid and the inclusion fee that would keep the cap.
-
-        `bid` is the fee that the network asks for (stroops). `fits_at` is the inclusion fee at
-        which the bid would keep the cap; None when there is no such inclusion fee.
-        """
+        """Store the bid: the fee that the network asks for (stroops)."""
         super().__init__(message, metadata=metadata)
         self.bid = bid
-        self.fits_at = fits_at
 
 
 class UnknownMetaError(InternalError):

@@ -385,8 +385,11 @@ class Chain:
 
         A last ledger is 0 when the node did not show it.
         """
-        instance, code = self.farm_keys(self._known.code)
-        wanted = [instance, code] if self._known.code else [instance]
+        instance, code = ledger_keys.instance_key(self.network.farm), ""
+        wanted = [instance]
+        if self._known.code:
+            code = ledger_keys.code_key(self._known.code)
+            wanted.append(code)
         ledger, ends = await self._rpc.entries(dict.fromkeys(wanted, read_live_until))
         return ledger, ends.get(instance, 0), ends.get(code, 0)
 

@@ -125,6 +125,7 @@ class Head:
 def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
     """Return the records of these acts, to follow `head`."""
     records: list[Record] = []
+    moment = _moment(at)
     for number, act in enumerate(acts, start=head.number + 1):
         previous = records[-1].hash if records else head.hash
         texts = [_kept(text) for text in (act.actor, act.action.value, act.subject, act.details)]
@@ -138,7 +139,7 @@ def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
                 subject=subject,
                 details=details,
                 previous=previous,
-                hash=_hash(number, at, texts, previous),
+                hash=_hash(number, moment, texts, previous),
                 version=VERSION,
             )
         )
@@ -147,17 +148,23 @@ def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
 
 def _kept(text: str) -> str:
     """Return as much of a text as a record keeps: no caller can make one that is not taken."""
-    return text.encode()[:_MOST].decode(errors="ignore")
+    data = text.encode()
+    return text if len(data) <= _MOST else data[:_MOST].decode(errors="ignore")
 
 
-def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> bytes:
+def _moment(at: datetime) -> bytes:
+    """Return a moment as its hash takes it, in microseconds since 1970."""
+    return ((at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
+
+
+def _hash(number: int, moment: bytes, texts: Sequence[str], previous: bytes) -> bytes:
     """Hash all fields with SHA-256.
 
     The length of each text precedes the text, so that no text runs into another.
     """
     digest = hashlib.sha256(previous)
     digest.update(number.to_bytes(8, "big"))
-    digest.update(((at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True))
+    digest.update(moment)
     for text in texts:
         raw = text.encode()
         digest.update(len(raw).to_bytes(4, "big") + raw)
@@ -258,7 +265,7 @@ class Verifier:
         if record.version != VERSION or record.version < self.version:
             return f"record {record.number} has a hash of an unknown kind"
         texts = (record.actor, record.action, record.subject, record.details)
-        if record.hash != _hash(record.number, record.at, texts, record.previous):
+        if record.hash != _hash(record.number, _moment(record.at), texts, record.previous):
             return f"record {record.number} was changed"
         return ""
 

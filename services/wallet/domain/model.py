@@ -394,8 +394,6 @@ class Settlement:
     is_unproven: bool = False
     #: For FAIL: stroops that its envelope would have had to bid, when that was why; 0: not known.
     asked: int = 0
-    #: For FAIL: inclusion fee (stroops) at which its cap would have been kept; None: at none.
-    fits_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

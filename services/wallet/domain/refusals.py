@@ -20,18 +20,8 @@ LASTING = frozenset(
     }
 )
 
-#: Ledgers for which a price that no inclusion fee makes cheap enough is believed.
+#: Ledgers for which a price above the cap is believed.
 PRICE_LEDGERS = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """The price of an operation that was refused because of that price."""
-
-    #: Stroops that its envelope would have had to bid for it.
-    bid: int
-    #: Inclusion fee (stroops) at which the cap would have been kept; None when no fee would do.
-    fits_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +36,6 @@ class Refusal:
     reason: FailureReason
     #: Stroops that its envelope would have had to bid; None when nobody knows.
     bid: int | None
-    #: See Price; None also when nobody knows.
-    fits_at: int | None
     #: Seconds since it ended.
     age: float
 
@@ -64,8 +52,9 @@ class Circumstances:
     is_rent_due: bool
     #: The farm's admin has paused planting.
     is_paused: bool
-    #: Seconds for which a price that no inclusion fee makes cheap enough is believed: nodes may
-    #: have lied, and the network's prices move.
+    #: Seconds for which a price above the cap is believed. No lower inclusion fee would help, as
+    #: the bid is within the cap whenever the lowest one is; but nodes may have lied about what a
+    #: call needs, and the network's prices move.
     price_stands: float
 
 
@@ -91,9 +80,7 @@ def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal]
 def _is_too_dear(refusal: Refusal, now: Circumstances) -> bool:
     if refusal.bid is None:
         return now.inclusion_fee > now.usual_fit
-    if refusal.fits_at is None:
-        return refusal.age < now.price_stands
-    return now.inclusion_fee > refusal.fits_at
+    return refusal.age < now.price_stands
 
 
 def standing(

@@ -18,7 +18,6 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.outcomes import Action, keeps_failing, may_retry, meaning, pause
-from services.wallet.domain.refusals import Price
 from services.wallet.domain.submission import ABOVE_CAP, BAD_AUTH
 
 AnyOperation = QueuedOperation | CarriedOperation
@@ -139,15 +138,14 @@ def given_up(
     *,
     ledger: int = 0,
     fee: int = 0,
-    price: Price | None = None,
+    asked: int = 0,
 ) -> Settlement:
     """Settle an operation that cannot work.
 
-    `price` is what the operation would have cost, when the price is the reason.
+    `asked` is what its envelope would have had to bid (stroops), when the price is the reason.
     """
     return Settlement(
-        asked=0 if price is None else price.bid,
-        fits_at=None if price is None else price.fits_at,
+        asked=asked,
         operation_id=operation.id,
         event=OperationEvent.FAIL,
         ledger=ledger,

@@ -49,7 +49,6 @@ async def note_refusals(
             "insert_refusals",
             [item.operation_id for item in refused],
             [item.asked for item in refused],
-            [item.fits_at for item in refused],
         )
 
 
@@ -115,6 +114,5 @@ def _refusal(row: Record) -> Refusal:
         pooler_id=pooler_of(row),
         reason=FailureReason.read(row["reason"]),
         bid=row["bid"],
-        fits_at=row["fits_at"],
         age=row["age"],
     )

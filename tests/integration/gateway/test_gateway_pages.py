@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from libs.common.errors import (
 )
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER, POOLER_TOKEN, FakePool
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
+from tests.support.pages import checked, text_of
 
 NOW = 1_796_000_400
 ADDRESS = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
@@ -177,47 +177,6 @@ async def sign_in(site: GatewayWorld, token: str = OPERATOR_TOKEN, to: str = "")
     answer = await site.http.post("/login", data={"token": token, "to": to}, headers=OWN)
     site.http.cookies.update(answer.cookies)
     return answer
-
-
-def text_of(html: str) -> str:
-    """What a person reads."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
-
-
-class Checked(HTMLParser):
-    """Finds what a strict Content-Security-Policy forbids, and what is left open."""
-
-    EMPTY = frozenset({"meta", "link", "input", "circle", "br"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wrong: list[str] = []
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.scripts = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.wrong += [f"{tag} {name}" for name in given if name == "style" or name[:2] == "on"]
-        if tag == "style" or (tag == "script" and "src" not in given):
-            self.wrong.append(tag)
-        self.scripts += tag == "script"
-        for name in ("src", "href", "action"):
-            if not (given.get(name) or "/").startswith(("/", "#")):
-                self.wrong.append(f"{tag} {given[name]}")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.EMPTY and (not self.open or self.open.pop() != tag):
-            self.wrong.append(f"</{tag}>")
-
-
-def checked(html: str) -> Checked:
-    found = Checked()
-    found.feed(html)
-    return found
 
 
 # What everybody sees -----------------------------------------------------------------------------

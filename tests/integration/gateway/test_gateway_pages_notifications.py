@@ -24,12 +24,11 @@ from tests.integration.gateway.test_gateway_pages import (
     HTML,
     NOW,
     answers,
-    checked,
     sign_in,
-    text_of,
 )
 from tests.support.fake_backends import FARMER, POOLER, POOLER_TOKEN
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
+from tests.support.pages import checked, text_of
 
 MADE = notification_pb2.Notification(
     kind=notification_pb2.NOTIFICATION_KIND_PAYOUT_MADE,

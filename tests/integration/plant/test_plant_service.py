@@ -1,7 +1,7 @@
 """plant over real gRPC and PostgreSQL, with a wallet that settles at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -35,7 +35,13 @@ class Plant:
     database: DatabaseAccess
 
     async def plant(
-        self, *, request_id: str = "", block: int = BLOCK, capacity: int = 0
+        self,
+        *,
+        request_id: str = "",
+        block: int = BLOCK,
+        capacity: int = 0,
+        stakes: Mapping[UUID, int] | None = None,
+        sitting_out: Sequence[UUID] = (),
     ) -> plant_pb2.PlantResponse:
         """Calls Plant."""
         request = plant_pb2.PlantRequest(
@@ -43,6 +49,11 @@ class Plant:
             pooler_id=str(self.pooler),
             max_farmers_capacity=capacity,
             request_id=request_id,
+            stakes=[
+                plant_pb2.FarmerStake(farmer_id=str(farmer), stake=stake)
+                for farmer, stake in (stakes or {}).items()
+            ],
+            sitting_out=map(str, sitting_out),
         )
         return await call(self.stub.Plant, request, timeout=20)
 
@@ -174,6 +185,60 @@ async def test_capacity_takes_the_first_registered(plant: Plant) -> None:
     answer = await plant.plant(capacity=2)
     planted = {UUID(one.farmer_id) for one in answer.plantings}
     assert planted == {one.farmer_id for one in farmers[:2]}
+
+
+async def test_a_pooler_may_stake_less_than_was_agreed_and_never_more(plant: Plant) -> None:
+    """Agreed is half of 1,000 with all three."""
+    less, more, silent = [
+        await plant.world.farmer(plant.pooler, balance=1_000, stake="0.5") for _ in range(3)
+    ]
+    answer = await plant.plant(stakes={less.farmer_id: 7, more.farmer_id: 501, new_id(): 1})
+    stakes = {UUID(one.farmer_id): one.stake_amount for one in answer.plantings}
+    assert stakes == {less.farmer_id: 7, more.farmer_id: 500, silent.farmer_id: 500}
+
+
+async def test_who_sits_out_is_not_planted_and_can_be_later(plant: Plant) -> None:
+    idle, busy = [await plant.world.farmer(plant.pooler) for _ in range(2)]
+    first = await plant.plant(sitting_out=[idle.farmer_id])
+    assert [UUID(one.farmer_id) for one in first.plantings] == [busy.farmer_id]
+    second = await plant.plant(request_id="after all")
+    assert [UUID(one.farmer_id) for one in second.plantings] == [idle.farmer_id]
+
+
+async def test_the_same_choices_in_another_order_are_the_same_request(plant: Plant) -> None:
+    one, two = [(await plant.world.farmer(plant.pooler)).farmer_id for _ in range(2)]
+    choices = {one: 5, two: 6}
+    first = await plant.plant(request_id="mine", stakes=choices, sitting_out=[one, two])
+    again = await plant.plant(
+        request_id="mine", stakes=dict(reversed(choices.items())), sitting_out=[two, one]
+    )
+    assert first == again
+    for other in ({}, {one: 5}, {one: 6, two: 6}):
+        with pytest.raises(errors.FailedPreconditionError) as caught:
+            await plant.plant(request_id="mine", stakes=other, sitting_out=[one, two])
+        assert caught.value.reason == "REQUEST_ID_REUSED"
+
+
+async def test_wrong_choices_are_named(plant: Plant) -> None:
+    farmer = str(new_id())
+    request = plant_pb2.PlantRequest(
+        block_index=BLOCK,
+        pooler_id=str(plant.pooler),
+        stakes=[
+            plant_pb2.FarmerStake(farmer_id=farmer, stake=-1),
+            plant_pb2.FarmerStake(farmer_id=farmer),
+        ],
+        sitting_out=[farmer, "nobody", farmer],
+    )
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await call(plant.stub.Plant, request, timeout=5)
+    assert {one.field for one in caught.value.violations} == {
+        "stakes[0].stake",
+        "stakes[1].stake",
+        "stakes[1].farmer_id",
+        "sitting_out[1]",
+        "sitting_out[2]",
+    }
 
 
 @pytest.mark.parametrize("fault", ["break", "away"])

@@ -25,6 +25,20 @@ BLOCK = 41
 NO_LEDGER = 0
 
 
+def asked(
+    pooler: PoolerId, *, capacity: int, sitting_out: frozenset[FarmerId] = frozenset()
+) -> PlantRequest:
+    """A call of Plant."""
+    return PlantRequest(
+        pooler_id=pooler,
+        block_index=BLOCK,
+        capacity=capacity,
+        sitting_out=sitting_out,
+        request_id=str(new_id()),
+        digest=b"",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tables:
     """plant's store, and all rights besides."""
@@ -217,7 +231,7 @@ async def test_candidates_are_those_who_can_plant_the_first_registered_first(pla
 
     async def candidates(limit: int) -> list[UUID]:
         async with plant.database.session() as session:
-            found = await plant.store.candidates(session, plant.pooler, BLOCK, limit)
+            found = await plant.store.candidates(session, asked(plant.pooler, capacity=limit))
         assert {one.balance for one in found} == {1_000}
         stakes = {one.farmer_id: one.stake_bps for one in found}
         assert stakes.pop(FarmerId(failed.farmer_id)) == 10_000
@@ -227,6 +241,15 @@ async def test_candidates_are_those_who_can_plant_the_first_registered_first(pla
     expected = [one.farmer_id for one in (elsewhere, failed, *rest)]
     assert await candidates(100) == expected
     assert await candidates(2) == expected[:2]
+
+
+async def test_who_sits_out_is_no_candidate_and_takes_nobodys_place(plant: Tables) -> None:
+    people = await plant.people(4)
+    first, *rest = [FarmerId(one.farmer_id) for one in people]
+    request = asked(plant.pooler, capacity=2, sitting_out=frozenset({first, rest[1]}))
+    async with plant.database.session() as session:
+        found = await plant.store.candidates(session, request)
+    assert [one.farmer_id for one in found] == [rest[0], rest[2]]
 
 
 # Chunks ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from devstack.stand_in_pooler import block_of
 from libs.common.errors import UnavailableError
+from libs.kale.address import raw_key
 from libs.kale.hash import leading_zeros, work_hash
 from pooler.shares.block import Find
 from pooler.shares.domain.errors import OtherChainError
@@ -60,14 +61,14 @@ async def test_everybody_sees_the_pool_before_joining(world: ShareWorld) -> None
     rig = await world.join()
     job = await rig.job()
     await rig.submit(*found_in(job, 3))
-    world.shares.own_hashes(100, 777)
     world.clock.now += 10
+    world.shares.own_hashes(100, 777)
     pool = (await world.http.get("/v1/pool")).json()
     assert pool["terms"]["version"] == world.shares.accounts.terms.version
     assert (pool["miners"], pool["workers"]) == (1, 1)
     assert pool["block"]["block"] == 100
     assert pool["block"]["points"] == str(3 * DIFFICULTY)
-    assert pool["block"]["ownHashes"] == "777"
+    assert (pool["block"]["ownHashes"], pool["block"]["ownRate"]) == ("777", 78)
     assert sum(pool["block"]["zeros"].values()) == len(world.block.best) > 0
     assert pool["rate"]["rate"] > 0
 
@@ -107,7 +108,8 @@ async def test_several_jobs_are_of_different_farmers(world: ShareWorld) -> None:
     rig = await world.join()
     answer = await rig.get("/work", params={"count": 7})
     jobs = answer.json()["jobs"]
-    assert [job["farmer"] for job in jobs] == [f"GFARMER{n % 5}" for n in range(7)]
+    targets = world.block.targets
+    assert [job["farmer"] for job in jobs] == [targets[n % 5].address for n in range(7)]
     ranges = [(job["farmer"], job["firstNonce"]) for job in jobs]
     assert len(set(ranges)) == 7
 
@@ -130,7 +132,7 @@ async def test_a_better_nonce_reaches_the_pooler_and_farmers_with_fewer_zeros_co
     )
     assert leading_zeros(digest) == find.zeros
     farmers = {(await rig.job())["farmer"] for _ in range(8)}
-    assert farmers == {f"GFARMER{number}" for number in range(1, 5)}
+    assert farmers == {target.address for target in world.block.targets[1:]}
 
 
 async def test_every_share_has_its_verdict(world: ShareWorld) -> None:
@@ -277,9 +279,9 @@ async def test_a_line_of_arguments_is_a_job_too(world: ShareWorld) -> None:
     answer = await rig.get("/work", params={"format": "argv", "difficulty": 300})
     block, entropy, nonce, zeros, farmer = answer.text.split()
     assert answer.headers["content-type"].startswith("text/plain")
-    assert (int(block), b64decode(entropy), farmer) == (100, world.block.entropy, "GFARMER0")
+    assert (int(block), b64decode(entropy)) == (100, world.block.entropy)
     assert zeros == "2"
-    key = world.block.targets[0].key
+    key = raw_key(farmer)
     found = next(
         number
         for number in range(int(nonce), 2**63)
@@ -439,6 +441,25 @@ async def test_the_farmers_that_have_what_counts_are_nobodys_work(tmp_path: Path
         assert (answer.status_code, answer.json()["reason"]) == (409, "PAUSED")
 
 
+async def test_what_is_credited_is_told_also_when_there_is_no_more_work(tmp_path: Path) -> None:
+    async with open_share_world(tmp_path, farmers=1) as world:
+        world.block.cap = 1
+        await world.shares.open_block(world.block)
+        rig = await world.join()
+        job = (await rig.get("/work", params={"rate": 1})).json()["jobs"][0]
+        answer = await rig.post("/submit", json={"shares": found_in(job, 80)})
+        # The flood has raised the difficulty, and the only farmer has what counts.
+        assert (answer.status_code, answer.json()["jobs"]) == (200, [])
+        assert answer.json()["accepted"] == 80
+        assert (await rig.get("/work")).json()["reason"] == "PAUSED"
+
+
+async def test_an_older_block_changes_nothing(world: ShareWorld) -> None:
+    rig = await world.join()
+    await world.shares.open_block(block_of(99, farmers=9))
+    assert (await rig.job())["block"] == 100
+
+
 async def test_bans_have_an_end_and_a_reason(world: ShareWorld) -> None:
     rig, other = await world.join(), await world.join()
     miner = await world.shares.accounts.of_credential(rig.credential)
@@ -567,3 +588,13 @@ async def test_before_a_block_is_taken_up_shares_are_brought_again(tmp_path: Pat
         assert answer.headers["retry-after"] == "1"
         await world.shares.open_block(world.block)
         assert await rig.codes(*shares) == ["ACCEPTED"]
+
+
+async def test_who_tries_credentials_keeps_nobody_out_who_is_in(tmp_path: Path) -> None:
+    async with open_share_world(tmp_path, shares_wrong_credential_limit=3) as world:
+        before = await world.join()
+        wrong = Rig(http=world.http, credential="km_" + "x" * 43, miner_id="")
+        statuses = [(await wrong.get("/stats")).status_code for _ in range(5)]
+        assert statuses == [401, 401, 401, 429, 429]
+        after = await world.join()
+        assert [(await rig.get("/stats")).status_code for rig in (before, after)] == [200, 200]

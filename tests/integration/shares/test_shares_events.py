@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from devstack.stand_in_pooler import block_of
+from libs.common.errors import UnavailableError
 from pooler.shares.upkeep import Upkeep
 from tests.support.share_world import Rig, ShareWorld, found_in, open_share_world
 
@@ -65,6 +66,49 @@ async def test_a_job_comes_at_once_and_with_each_block(world: ShareWorld) -> Non
         await world.shares.harvested(100, 1600)
         assert await stream.next() == ("part", {"block": 100, "points": "16", "amount": "160"})
     assert len(world.shares.streams) <= 1
+
+
+async def test_a_new_blocks_job_does_not_wait_for_the_disk_and_its_shares_do(
+    world: ShareWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = await world.join()
+    may_write, write = asyncio.Event(), world.shares.store.open_block
+
+    async def slow(*given: Any, **named: Any) -> Any:
+        await may_write.wait()
+        return await write(*given, **named)
+
+    monkeypatch.setattr(world.shares.store, "open_block", slow)
+    async with events(rig, worker="a", difficulty=16) as stream:
+        await stream.next()
+        opening = asyncio.create_task(world.next_block())
+        _, data = await stream.next()
+        assert data["jobs"][0]["block"] == 101
+        bringing = asyncio.create_task(rig.codes(*found_in(data["jobs"][0], 2)))
+        done, _ = await asyncio.wait({bringing, opening}, timeout=0.3)
+        assert done == set()
+        may_write.set()
+        assert await bringing == ["ACCEPTED", "ACCEPTED"]
+        await opening
+
+
+async def test_a_block_that_cannot_be_written_credits_nothing_until_it_is(
+    world: ShareWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = await world.join()
+
+    async def away(*_: object, **__: object) -> Any:
+        raise UnavailableError("away", reason="DATABASE_UNAVAILABLE", retry_after=1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.shares.store, "open_block", away)
+        with pytest.raises(UnavailableError):
+            await world.next_block()
+        shares = found_in(await rig.job(), 2)
+        answer = await rig.post("/submit", json={"shares": shares})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "DATABASE_UNAVAILABLE")
+    await world.shares.open_block(world.block)
+    assert await rig.codes(*shares) == ["ACCEPTED", "ACCEPTED"]
 
 
 async def test_a_stream_may_have_several_jobs_at_a_time(world: ShareWorld) -> None:
@@ -197,3 +241,13 @@ async def test_a_thousand_streams_have_the_next_blocks_job(tmp_path: Path) -> No
                 assert job["block"] == 101
                 tokens.add(job["job"])
             assert len(tokens) == 1000
+
+
+async def test_who_joined_and_never_came_is_forgotten_after_a_week(world: ShareWorld) -> None:
+    idle, busy = await world.join(), await world.join()
+    await busy.job()
+    world.clock.now += 7 * 86_400 + 1
+    await Upkeep(world.shares, None)._round(0)
+    answer = await idle.get("/work")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "BAD_CREDENTIAL")
+    await busy.job()

@@ -70,8 +70,12 @@ async def test_it_dies_between_two_blocks_and_the_next_run_closes_the_first(
     await server.start()
     async with aiohttp.ClientSession() as http:
         miner = TrialMiner(http=http, url=server.url, worker="rig")
-        await miner.join()
-        mining = asyncio.create_task(miner.mine(10))
+
+        async def mine() -> None:
+            await miner.outlasting(miner.join)  # on a slow machine it dies before that
+            await miner.mine(10)
+
+        mining = asyncio.create_task(mine())
         async with asyncio.timeout(60):
             assert await server.wait() == -9
         server.settings = {}

@@ -115,7 +115,6 @@ def refusal(operation_id: OperationId, asked: int) -> Settlement:
         event=OperationEvent.FAIL,
         reason=FailureReason.FEE_CAP,
         asked=asked,
-        fits_at=9,
     )
 
 
@@ -131,10 +130,8 @@ async def test_a_refusal_is_kept_once_and_with_its_price_when_that_is_known(
         )
         == 3
     )
-    kept = await refused.rows.values(
-        "wallet.refusals", "(mark, bid, fits_at)::text", key="operation_id"
-    )
-    assert kept == dict(zip(names, (f'("{MARK}",{bid},9)' for bid in ("", 1, 2)), strict=True))
+    kept = await refused.rows.values("wallet.refusals", "(mark, bid)::text", key="operation_id")
+    assert kept == dict(zip(names, (f'("{MARK}",{bid})' for bid in ("", 1, 2)), strict=True))
 
 
 async def test_lifted_is_what_is_named(refused: Refused) -> None:

@@ -28,13 +28,11 @@ def accept(_kept: ChainHead | None) -> None:
     """Whatever is asked for makes sense."""
 
 
-def now(
-    *, inclusion_fee: int = 100, rent: bool = False, paused: bool = False, daily: int = 0
-) -> Now:
+def now(*, rent: bool = False, paused: bool = False, daily: int = 0) -> Now:
     """What a call finds."""
     return Now(
         circumstances=Circumstances(
-            inclusion_fee=inclusion_fee,
+            inclusion_fee=100,
             usual_fit=400_000,
             is_rent_due=rent,
             is_paused=paused,
@@ -67,16 +65,13 @@ class Asking:
         )
         return set(await self.store.batch_ids(name))
 
-    async def fail(
-        self, operation: OperationId, reason: FailureReason, *, asked: int = 0, fits_at: int = 0
-    ) -> None:
+    async def fail(self, operation: OperationId, reason: FailureReason, *, asked: int = 0) -> None:
         """Ends it."""
         settlement = Settlement(
             operation_id=operation,
             event=OperationEvent.FAIL,
             reason=reason,
             asked=asked,
-            fits_at=fits_at or None,
         )
         assert await self.store.settle_queued([settlement]) == 1
 
@@ -127,17 +122,6 @@ async def test_the_same_terms_noted_again_change_nothing(pool: Database) -> None
     await one.fail(refused, FailureReason.FEE_CAP, asked=1)
     await one.store.note_terms("first")
     assert await one.ask(wish(wallet_id), now=now()) == {refused}
-
-
-async def test_a_lower_price_is_tried_once(pool: Database) -> None:
-    one, wallet_id = await asking(pool)
-    (refused,) = await one.ask(wish(wallet_id), now=now())
-    await one.fail(refused, FailureReason.FEE_CAP, asked=900, fits_at=400)
-    assert await one.ask(wish(wallet_id), now=now(inclusion_fee=401)) == {refused}
-    (second,) = await one.ask(wish(wallet_id), now=now(inclusion_fee=400))
-    assert second != refused
-    await one.fail(second, FailureReason.FEE_CAP, asked=900, fits_at=300)
-    assert await one.ask(wish(wallet_id), now=now(inclusion_fee=400)) == {second}
 
 
 async def test_a_pause_and_rent_that_are_over(pool: Database) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from libs.common.grpc.alarm import Alarm
+from libs.common.grpc.alarm import Alarm, Limited
 
 
 async def wait(alarm: Alarm, limit: float | None, seconds: float) -> float:
@@ -74,3 +76,92 @@ async def test_a_late_task_may_go_on_with_something_else() -> None:
         return task.cancelling() if task is not None else -1
 
     assert await asyncio.create_task(work()) == 0
+
+
+class Clock:
+    """An event loop's clock, with the timers that are set on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        #: When each timer that is set fires, with what it does.
+        self.timers: dict[float, Callable[[], None]] = {}
+        monkeypatch.setattr("libs.common.grpc.alarm.asyncio.get_running_loop", lambda: self)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, ring: Callable[[], None]) -> "Timer":
+        assert when not in self.timers
+        self.timers[when] = ring
+        return Timer(self, when)
+
+    def fire(self, when: float, *, at: float) -> None:
+        """Fire a timer at another moment than it was set for."""
+        self.now = at
+        self.timers.pop(when)()
+
+
+class Timer:
+    """A timer that can be cancelled."""
+
+    def __init__(self, clock: Clock, when: float) -> None:
+        self._clock, self._when = clock, when
+
+    def cancel(self) -> None:
+        del self._clock.timers[self._when]
+
+
+class Block:
+    """A block that notes its end."""
+
+    def __init__(self, ends_at: float) -> None:
+        self.ends_at = ends_at
+        self.ends = 0
+
+    def end(self) -> None:
+        self.ends += 1
+
+
+def blocks_in(alarm: Alarm, *ends: float) -> list[Block]:
+    """Blocks that the alarm is to end."""
+    blocks = [Block(moment) for moment in ends]
+    for block in blocks:
+        alarm.add(cast("Limited", cast("Any", block)))
+    return blocks
+
+
+def test_one_timer_is_set_for_the_block_that_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, alarm = Clock(monkeypatch), Alarm()
+    first, last, middle = blocks_in(alarm, 5.0, 9.0, 7.0)
+    assert list(clock.timers) == [5.0]
+    clock.fire(5.0, at=5.0)
+    assert [block.ends for block in (first, middle, last)] == [1, 0, 0]
+    # Who has been told needs no second call, whenever it is over.
+    assert list(clock.timers) == [7.0]
+    blocks_in(alarm, 6.0)
+    assert list(clock.timers) == [6.0]
+    clock.fire(6.0, at=9.0)
+    assert [block.ends for block in (first, middle, last)] == [1, 1, 1]
+    assert clock.timers == {}
+
+
+def test_a_timer_may_fire_a_millisecond_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, alarm = Clock(monkeypatch), Alarm()
+    (block,) = blocks_in(alarm, 0.001)
+    clock.fire(0.001, at=0.0)
+    assert block.ends == 1
+    (block,) = blocks_in(alarm, 0.0015)
+    clock.fire(0.0015, at=0.0)
+    assert block.ends == 0
+    # It is set again, for the same moment.
+    clock.fire(0.0015, at=0.0015)
+    assert block.ends == 1
+
+
+def test_nothing_is_set_for_blocks_that_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, alarm = Clock(monkeypatch), Alarm()
+    first, other = blocks_in(alarm, 5.0, 9.0)
+    for block in (first, other):
+        alarm.remove(cast("Limited", cast("Any", block)))
+    clock.fire(5.0, at=5.0)
+    assert (first.ends, other.ends, clock.timers) == (0, 0, {})

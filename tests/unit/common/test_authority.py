@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from libs.common.authority import CERTIFICATE_FILE, load_authority, make_authority
+from libs.common.authority import CERTIFICATE_FILE, PARTS, SERVERS, load_authority, make_authority
 from libs.common.grpc.certificates import FlawError, Use, read_shown
 from libs.common.grpc.identity import CallerKind
 
@@ -17,6 +17,30 @@ def folder(tmp_path: Path) -> Path:
     authority.save(tmp_path)
     authority.issue(CallerKind.SERVICE, "wallet").save(tmp_path, "wallet")
     return tmp_path
+
+
+def test_a_database_may_have_a_certificate_as_services_do() -> None:
+    assert SERVERS == ("wallet", "registry", "plant", "work", "harvest", "postgres")
+    assert (*SERVERS, "gateway") == PARTS
+
+
+def test_a_certificate_without_its_key_is_somebody_elses_still(folder: Path) -> None:
+    (folder / "wallet.key").unlink()
+    before = contents(folder)
+    assert main(["certificates", "issue", "operator", "wallet", "--folder", str(folder)]) == 2
+    assert contents(folder) == before
+
+
+def test_an_authority_and_its_certificates_make_their_folders(tmp_path: Path) -> None:
+    authority = make_authority("pool.example")
+    for _ in range(2):
+        authority.save(tmp_path / "one" / "authority")
+        authority.issue(CallerKind.SERVICE, "wallet").save(tmp_path / "two" / "wallet", "wallet")
+    assert load_authority(tmp_path / "one" / "authority").trust_domain == "pool.example"
+    assert {path.name for path in (tmp_path / "two" / "wallet").iterdir()} == {
+        "wallet.pem",
+        "wallet.key",
+    }
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -27,6 +27,11 @@ def test_the_port_is_the_seeds() -> None:
         ({"host": "0.0.0.0", "behind_proxy": True}, "HOST must be 127.0.0.1"),  # noqa: S104
         ({"trusted_proxies": "10.0.0.0/33"}, "trusted_proxies"),
         ({"trusted_proxies": "proxy.example"}, "trusted_proxies"),
+        ({"pooler_urls": "pooler.example:3333"}, "must be the address of a pooler"),
+        ({"pooler_urls": "https://pooler.example:99999"}, "pooler_urls"),
+        ({"pooler_urls": "https://a.example,https://b.example/?x"}, "address of a pooler"),
+        ({"pooler_urls": "https://name:word@pooler.example"}, "address of a pooler"),
+        ({"pooler_urls": "https://pooler.example/v1/pool"}, "address of a pooler"),
         ({"max_body_bytes": 0}, "max_body_bytes"),
         ({"session_seconds": 43_201}, "session_seconds"),
         ({"gateway_session_key_file": Path("not-there")}, "SESSION_KEY_FILE cannot be read"),
@@ -46,6 +51,13 @@ def test_a_session_key_has_32_bytes_at_least(tmp_path: Path) -> None:
     key.write_text("5e" * 32 + "\n", encoding="ascii")
     assert made(gateway_session_key_file=key).session_secret() == b"5e" * 32
     assert made().session_secret() is None
+
+
+def test_poolers_are_named_by_their_addresses() -> None:
+    assert made().poolers() == ()
+    found = made(pooler_urls="https://pooler.example:3333/, http://10.0.0.7:80,").poolers()
+    assert [one.url for one in found] == ["https://pooler.example:3333", "http://10.0.0.7:80"]
+    assert [one.host for one in found] == ["pooler.example:3333", "10.0.0.7:80"]
 
 
 def test_browsers_reach_it_by_tls_where_it_or_a_proxy_speaks_tls() -> None:

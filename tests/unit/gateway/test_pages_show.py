@@ -34,6 +34,27 @@ def test_means_have_one_decimal(total: int, count: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        (0, "0 H/s"),
+        (999, "999 H/s"),
+        (1000, "1.0 kH/s"),
+        (999_999, "999.9 kH/s"),
+        (11_650_000, "11.6 MH/s"),
+        (1_900_000_000, "1.9 GH/s"),
+        (2**63, "9,223.3 PH/s"),
+    ],
+)
+def test_hash_rates_have_a_unit_and_are_rounded_down(rate: int, shown: str) -> None:
+    assert show.hash_rate(rate) == shown
+
+
+def test_farmers_are_told_by_their_zeros_the_most_first() -> None:
+    assert show.by_zeros({5: 8, 7: 1, 6: 1700}) == "1 with 7, 1,700 with 6, 8 with 5"
+    assert show.by_zeros({}) == "–"
+
+
+@pytest.mark.parametrize(
     ("succeeded", "failed", "shown"),
     [
         (0, 0, "–"),

@@ -19,8 +19,8 @@ from miner.choice import vectors
 from miner.command import main
 from miner.engine import Hit, Scan, Slice
 from miner.engines.python import PythonEngine
-from miner.model import EngineFailedError, Rates
-from tests.support.engines import FakeEngine, idler
+from miner.model import EngineFailedError, EngineUnavailableError, Rates
+from tests.support.engines import FakeEngine, breaker, idler
 
 OTHER = Path(__file__).resolve().parents[2] / "support" / "other_miner.py"
 
@@ -109,6 +109,20 @@ def test_the_time_of_a_thread_that_waits_for_a_device_is_none_of_its_hashes() ->
     assert rates.cpu_seconds == 0
 
 
+def test_what_an_engine_raises_in_a_thread_ends_the_sample() -> None:
+    """No other thread waits for the one that has failed."""
+    deeds = iter((idler, breaker))
+
+    def second_breaks(slices: Sequence[Slice]) -> Scan:
+        return next(deeds, idler)(slices)
+
+    for deed in (breaker, second_breaks):
+        engine = FakeEngine(deed, threads=2)
+        with pytest.raises(RuntimeError, match="the device is gone"):
+            sample(engine, 2, 0.01)
+        assert engine.opened == 0
+
+
 def test_small_costs_are_those_of_one_farmer() -> None:
     assert change_seconds(FakeEngine(idler)) is not None
     assert schedule_seconds(FakeEngine(idler)) > 0
@@ -165,7 +179,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Task:
     """A task of 2,000 hashes, for a program that is as slow as Python."""
     monkeypatch.setattr("miner.bench.rivals._NONCES", 2_000)
     monkeypatch.setattr("miner.bench.rivals._ZEROS", 2)
-    return Task(PythonEngine().scanner)
+    return Task(PythonEngine())
 
 
 def program(folder: Path, deed: str) -> Path:
@@ -184,6 +198,12 @@ def test_a_program_is_measured_by_a_task_of_known_length(tmp_path: Path, task: T
     rate = task.per_cpu_second(program(tmp_path, "work"))
     # 2,001 hashes, by a process that takes from a millisecond to a minute.
     assert 2_001 / 60 < rate < 2_001 / 0.001
+
+
+def test_without_an_engine_there_is_no_task_for_programs(tmp_path: Path) -> None:
+    plan = Plan(engines=["programs"], rivals=[program(tmp_path, "work")])
+    with pytest.raises(EngineUnavailableError, match="programs: none is given"):
+        measure(plan, lambda _text: None)
 
 
 def test_a_program_that_does_something_else_is_not_measured(tmp_path: Path, task: Task) -> None:
@@ -238,3 +258,5 @@ def test_the_command_says_in_one_line_what_cannot_be_used(
     options = ["--engines", "python", "--seconds", "0.01", "--rounds", "1"]
     assert run(["bench", *options, "--kale-miner", "/nowhere"], monkeypatch) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("miner: /nowhere: ")
+    assert run(["bench", "--engines", "magic"], monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("miner: engines: there is no magic; there are llvm")

@@ -12,7 +12,8 @@ from miner.engine import Appetite, Hit, Scan, Slice
 from miner.engines.python import PythonEngine
 from miner.judge import ANY_HEAD, found, head_of, most_head
 from miner.model import WrongFindError
-from miner.pool.jobs import Job, JobBoard, PoolAnswerError, Share, jobs_of
+from miner.pool.fields import PoolAnswerError
+from miner.pool.jobs import Job, JobBoard, Share, jobs_of
 
 CONTENT: Mapping[str, Any] = {
     "job": "token",
@@ -20,7 +21,7 @@ CONTENT: Mapping[str, Any] = {
     "entropy": "ab" * 32,
     "farmer": "G...",
     "farmerKey": "cd" * 32,
-    "firstNonce": "18446744073709551615",
+    "firstNonce": "18446744073708503040",
     "nonceCount": "1048576",
     "target": str(2**60 - 1),
     "difficulty": "16",
@@ -51,7 +52,7 @@ def test_a_job_is_read() -> None:
         block=7,
         entropy=bytes([0xAB]) * 32,
         key=bytes([0xCD]) * 32,
-        first=2**64 - 1,
+        first=2**64 - 2**20,
         nonces=2**20,
         target=2**60 - 1,
         difficulty=16,
@@ -72,6 +73,9 @@ def test_a_job_is_read() -> None:
         ({"firstNonce": "-1"}, "firstNonce"),
         ({"firstNonce": str(2**64)}, "firstNonce"),
         ({"nonceCount": 1.5}, "nonceCount"),
+        ({"nonceCount": 0}, "nonceCount"),
+        ({"nonceCount": 2**20 + 1}, "nonceCount"),
+        ({"askAgainMs": 0}, "askAgainMs"),
         ({"target": "²"}, "target"),
         ({"askAgainMs": "soon"}, "askAgainMs"),
     ],

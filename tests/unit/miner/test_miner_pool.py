@@ -3,15 +3,18 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from miner.choice import Choice
+from miner.choice import ENGINES, Choice
 from miner.command import main
+from miner.engine import Scan, Slice
+from miner.model import EngineFailedError
 from miner.pool import credentials
 from miner.pool.client import RefusedError, UnsafeAddressError, checked_url
 from miner.pool.credentials import CredentialFileError
@@ -25,13 +28,15 @@ from miner.pool.events import (
     write_json,
     write_text,
 )
-from miner.pool.jobs import PoolAnswerError
+from miner.pool.fields import PoolAnswerError
 from miner.pool.join import Joining, TermsError, join
 from miner.pool.mining import PoolMiner, Wishes
 from miner.roster import Roster
-from tests.support.engines import CountedPython
-from tests.support.fake_door import CREDENTIAL, FakeDoor, open_door
+from tests.support.engines import CountedPython, FakeEngine
+from tests.support.fake_door import CREDENTIAL, TERMS, FakeDoor, open_door
 
+#: Limits of a pooler that are no numbers.
+FEW = {"lowestDifficulty": "few"}
 ADDRESS = "GAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB7JZX"
 
 
@@ -233,14 +238,63 @@ async def test_a_ban_ends_it_with_its_reason(door: FakeDoor, url: str, tmp_path:
         await task
 
 
-async def test_an_answer_that_nobody_understands_ends_it(
-    door: FakeDoor, url: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (("job", {"jobs": [{"job": "token", "firstNonce": "0"}]}), "block"),
+        (("part", {"block": 7, "amount": "much"}), "amount"),
+    ],
+)
+async def test_an_event_that_nobody_understands_ends_it(
+    door: FakeDoor, url: str, tmp_path: Path, event: tuple[str, Mapping[str, Any]], field: str
 ) -> None:
     task = asyncio.create_task(join(joining(url, tmp_path), lambda _event: None))
     await until(lambda: bool(door.credited))
-    door.tell("job", {"jobs": [{"job": "token"}]})
-    with pytest.raises(PoolAnswerError, match=r"^block: "):
+    door.tell(*event)
+    with pytest.raises(PoolAnswerError, match=f"^{field}: "):
         await task
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        (("/v1/pool", {"terms": "none"}), "terms"),
+        (("/v1/pool", {}), "version"),
+        (("/v1/pool", {"terms": {"version": TERMS}, "limits": FEW}), "lowestDifficulty"),
+        (("/join", {"credential": 1}), "credential"),
+        (("/submit", {"verdicts": "fine"}), "verdicts"),
+        (("/submit", {"verdicts": [1], "points": "many"}), "points"),
+    ],
+)
+async def test_a_wrong_answer_to_a_request_ends_it_with_the_field(
+    door: FakeDoor, url: str, tmp_path: Path, answer: tuple[str, Mapping[str, Any]], field: str
+) -> None:
+    door.answer_by(*answer)
+    with pytest.raises(PoolAnswerError, match=f"^{field}: "):
+        await join(joining(url, tmp_path), lambda _event: None)
+
+
+async def test_a_refusal_is_read_whatever_stands_in_it(
+    door: FakeDoor, url: str, tmp_path: Path
+) -> None:
+    door.refuse("/join", 403, "CLOSED", metadata=["no", "object"])
+    with pytest.raises(RefusedError, match="CLOSED: told CLOSED"):
+        await join(joining(url, tmp_path), lambda _event: None)
+
+
+async def test_an_engine_that_fails_costs_its_own_hashes_only(
+    door: FakeDoor, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look at its rate fails, too."""
+
+    def failing(_slices: Sequence[Slice]) -> Scan:
+        raise EngineFailedError("the device is gone")
+
+    engine = FakeEngine(failing)
+    monkeypatch.setitem(cast("dict[str, object]", ENGINES), "python", lambda _choice: [engine])
+    async with mining(joining(url, tmp_path)) as events:
+        await until(lambda: bool(door.credited))
+    assert "fake stopped, until the next block: the device is gone" in notes(events)
 
 
 async def test_what_is_asked_for_follows_the_rate(door: FakeDoor, url: str, tmp_path: Path) -> None:

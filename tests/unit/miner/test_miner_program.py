@@ -27,6 +27,7 @@ from miner.model import (
 )
 from miner.roster import Roster
 from miner.search import open_search
+from tests.support.other_programs import KALE_FARMER, KALE_MINER
 
 OTHER = Path(__file__).resolve().parents[2] / "support" / "other_miner.py"
 SEARCHING = (
@@ -36,8 +37,6 @@ COUNTING = (
     f"{sys.executable} {OTHER} count --index {{index}} --entropy-hex {{entropy_hex}} "
     "--farmer-hex {key_hex} --nonce-count {nonces}"
 )
-#: The real programs, where somebody has them: their paths.
-KALE_MINER, KALE_FARMER = os.environ.get("KALE_MINER", ""), os.environ.get("KALE_FARMER", "")
 
 WORK = Work(
     index=7,
@@ -193,6 +192,14 @@ def test_a_program_that_begins_at_0_gets_twice_as_many_each_time() -> None:
     assert not running.scan([piece(12, target=1)]).hits
 
 
+def test_a_program_that_counts_gets_more_time_until_it_comes_to_its_end() -> None:
+    """An ended run tells nothing: with the same time again it would never find anything."""
+    running = scanner(COUNTING, seconds=0.001)
+    assert running.scan([piece(1)]).hashes == 0
+    # The time at least doubles each time: a thousand seconds are more than any machine takes.
+    assert any(running.scan([piece(1)]).hashes for _ in range(20))
+
+
 def test_a_program_that_finds_nothing_is_ended_after_its_time() -> None:
     running = scanner(SEARCHING + " --deed endless", seconds=0.5)
     assert running.scan([piece(1)]).hits == ()
@@ -210,6 +217,36 @@ def test_stop_ends_the_program() -> None:
     assert not thread.is_alive()
     assert processes() == []
     assert running.scan([piece(1)]).hashes == 0
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A script that starts a miner, without end, and then waits for its first argument."""
+    path = tmp_path / "mine.sh"
+    endless = f"zeros 1 '' 0 1 {address_of(bytes(32))} --deed endless"
+    path.write_text(f'#!/bin/sh\n{sys.executable} {OTHER} {endless} &\n"$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_what_a_script_has_started_ends_with_it(script: Path) -> None:
+    running = scanner(f"{script} sleep 600 {{zeros}}", seconds=600)
+    thread = threading.Thread(target=lambda: running.scan([piece(1)]))
+    thread.start()
+    while not processes():
+        sleep(0.01)
+    running.stop()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert processes() == []
+
+
+def test_what_a_script_leaves_behind_is_not_waited_for(script: Path) -> None:
+    (hit,) = (
+        scanner(f"{script} echo '{{{{\"nonce\": {{zeros}}}}}}'", seconds=600).scan([piece(1)]).hits
+    )
+    assert hit.nonce == 1
+    assert processes() == []
 
 
 @pytest.mark.parametrize(
@@ -289,7 +326,7 @@ def processes() -> list[str]:
 
 @pytest.mark.skipif(not KALE_MINER, reason="KALE_MINER names no kale-miner")
 def test_the_real_kale_miner_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-miner={KALE_MINER}", 1), 0, run_seconds=300)
     engine.warm()
     (hit,) = engine.scanner(WORK).scan([piece(4)]).hits
     assert found(WORK, 0, hit.nonce).zeros >= 4
@@ -297,7 +334,7 @@ def test_the_real_kale_miner_finds_true_nonces() -> None:
 
 @pytest.mark.skipif(not KALE_FARMER, reason="KALE_FARMER names no kale-farmer")
 def test_the_real_kale_farmer_finds_true_nonces() -> None:
-    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0)
+    engine = ProgramEngine(template_of(f"kale-farmer={KALE_FARMER}", 1), 0, run_seconds=300)
     engine.warm()
     running = engine.scanner(WORK)
     (hit,) = running.scan([piece(2)._replace(nonces=100_000)]).hits

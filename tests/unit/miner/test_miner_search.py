@@ -18,6 +18,8 @@ from miner.roster import Roster
 from miner.search import open_search
 from tests.support.engines import CountedPython, FakeEngine, breaker, idler, liar
 
+#: Names of engines begin so: llvm where it is installed, else python.
+_ENGINES = ("llvm", "python", "fake")
 KEYS = [bytes([number]) * 32 for number in range(1, 8)]
 
 
@@ -48,7 +50,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 def threads() -> list[str]:
     """Threads that search."""
-    return [one.name for one in threading.enumerate() if one.name.startswith(("llvm", "fake"))]
+    return [one.name for one in threading.enumerate() if one.name.startswith(_ENGINES)]
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +199,49 @@ async def test_the_other_engines_go_on_without_the_spare_one() -> None:
         await search.finish()
     assert isinstance(engines.spare, CountedPython)
     assert engines.spare.taken == 0
+
+
+async def test_the_spare_one_steps_in_where_two_engines_fail_at_the_same_time() -> None:
+    """The second one fails while a thread of the first one has not ended yet."""
+    told: list[str] = []
+    release = threading.Event()
+    deeds = iter((breaker, idler))
+
+    def one_breaks(slices: Sequence[Slice]) -> Scan:
+        deed = next(deeds)
+        if deed is idler:
+            release.wait(60)
+        return deed(slices)
+
+    def breaks_later(slices: Sequence[Slice]) -> Scan:
+        while not told:
+            sleep(0.001)
+        return breaker(slices)
+
+    first = FakeEngine(one_breaks, name="fake first", threads=2)
+    engines = roster(first, FakeEngine(breaks_later, name="fake second"))
+    async with open_search(work(cap=2), engines, seconds=None, notice=told.append) as search:
+        await until(lambda: len(told) == 2)
+        release.set()
+        assert all(find.zeros >= 2 for find in (await search.finish()).values())
+    assert isinstance(engines.spare, CountedPython)
+    assert engines.spare.taken == 1
+
+
+async def test_an_engine_that_does_not_stop_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.crew._STOP_SECONDS", 0.01)
+    told: list[str] = []
+    release = threading.Event()
+
+    def hang(slices: Sequence[Slice]) -> Scan:
+        release.wait(60)
+        return idler(slices)
+
+    engine = FakeEngine(hang, threads=2)
+    async with open_search(work(), roster(engine), seconds=None, notice=told.append):
+        await until(lambda: engine.scans == 2)
+    assert told == ["fake does not stop; it may hang"]
+    release.set()
 
 
 async def test_an_engine_that_this_machine_has_not_is_set_aside() -> None:

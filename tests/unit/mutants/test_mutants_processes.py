@@ -1,12 +1,15 @@
 """The processes that run tests for mutants: one has imported everything, one begins anew."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
+from trials.mutants import processes
 from trials.mutants.model import Mutant, Span, Verdict
-from trials.mutants.processes import CollectedTests
+from trials.mutants.processes import CollectedTests, ProcessError
 from trials.mutants.runner import Attempts, Lane
 from trials.mutants.selection import Selection
 
@@ -21,9 +24,19 @@ def is_full(content):
 def wait(seconds):
     return seconds < 0
 """
-TESTS = """from pathlib import Path
+TESTS = """import subprocess
+import sys
+import time
+from pathlib import Path
 
 import money
+
+
+def start_another():
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    another = subprocess.Popen(waits, start_new_session=True)
+    Path("another").write_text(str(another.pid))
+    return another
 
 
 def test_a_full_one():
@@ -37,6 +50,17 @@ def test_a_wait():
 
 def test_that_the_file_is_as_it_was():
     assert "content > LIMIT" in Path(money.__file__).read_text()
+
+
+def test_that_does_not_end():
+    another = start_another()
+    while not money.is_full(0):
+        time.sleep(0.01)
+
+
+def test_that_fails_and_leaves_a_process():
+    another = start_another()
+    assert not money.is_full(3)
 """
 #: As the tests of this repository do it: what was collected is frozen.
 CONFTEST = """import gc
@@ -52,6 +76,8 @@ FILE = "money.py"
 TEST = "test_money.py::test_a_full_one"
 WAIT = "test_money.py::test_a_wait"
 READS = "test_money.py::test_that_the_file_is_as_it_was"
+ENDLESS = "test_money.py::test_that_does_not_end"
+LEAVES = "test_money.py::test_that_fails_and_leaves_a_process"
 
 
 def write_all(folder: Path) -> None:
@@ -60,15 +86,23 @@ def write_all(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
-    root, lane = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("lane")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def lane(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Lane:
+    return Lane(root, tmp_path_factory.mktemp("lane"))
+
+
+@pytest.fixture(scope="module")
+def attempts(root: Path, lane: Lane) -> Iterator[Attempts]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        tree = Lane(root, lane).tree
-        tree.folder.mkdir()
-        for folder in (root, tree.folder):
+        lane.tree.folder.mkdir()
+        for folder in (root, lane.tree.folder):
             write_all(folder)
-        running = Attempts(root, Lane(root, lane), ["test_money.py"])
+        running = Attempts(root, lane, ["test_money.py"])
         try:
             yield running
         finally:
@@ -136,3 +170,53 @@ def test_a_test_that_reads_the_file_is_run_with_the_change_in_place(attempts: At
         Verdict.KILLED,
         READS,
     )
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_START", "_QUICK_START"):
+        monkeypatch.setattr(processes, name, 3.0)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("change", "test", "expected"),
+    [
+        (("content > LIMIT", "content >= LIMIT"), ENDLESS, (Verdict.TIMED_OUT, "")),
+        (("content > LIMIT", "content >= LIMIT"), LEAVES, (Verdict.KILLED, LEAVES)),
+        (("LIMIT = 3", "LIMIT = 2"), LEAVES, (Verdict.KILLED, LEAVES)),
+    ],
+)
+def test_what_a_test_started_ends_with_it(
+    attempts: Attempts,
+    lane: Lane,
+    change: tuple[str, str],
+    test: str,
+    expected: tuple[Verdict, str],
+) -> None:
+    assert verdict(attempts, *change, test) == expected
+    assert not is_running(int((lane.tree.folder / "another").read_text()))
+
+
+def test_a_process_ends_when_nobody_waits_for_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    tree = Lane(tmp_path, tmp_path).tree
+    tree.folder.mkdir()
+    write_all(tree.folder)
+    tests = CollectedTests(tree, tmp_path, ["test_money.py"])
+    selection = Selection(tests=(ENDLESS,), left_out=0, seconds=60)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(tests.run, mutant("3", "4"), SOURCE, selection)
+        another = tree.folder / "another"
+        while not (another.exists() and another.read_text()):
+            assert not running.done()
+        tests.close()
+        with pytest.raises(ProcessError):
+            running.result()
+    assert not is_running(int(another.read_text()))

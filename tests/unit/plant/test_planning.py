@@ -24,10 +24,25 @@ candidates = st.lists(
 
 @given(candidates)
 def test_everyone_is_planned_once_in_order_with_its_floor(people: list[Candidate]) -> None:
-    planned = plan(people)
+    planned = plan(people, {})
     assert [one.farmer_id for one in planned] == [one.farmer_id for one in people]
     for one, candidate in zip(planned, people, strict=True):
         assert one.stake == candidate.balance * candidate.stake_bps // 10_000
+
+
+@given(candidates, st.data())
+def test_a_chosen_stake_counts_where_it_is_less_than_was_agreed(
+    people: list[Candidate], data: st.DataObject
+) -> None:
+    chosen = data.draw(
+        st.dictionaries(
+            st.sampled_from([one.farmer_id for one in people] or [FarmerId(new_id())]),
+            st.integers(0, 2**63 - 1),
+        )
+    )
+    agreed = plan(people, {})
+    for one, most in zip(plan(people, chosen), agreed, strict=True):
+        assert one.stake == min(most.stake, chosen.get(one.farmer_id, most.stake))
 
 
 def planting(status: str, stake: int) -> Planting:

@@ -17,6 +17,7 @@ from client import Block, ChainWatch, FarmerId, FarmerOutcome, PoolError
 from libs.common.errors import UnavailableError
 from libs.common.start import ListenError
 from libs.kale.address import address_of
+from miner.model import NO_CAP
 from miner.model import Find as OwnFind
 from miner.search import Search
 from pooler.config import PoolerConfig
@@ -29,6 +30,7 @@ from pooler.shares.app import open_app
 from pooler.shares.block import Find
 from pooler.shares.config import SharesSettings
 from pooler.shares.domain.model import BlockState
+from pooler.strategies.choice import StrategyNames
 from tests.support.fake_pool import FakePool, FakeServer, open_fake
 from tests.support.share_world import ADDRESS, Rig, found_in, open_share_world, settings_of
 
@@ -57,6 +59,7 @@ def config(server: FakeServer, settings: SharesSettings) -> PoolerConfig:
         engines=("python",),
         threads=1,
         closing_seconds=0.2,
+        strategies=StrategyNames(send="share"),
         submit_share=0.6,
         shares=settings,
     )
@@ -255,13 +258,26 @@ async def test_the_best_nonce_is_worked_whoever_has_found_it() -> None:
     mined.offer(found(2, 62, 3))
     mined.offer(found(2, 63, 2))
     mined.offer(Find(farmer_id=FarmerId(UUID(int=99)), nonce=1, zeros=9))
-    best = {int(one.farmer_id) - 1: one.nonce for one in mined.best().values()}
+    best = {place: one.submission.nonce for place, one in mined.best().items()}
     assert best == {0: 60, 1: 51, 2: 62}
     assert [mined.zeros_of(place) for place in range(3)] == [6, 5, 3]
     assert mined.zeros() == {3: 1, 5: 1, 6: 1}
     assert search.offered == [(0, 6), (1, 5), (2, 3)]
     search.queue.put_nowait(None)
     await following
+
+
+async def test_nothing_is_mined_for_a_farmer_whose_work_is_sent() -> None:
+    search = FakeSearch()
+    mined = mined_by(search)
+    search.find(0, 5, 50)
+    mined.offer(found(1, 61, 4))
+    mined.sent([1, 0])
+    mined.offer(found(1, 62, 8))
+    assert {place: one.zeros for place, one in mined.best().items()} == {0: 5, 1: 4}
+    assert search.offered == [(1, 4), (1, NO_CAP), (0, NO_CAP)]
+    assert [mined.is_sent(place) for place in range(3)] == [True, True, False]
+    assert [mined.zeros_of(place) for place in range(2)] == [-1, 4]
 
 
 async def test_own_finds_are_told_once() -> None:

@@ -1,13 +1,25 @@
 """What people read while a pooler runs."""
 
+import json
 from uuid import UUID
 
 import pytest
 
 from client import BatchSummary, FarmerOutcome, SweepSummary
 from libs.common.ids import FarmerId, PoolerId
-from pooler.events import Event, Mining, Planted, Registered, Swept, Trouble, Waiting
-from pooler.report import TextReport, describe
+from pooler.events import (
+    Deciding,
+    Event,
+    Mining,
+    Planted,
+    Registered,
+    SatOut,
+    Swept,
+    Trouble,
+    Waiting,
+)
+from pooler.report import TextReport, describe, write_json
+from pooler.strategies.choice import StrategyNames
 
 
 def outcome(reason: str) -> FarmerOutcome:
@@ -58,6 +70,16 @@ def mining(seconds: float) -> Mining:
         ),
         (Waiting(what="rain"), "waiting for rain"),
         (
+            Deciding(strategies=StrategyNames(works="second-work", stake="mine:half")),
+            "strategies: stake mine:half, zeros cap, send late, works second-work, harvests each,"
+            " gate profitable",
+        ),
+        (
+            SatOut(block_index=7, farmers=2, of=3, fees=39_937),
+            "block 7: 2 of 3 farmers sit out: their fees, 0.0039937 XLM each, are worth more than"
+            " their rewards",
+        ),
+        (
             Registered(pooler_id=PoolerId(UUID(int=0)), farmers=3, funded=2),
             "pooler 00000000-0000-0000-0000-000000000000: 2 of 3 farmers funded",
         ),
@@ -74,6 +96,14 @@ def mining(seconds: float) -> Mining:
 )
 def test_each_event_is_one_line(event: Event, line: str) -> None:
     assert describe(event) == line
+
+
+def test_strategies_are_told_to_programs_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(Deciding(strategies=StrategyNames(send="share")))
+    told = json.loads(capsys.readouterr().out)
+    assert told["event"] == "deciding"
+    assert told["strategies"]["send"] == "share"
+    assert told["strategies"]["gate"] == "profitable"
 
 
 def test_a_search_is_told_at_its_begin_and_end_and_not_in_between(

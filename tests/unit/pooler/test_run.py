@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kalepool.harvest.v1 import harvest_pb2
@@ -12,10 +14,22 @@ from kalepool.plant.v1 import plant_pb2
 from libs.common.errors import FailedPreconditionError
 from libs.kale import farm
 from pooler.config import PoolerConfig
-from pooler.events import Event, Harvested, Mining, Planted, Registered, Trouble, Worked
+from pooler.events import (
+    Event,
+    Harvested,
+    Mining,
+    Planted,
+    Registered,
+    SatOut,
+    Trouble,
+    Worked,
+)
+from pooler.prices import PricesError, PriceSettings
 from pooler.report import describe_run
 from pooler.run import run
-from tests.support.fake_pool import FakePool, FakeServer, new_address, open_fake
+from pooler.strategies.choice import StrategyNames
+from pooler.strategies.model import StrategyError
+from tests.support.fake_pool import STAKE, FakePool, FakeServer, new_address, open_fake
 
 FARMERS = 3
 
@@ -43,6 +57,7 @@ def config(server: FakeServer, *, blocks: int) -> PoolerConfig:
         threads=1,
         closing_seconds=0.2,
         heartbeat_seconds=0.5,
+        strategies=StrategyNames(send="share"),
         submit_share=0.6,
     )
 
@@ -180,8 +195,8 @@ async def test_a_block_that_is_closed_too_early_is_told_and_the_next_one_farmed(
     events: list[Event] = []
     _, summary = await asyncio.gather(stranger(), run(late, events.append))
     troubles = [event for event in events if isinstance(event, Trouble)]
-    assert [event.what for event in troubles] == [f"farm block {summary.blocks[0]}"]
-    assert "WRONG_BLOCK" in troubles[0].error
+    assert [event.what for event in troubles] == [f"work block {summary.blocks[0]}"]
+    assert troubles[0].error == f"BLOCK_OVER: {FARMERS} works were not sent in time"
     assert summary.harvested == FARMERS
     assert (pool.chain.state.index or 0) > summary.blocks[1]
 
@@ -215,6 +230,22 @@ async def test_stakes_of_a_run_that_crashed_are_saved(
     assert {index for index, _ in pool.chain.worked} >= {unworked, *summary.blocks}
     assert summary.blocks == (unworked + 1,)
     assert summary.harvested == 2 * FARMERS
+
+
+async def test_who_has_worked_before_a_restart_is_left_alone(
+    pool: FakePool, server: FakeServer
+) -> None:
+    """A better nonce would be accepted: it would be a second work, which nobody has asked for."""
+    soon = replace(config(server, blocks=0), enough_zeros=2)
+    crashed = asyncio.create_task(run(soon))
+    await until(lambda: len(pool.works) >= FARMERS)
+    crashed.cancel()
+    await asyncio.gather(crashed, return_exceptions=True)
+
+    await run(config(server, blocks=1))
+    works = Counter((one.farmer_id, one.block_index) for one in pool.works)
+    assert set(works.values()) == {1}
+    assert len(works) > FARMERS
 
 
 async def test_who_is_planted_is_farmed_though_the_plant_failed(
@@ -275,3 +306,111 @@ async def test_a_pool_that_refuses_the_pooler_is_told_at_once(
         with pytest.raises(FailedPreconditionError) as caught:
             await run(config(refusing, blocks=1))
     assert caught.value.reason == "POOL_CLOSED"
+
+
+# Strategies ---------------------------------------------------------------------------------------
+
+
+async def test_the_default_strategies_lose_nothing(pool: FakePool, server: FakeServer) -> None:
+    """Blocks of two seconds with ledgers of a tenth: late is the last second."""
+    default = replace(config(server, blocks=3), strategies=StrategyNames())
+    events: list[Event] = []
+    summary = await run(default, events.append)
+    assert summary.harvested == 3 * FARMERS
+    assert not of_kind(events, Trouble)
+    gaps = [one.gap for one in pool.chain.state.pails.values() if one.gap is not None]
+    assert gaps
+    # Planted for no more than the half that was agreed, and no more than earned anything.
+    assert {one.stake_amount for one in pool.plantings} <= set(range(STAKE + 1))
+
+
+async def test_a_second_work_follows_a_poor_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a block of eight seconds, all of which the early works may take on a slow machine."""
+    monkeypatch.setattr("tests.support.fake_pool.BLOCK_SECONDS", 8)
+    monkeypatch.setattr("pooler.sending._EARLY_LEDGERS", 80)
+    twice, pool = StrategyNames(send="share", works="second-work"), FakePool()
+    async with open_fake(pool) as server:
+        summary = await run(replace(config(server, blocks=1), strategies=twice))
+    block = summary.blocks[0]
+    by_farmer: dict[str, list[int]] = {}
+    for work in pool.works:
+        if work.block_index == block:
+            by_farmer.setdefault(work.farmer_id, []).append(work.zeros)
+    assert len(by_farmer) == FARMERS
+    for zeros in by_farmer.values():
+        assert zeros[0] <= 1
+        assert zeros == sorted(set(zeros))
+    assert max(map(len, by_farmer.values())) == 2
+
+
+async def test_who_earns_less_than_the_fees_sits_out_until_the_price_changes(
+    pool: FakePool, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pooler.run._SIT_OUT_SECONDS", 0.3)
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"kale": "0.0000001", "xlm": "1"}')
+    gated = replace(config(server, blocks=2), prices=PriceSettings(file=prices))
+    events: list[Event] = []
+
+    async def rise() -> None:
+        await until(lambda: len(of_kind(events, SatOut)) >= 2)
+        prices.write_text('{"kale": "1", "xlm": "1"}')
+
+    _, summary = await asyncio.gather(rise(), run(gated, events.append))
+    told = of_kind(events, SatOut)
+    assert {(one.farmers, one.of) for one in told if isinstance(one, SatOut)} == {
+        (FARMERS, FARMERS)
+    }
+    assert len(summary.blocks) == 2
+    assert summary.harvested == 2 * FARMERS
+    first, second = summary.blocks
+    assert {one.block_index for one in pool.plantings} == {first, second, second + 1}
+
+
+async def test_prices_that_cannot_be_read_are_told_and_everybody_takes_part(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    gated = replace(config(server, blocks=1), prices=PriceSettings(file=tmp_path / "none.json"))
+    events: list[Event] = []
+    summary = await run(gated, events.append)
+    assert summary.planted == FARMERS + 1
+    assert "read the prices" in {one.what for one in events if isinstance(one, Trouble)}
+
+
+@pytest.mark.parametrize("stake", ["none", "full"])
+async def test_grouped_harvests_wait_for_one_another_but_no_plant_waits_for_them(
+    server: FakeServer, stake: str
+) -> None:
+    """Without stakes two blocks wait for each other; a stake is back before the next plant."""
+    grouped = replace(
+        config(server, blocks=3),
+        strategies=StrategyNames(send="share", harvests="grouped", stake=stake),
+        harvest_group=2,
+        harvest_saving_stroops=4_000,
+    )
+    events: list[Event] = []
+    summary = await run(grouped, events.append)
+    assert summary.harvested == 3 * FARMERS
+    story = [
+        (type(event), event.summary.block_index)
+        for event in events
+        if isinstance(event, Planted | Harvested)
+    ]
+    first, second, third = summary.blocks
+    waits = story.index((Planted, third)) < story.index((Harvested, first))
+    assert waits == (stake == "none")
+    assert story.index((Harvested, first)) < story.index((Harvested, second))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"strategies": StrategyNames(send="soon")}, "send: no strategy 'soon'"),
+        ({"prices": PriceSettings(kale="dear")}, "kale_price: 'dear' is no decimal number"),
+    ],
+)
+async def test_a_setting_that_is_none_is_named_before_anything_begins(
+    server: FakeServer, wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((StrategyError, PricesError), match=words):
+        await run(replace(config(server, blocks=1), **wrong))

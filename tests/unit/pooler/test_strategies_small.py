@@ -21,6 +21,11 @@ CLOSED = BlockStats(
 
 
 @given(st.integers(0, 64), st.integers(0, 64))
+def test_a_young_chains_maximum_can_grow(low: int, high: int) -> None:
+    assert zeros.cap(ZerosFacts(min_zeros=low, max_zeros=high)) >= 6
+
+
+@given(st.integers(0, 64), st.integers(0, 64))
 def test_more_zeros_than_the_cap_weigh_no_more(low: int, extra: int) -> None:
     high = min(64, low + extra)
     block = replace(CLOSED, min_zeros=low, max_zeros=high)

@@ -157,7 +157,7 @@ def test_spans_are_those_seen_and_one_that_is_slower_than_all() -> None:
 
 
 def test_few_spans_teach_nothing() -> None:
-    assert dict(spans_of([1] * 19)) == dict(spans_of([]))
+    assert dict(spans_of([1] * 2)) == dict(spans_of([]))
 
 
 @given(st.lists(st.integers(0, 60), max_size=200))
@@ -178,7 +178,7 @@ def test_records_keep_the_newest() -> None:
         st.builds(
             lambda last, span: Opening(last_closed=last, opened=last + span),
             st.integers(-9, 200),
-            st.integers(1, 9),
+            st.integers(0, 9),
         ),
         max_size=50,
     )

@@ -20,6 +20,7 @@ FACTS = SendFacts(
     works=25,
     ledger=100,
     close_time=1_000,
+    now=1_000.0,
     opened_at=760,
     closes_at=1_060,
     planted=60,
@@ -239,7 +240,7 @@ def test_where_all_gaps_weigh_the_same_works_leave_when_they_are_mined() -> None
 
 @given(st.integers(0, 300))
 def test_share_sends_from_its_part_of_the_interval_on(passed: int) -> None:
-    facts = replace(FACTS, close_time=FACTS.opened_at + passed)
+    facts = replace(FACTS, now=FACTS.opened_at + passed)
     assert timing.share(facts) == (25 if passed >= 240 else 0)
 
 

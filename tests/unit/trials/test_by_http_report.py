@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devstack.processes import Command, Process, ProcessDiedError
+from devstack.processes import Command, Process, ProcessDiedError, listens
 from tests.support.results import ORIGIN
 from trials.bench import by_http
 from trials.bench.by_http import Cost, Plan, report_of
 from trials.bench.open_pages import path_of
-from trials.bench.place import Alone, Turn, Watch, listens
+from trials.bench.place import Alone, LoadTurn, Watch
 from trials.report import show
 
-BARE = Turn(rate=5_000, p50_ms=6.0, p99_ms=11.0, cpu_us=180, caller_us=200)
+BARE = LoadTurn(rate=5_000, p50_ms=6.0, p99_ms=11.0, cpu_us=180, caller_us=200)
 WATCH = Watch(
     viewers=1_000,
     seconds=20.0,
@@ -147,4 +147,4 @@ async def test_a_server_that_does_not_start_is_told(tmp_path: Path) -> None:
     )
     await process.start()
     with pytest.raises(ProcessDiedError, match=r"server ended"):
-        await listens(process, 1)
+        await listens(1, process.check, seconds=60)

@@ -259,3 +259,101 @@ def test_what_is_cut_short_is_refused(account: xdr.AccountEntry, data: st.DataOb
         read_account(cut)
     with pytest.raises(ValueError, match="no trustline"):
         read_trustline(whole)
+
+
+def account_with(thresholds: bytes = bytes([1, 0, 0, 0]), name: str = "", amount: int = 0) -> bytes:
+    """An account as nearly all are; `name` names an amount that is another one."""
+    amounts = {"balance": 5, "sequence": 6, "buying": 7, "selling": 8, name: amount}
+    named = xdr.AccountID(
+        xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, xdr.Uint256(bytes(32)))
+    )
+    used = xdr.AccountEntryExtensionV3(
+        xdr.ExtensionPoint(0), xdr.Uint32(9), xdr.TimePoint(xdr.Uint64(7))
+    )
+    sponsored = xdr.AccountEntryExtensionV2(
+        xdr.Uint32(0), xdr.Uint32(0), [], xdr.AccountEntryExtensionV2Ext(3, used)
+    )
+    owed = xdr.Liabilities(xdr.Int64(amounts["buying"]), xdr.Int64(amounts["selling"]))
+    return entry_of(
+        xdr.AccountEntry(
+            named,
+            xdr.Int64(amounts["balance"]),
+            xdr.SequenceNumber(xdr.Int64(amounts["sequence"])),
+            xdr.Uint32(0),
+            None,
+            xdr.Uint32(0),
+            xdr.String32(b""),
+            xdr.Thresholds(thresholds),
+            [],
+            xdr.AccountEntryExt(
+                1,
+                xdr.AccountEntryExtensionV1(owed, xdr.AccountEntryExtensionV1Ext(2, sponsored)),
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "obeys", "fully"),
+    [
+        # The master key's weight, and the low, medium and high thresholds.
+        ((0, 0, 0, 0), False, False),
+        ((1, 0, 0, 0), True, True),
+        ((1, 1, 1, 1), True, True),
+        ((1, 2, 0, 0), False, False),
+        ((1, 0, 2, 0), False, False),
+        ((1, 0, 0, 2), True, False),
+        ((2, 2, 2, 2), True, True),
+        ((5, 5, 5, 6), True, False),
+    ],
+)
+def test_a_key_suffices_where_its_weight_reaches_the_thresholds(
+    thresholds: tuple[int, ...], obeys: bool, fully: bool
+) -> None:
+    found = read_account(account_with(bytes(thresholds)))
+    assert (found.obeys, found.obeys_fully) == (obeys, fully)
+
+
+@pytest.mark.parametrize("name", ["balance", "sequence", "buying", "selling"])
+def test_an_account_with_a_negative_amount_is_refused(name: str) -> None:
+    assert getattr(read_account(account_with(name=name)), name) == 0
+    with pytest.raises(ValueError, match="negative"):
+        read_account(account_with(name=name, amount=-1))
+
+
+@pytest.mark.parametrize(("balance", "limit"), [(-1, 5), (5, -1)])
+def test_a_trustline_with_a_negative_amount_is_refused(balance: int, limit: int) -> None:
+    line = xdr.TrustLineEntry(
+        xdr.AccountID(
+            xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, xdr.Uint256(bytes(32)))
+        ),
+        Asset("KALE", ISSUER).to_trust_line_asset_xdr_object(),
+        xdr.Int64(balance),
+        xdr.Int64(limit),
+        xdr.Uint32(1),
+        xdr.TrustLineEntryExt(0),
+    )
+    entry = xdr.LedgerEntryData(xdr.LedgerEntryType.TRUSTLINE, trust_line=line)
+    with pytest.raises(ValueError, match="negative"):
+        read_trustline(entry.to_xdr_bytes())
+
+
+def test_nearly_all_accounts_and_lines_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(reader: object) -> Any:
+        raise AssertionError("read field by field")
+
+    monkeypatch.setattr(account_bytes, "_account", refuse)
+    monkeypatch.setattr(account_bytes, "_line", refuse)
+    assert read_account(account_with()).used_ledger == 9
+    line = xdr.TrustLineEntry(
+        xdr.AccountID(
+            xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, xdr.Uint256(bytes(32)))
+        ),
+        Asset("KALE", ISSUER).to_trust_line_asset_xdr_object(),
+        xdr.Int64(5),
+        xdr.Int64(6),
+        xdr.Uint32(1),
+        xdr.TrustLineEntryExt(0),
+    )
+    entry = xdr.LedgerEntryData(xdr.LedgerEntryType.TRUSTLINE, trust_line=line)
+    assert read_trustline(entry.to_xdr_bytes()).limit == 6

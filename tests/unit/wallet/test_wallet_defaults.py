@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
+from libs.common.ids import new_id
 from libs.kale.amounts import WHOLE
 from libs.kale.constants import MAX_I64
 from services.wallet.domain import (
@@ -18,7 +19,6 @@ from services.wallet.domain import (
     packing,
     payments,
     reconciling,
-    refusals,
     rent,
     screening,
     submission,
@@ -26,6 +26,7 @@ from services.wallet.domain import (
     turning,
     withdrawals,
 )
+from services.wallet.domain.model import TransactionId, TransactionState
 
 #: Records with fields that may be left out.
 RECORDS = (
@@ -59,7 +60,6 @@ RECORDS = (
     packing.Limits,
     payments.PayerRecord,
     reconciling.Kept,
-    refusals.Price,
     rent.Entry,
     screening.Screening,
     submission.Answer,
@@ -95,3 +95,25 @@ def test_what_is_left_out_claims_nothing(record: type) -> None:
     assert said
     others = {name: value for name, value in said.items() if value}
     assert others == OTHERS.get(record, {})
+
+
+def test_no_authenticator_is_shown_where_a_transaction_is_printed() -> None:
+    secret = b"authenticator of the row"
+    transaction = model.OpenTransaction(
+        id=TransactionId(new_id()),
+        state=TransactionState.SENT,
+        source="G",
+        sequence=1,
+        hash="",
+        lookup_hash="",
+        envelope="",
+        max_time=1,
+        fee_bid=1,
+        signed_ledger=1,
+        resend_ledger=1,
+        last_answer="",
+        mac=secret,
+        operations=(),
+    )
+    assert "sequence=1" in repr(transaction)
+    assert secret.decode() not in repr(transaction)

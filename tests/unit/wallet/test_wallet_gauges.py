@@ -36,7 +36,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
     def recorder(name: str) -> Any:
         def put(value: float, labels: dict[str, Any] | None = None) -> None:
-            values[(name, *(labels or {}).values())] = value
+            values[(name, *(labels or {}).items())] = value
 
         return SimpleNamespace(set=put)
 
@@ -88,7 +88,10 @@ class World:
 async def test_each_gauge_shows_what_its_name_says(shown: Shown) -> None:
     await World().gauges.step()
     states = {key[1:]: value for key, value in shown.items() if key[0] == "_states"}
-    assert {key for key, value in states.items() if value} == {(0, "healthy"), (1, "set_aside")}
+    assert {key for key, value in states.items() if value} == {
+        (("position", 0), ("state", "healthy")),
+        (("position", 1), ("state", "set_aside")),
+    }
     assert len(states) == 2 * len(EndpointState)
     assert {key: value for key, value in shown.items() if key[0] != "_states"} == {
         ("_ledger",): 100,
@@ -96,21 +99,21 @@ async def test_each_gauge_shows_what_its_name_says(shown: Shown) -> None:
         ("_treasury_low",): 0,
         ("_queued",): 8,
         ("_open",): 9,
-        ("_endpoints", 0): 1,
-        ("_endpoints", 1): 0,
-        ("_contradictions", 0): 0,
-        ("_contradictions", 1): 3,
-        ("_channels", "made"): 4,
-        ("_channels", "ready"): 3,
-        ("_channels", "busy"): 2,
-        ("_channels", "low"): 1,
-        ("_payers", "made"): 5,
-        ("_payers", "ready"): 4,
-        ("_payers", "busy"): 3,
-        ("_payers", "stopped"): 2,
+        ("_endpoints", ("position", 0)): 1,
+        ("_endpoints", ("position", 1)): 0,
+        ("_contradictions", ("position", 0)): 0,
+        ("_contradictions", ("position", 1)): 3,
+        ("_channels", ("state", "made")): 4,
+        ("_channels", ("state", "ready")): 3,
+        ("_channels", ("state", "busy")): 2,
+        ("_channels", ("state", "low")): 1,
+        ("_payers", ("state", "made")): 5,
+        ("_payers", ("state", "ready")): 4,
+        ("_payers", ("state", "busy")): 3,
+        ("_payers", ("state", "stopped")): 2,
         ("_rent_spent",): 5,
         ("_rent_holds",): 1,
-        ("_lives", "farm code"): 30,
+        ("_lives", ("entry", "farm code")): 30,
     }
 
 

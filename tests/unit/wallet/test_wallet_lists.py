@@ -101,3 +101,47 @@ def test_a_single_call_says_nothing_of_lists() -> None:
     size = grown(FakeClock())
     size.failed(1)
     assert size.sure == LONGEST
+
+
+def test_a_failed_trial_costs_a_minute_and_then_twice_as_long_up_to_an_hour() -> None:
+    clock = FakeClock()
+    size = ListSize(clock)
+    pauses: list[float] = []
+    for _ in range(9):
+        began = clock.seconds
+        size.failed(2)
+        while sizes(size)[0] == 1:
+            clock.seconds += 30.0
+        pauses.append(clock.seconds - began)
+    assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0, 3600.0]
+
+
+def test_a_failure_within_the_pause_does_not_lengthen_it() -> None:
+    clock = FakeClock()
+    size = ListSize(clock)
+    size.failed(2)
+    clock.seconds += 59.0
+    size.failed(2)
+    clock.seconds += 59.0
+    assert sizes(size)[0] == 1
+    clock.seconds += 1.0
+    assert sizes(size)[0] == 2
+
+
+def test_an_answer_from_before_a_failure_proves_no_more_than_what_is_tried_now() -> None:
+    size = grown(FakeClock())
+    size.failed(8)
+    assert size.sure == 4
+    size.answered(25)
+    assert size.sure == 4
+    size.answered(2)
+    assert size.sure == 4
+
+
+def test_a_list_is_no_larger_than_half_of_a_body() -> None:
+    size = grown(FakeClock())
+    half = "a" * (128 * 1024)
+    assert sizes(size, [half, half, half]) == [2, 1]
+    assert sizes(size, [half, half + "a", half]) == [1, 1, 1]
+    assert sizes(size, [half * 3, half]) == [1, 1]
+    assert sizes(size, []) == []

@@ -29,6 +29,8 @@ class Database:
         self.resumed: list[tuple[Reach, str]] = []
         self.is_paused = True
         self.has_wallet = True
+        #: Whether wallet wrote the row that says whose the wallet is.
+        self.is_sure = True
         self.pings = 0
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> UUID:
@@ -52,7 +54,7 @@ class Database:
         if not self.has_wallet:
             raise WalletNotFoundError(f"no wallet of {farmer_id}")
         assert farmer_id == FARMER
-        return WalletId(WALLET), True
+        return WalletId(WALLET), self.is_sure
 
     async def page(self, *, pooler_id: PoolerId, after: object, limit: int) -> list[str]:
         """As the wallets' store."""
@@ -226,3 +228,26 @@ async def test_what_is_not_paused_cannot_be_resumed(capfd: pytest.CaptureFixture
     with pytest.raises(PauseNotFoundError, match="signing is not paused for everything"):
         await world.pausing.resume(ALL, actor="operator")
     assert (world.wakeup.count, told(capfd)) == (0, "")
+
+
+async def test_an_order_by_a_row_that_wallet_did_not_write_stays_in_force_until_it_is_sure(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    world = World()
+    world.database.is_sure = False
+    world.order(OF_FARMER)
+    for _ in range(3):
+        await world.pausing.step()
+    # It is recorded once for the wallet that the row names, and stays in force for the farmer.
+    assert [item for item, _, _ in world.database.paused] == [OF_WALLET]
+    assert world.switch.holds_anything
+    assert told(capfd).count("paused by a row that wallet did not write") == 1
+    assert world.pausing.doubted == {OF_FARMER: OF_WALLET}
+    world.database.is_sure = True
+    await world.pausing.step()
+    assert not world.switch.holds_anything
+    assert (len(world.database.paused), world.pausing.doubted) == (1, {})
+    # The next order of the same farmer is another one.
+    world.order(OF_FARMER)
+    await world.pausing.step()
+    assert len(world.database.paused) == 2

@@ -29,7 +29,6 @@ def refusal(
     reason: FailureReason,
     *,
     bid: int | None = 900,
-    fits_at: int | None = None,
     age: float = 0.0,
 ) -> Refusal:
     """One of the pooler's."""
@@ -38,7 +37,6 @@ def refusal(
         pooler_id=POOLER,
         reason=reason,
         bid=bid,
-        fits_at=fits_at,
         age=age,
     )
 
@@ -65,20 +63,14 @@ def room(_: Refusal) -> bool:
     return True
 
 
-def test_a_cap_is_kept_once_the_network_asks_for_less() -> None:
-    item = refusal(FailureReason.FEE_CAP, fits_at=5000)
-    assert stands(item, now(inclusion_fee=5001), has_room=room)
-    assert not stands(item, now(inclusion_fee=5000), has_room=room)
-
-
 @pytest.mark.parametrize(("age", "is_refused"), [(0.0, True), (299.9, True), (300.0, False)])
-def test_what_no_inclusion_fee_makes_cheap_enough_stands_for_a_while(
+def test_a_price_above_the_cap_stands_for_a_while_whatever_inclusion_costs(
     age: float, is_refused: bool
 ) -> None:
     """Nodes may have lied about what a call needs."""
-    assert stands(refusal(FailureReason.FEE_CAP, age=age), now(), has_room=room) is is_refused
-    item = refusal(FailureReason.FEE_CAP, age=age, fits_at=50)
-    assert stands(item, now(), has_room=room)
+    item = refusal(FailureReason.FEE_CAP, age=age)
+    for inclusion_fee in (100, 400_001):
+        assert stands(item, now(inclusion_fee=inclusion_fee), has_room=room) is is_refused
 
 
 def test_a_bid_that_nodes_refused_stands_while_the_network_is_crowded() -> None:

@@ -37,11 +37,18 @@ PAYER = LeasedPayer(
 )
 
 
-def unmade(amount: int, asset: Asset = Asset.KALE, *, failures: int = 0) -> UnmadePayment:
+def unmade(
+    amount: int,
+    asset: Asset = Asset.KALE,
+    *,
+    source: WalletId | None = None,
+    is_top_up: bool = False,
+    failures: int = 0,
+) -> UnmadePayment:
     return UnmadePayment(
         operation_id=OperationId(new_id()),
         bump_to=TARGET,
-        source_id=WalletId(new_id()),
+        source_id=None if is_top_up else source or WalletId(new_id()),
         destination=OUTSIDE,
         asset=asset,
         amount=amount,
@@ -94,11 +101,11 @@ def test_a_head_that_was_turned_back_begins_the_count_anew() -> None:
 
 async def test_payments_are_signed_again_after_the_number_with_their_target() -> None:
     world = World()
-    payments = [unmade(7), unmade(8, Asset.XLM)]
+    sources = [WalletId(new_id()), WalletId(new_id())]
+    payments = [unmade(7, source=sources[0]), unmade(8, Asset.XLM, source=sources[1])]
     await world.repay(payments)
     ((draft, ledger),) = world.drafts
     ids = tuple(item.operation_id for item in payments)
-    sources = [item.source_id for item in payments]
     assert (ledger, draft.operation_ids, draft.stakes_returned) == (LEDGER, ids, (0, 0))
     assert (draft.payer_id, draft.is_rent) == (PAYER.wallet_id, False)
     envelope = draft.envelope
@@ -113,6 +120,14 @@ async def test_payments_are_signed_again_after_the_number_with_their_target() ->
     ]
     # The bump of the number counts as one more operation.
     assert world.sender.sent == [(ids, 3 * LIMITS.max_fee)]
+
+
+async def test_the_treasury_pays_a_top_up_again() -> None:
+    world = World()
+    await world.repay([unmade(9, Asset.XLM, is_top_up=True)])
+    assert world.signers.opened == [[TREASURY, PAYER.wallet_id, TREASURY]]
+    made = Submitted(operations=[], envelope=world.drafts[0][0].envelope, payer=None)
+    assert made.paid == [(world.signers.key(TREASURY).address, OUTSIDE, "XLM", 9)]
 
 
 async def test_what_the_database_forbids_is_not_sent() -> None:

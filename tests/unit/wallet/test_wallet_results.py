@@ -1,7 +1,7 @@
 """Who waits for operations gets each of them once, and one look serves all."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, cast
 
 import pytest
@@ -62,6 +62,12 @@ async def collect(waiting: SettledFeed, ids: list[OperationId]) -> list[Operatio
     return [item.id async for settled in waiting.of(ids) for item in settled]
 
 
+async def soon(*calls: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+    """What calls return; none takes long."""
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*calls, return_exceptions=return_exceptions)
+
+
 async def settle(table: Table, wakeup: Wakeup, *ids: OperationId) -> None:
     """Time passes, then these are settled."""
     await asyncio.sleep(0.01)
@@ -80,7 +86,7 @@ async def test_many_calls_share_one_look(
     await asyncio.sleep(0.01)
     before = table.looks
     await settle(table, wakeup, *ids[30:])
-    assert [sorted(found) for found in await asyncio.gather(*calls)] == [
+    assert [sorted(found) for found in await soon(*calls)] == [
         sorted(ids[start : start + 3]) for start in range(0, 60, 3)
     ]
     assert table.looks == before + 1
@@ -94,9 +100,9 @@ async def test_what_two_wait_for_both_get_once(
     calls = [asyncio.create_task(collect(waiting, ids)) for ids in ([one, two], [two, two])]
     await settle(table, wakeup, two)
     await settle(table, wakeup)
-    assert await asyncio.gather(*calls) == [[one, two], [two]]
+    assert await soon(*calls) == [[one, two], [two]]
     # Nobody waits any more; the next one does not wait for a ring to begin.
-    assert (await waiting.one(one)).id == one
+    assert [item.id for item in await soon(waiting.one(one))] == [one]
 
 
 async def test_an_outage_is_everybodys_and_passes(
@@ -107,12 +113,12 @@ async def test_an_outage_is_everybodys_and_passes(
     await asyncio.sleep(0.01)
     table.away = True
     wakeup.notify()
-    found = await asyncio.gather(*calls, return_exceptions=True)
+    found = await soon(*calls, return_exceptions=True)
     assert [type(item) for item in found] == [UnavailableError, UnavailableError]
     table.away = False
     again = asyncio.create_task(waiting.one(ids[0]))
     await settle(table, wakeup, ids[0])
-    assert (await again).id == ids[0]
+    assert [item.id for item in await soon(again)] == [ids[0]]
 
 
 async def test_who_goes_away_is_forgotten(
@@ -122,9 +128,9 @@ async def test_who_goes_away_is_forgotten(
     call, other = (asyncio.create_task(waiting.one(item)) for item in (gone, stays))
     await asyncio.sleep(0.01)
     call.cancel()
-    await asyncio.gather(call, return_exceptions=True)
+    await soon(call, return_exceptions=True)
     await settle(table, wakeup, gone, stays)
-    assert (await other).id == stays
+    assert [item.id for item in await soon(other)] == [stays]
     assert waiting._waiting == {}
 
 
@@ -139,3 +145,43 @@ async def test_others_settle_too(
     table.settled.append(item)
     async with asyncio.timeout(5):
         assert (await call).id == item
+
+
+async def test_what_comes_later_comes_to_those_who_wait_and_once(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
+    ids = [OperationId(new_id()) for _ in range(3)]
+    lists: list[list[OperationId]] = []
+
+    async def follow() -> None:
+        lists.extend([[item.id for item in settled] async for settled in waiting.of(ids)])
+
+    call = asyncio.create_task(follow())
+    await settle(table, wakeup, ids[0])
+    await settle(table, wakeup, ids[1], ids[2])
+    await soon(call)
+    # Those that were settled together come in one list, and no list is empty.
+    assert lists == [[ids[0]], [ids[1], ids[2]]]
+
+
+async def test_another_process_is_looked_for_each_second() -> None:
+    assert results._POLL == 1.0
+
+
+async def test_one_look_at_a_time_however_many_wait(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
+    ids = [OperationId(new_id()) for _ in range(20)]
+    calls = [asyncio.create_task(waiting.one(item)) for item in ids]
+    await asyncio.sleep(0.01)
+    looks = table.looks
+    # Each looks once for itself, and one look is for all.
+    assert looks == 21
+    await settle(table, wakeup)
+    await asyncio.sleep(0.01)
+    assert table.looks == looks + 1
+    await settle(table, wakeup, *ids)
+    assert [item.id for item in await soon(*calls)] == ids
+    await settle(table, wakeup)
+    await asyncio.sleep(0.01)
+    assert table.looks == looks + 2

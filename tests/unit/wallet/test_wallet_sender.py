@@ -1,5 +1,6 @@
 """What is sent, bid and noted for a list of envelopes, whatever one of them meets."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from libs.common import failpoints
 from libs.common.errors import PoolError
 from libs.common.ids import new_id
 from services.wallet.chain.errors import FeeCapExceededError, RpcUnavailableError
@@ -15,10 +17,12 @@ from services.wallet.chain.node.lists import LONGEST
 from services.wallet.domain.chain_facts import SendResult, SendStatus
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN
+from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.store.transactions import Noted
+from tests.support.clock import FakeClock
 
 PENDING = SendResult(status=SendStatus.PENDING)
 LOW = SendResult(status=SendStatus.ERROR, code="txINSUFFICIENT_FEE", required_fee=500)
@@ -158,3 +162,131 @@ async def test_what_a_node_may_have_thrown_away_goes_to_another(
     world.noted.clear()
     await world.run({name: replace(item, is_repeat=True) for name, item in first.items()})
     assert world.widely == ["e1", "e2"]
+
+
+def sender_of(world: World, **more: Any) -> Sender:
+    """A sender over the world's stand-ins."""
+    treasury = SimpleNamespace(wallet=SimpleNamespace(id=new_id()))
+    it = cast("Any", world)
+    return Sender(it, it, it, cast("Any", treasury), in_flight=InFlight(), **more)
+
+
+@pytest.fixture
+def bidding(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose bids are raised as it says."""
+    world = World()
+    monkeypatch.setattr("services.wallet.engine.sender.raise_bid", world.raise_bid)
+    monkeypatch.setattr("services.wallet.engine.sender.replacing_bid", world.replacing_bid)
+    return world
+
+
+async def test_that_nodes_ask_for_more_than_the_cap_is_told_once_and_its_end_after_a_minute(
+    bidding: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock, sender = FakeClock(), sender_of(bidding)
+    sender._now = clock.monotonic
+    clock.seconds = 500.0
+
+    async def send(says: SendResult) -> str:
+        bidding.says = {"e": says}
+        await sender.send(list(outgoing("e", max_fee=100).values()), ledger=70)
+        return "".join(capfd.readouterr())
+
+    told = await send(LOW)
+    assert "refused" in told
+    assert "cause=MAX_FEE_STROOPS" in told
+    assert "what=bids" in told
+    assert "cause=MAX_FEE_STROOPS" not in await send(LOW)
+    clock.seconds += 60.0
+    assert "no longer refused" not in await send(PENDING)
+    clock.seconds += 0.5
+    assert "no longer refused" in await send(PENDING)
+    assert "no longer refused" not in await send(PENDING)
+
+
+async def test_alarms_of_others_are_the_same_alarms(bidding: World) -> None:
+    alarms = Alarms()
+    sender = sender_of(bidding, alarms=alarms)
+    bidding.says = {"e": LOW}
+    await sender.send(list(outgoing("e", max_fee=100).values()), ledger=70)
+    assert alarms.message("bids") == "above"
+
+
+async def test_drafts_that_were_committed_are_sent_under_their_caps(bidding: World) -> None:
+    sender = sender_of(bidding)
+    drafts = [
+        cast("Any", SimpleNamespace(id=TransactionId(new_id()), envelope=SimpleNamespace(xdr=name)))
+        for name in ("low", "capped")
+    ]
+    bidding.says = dict.fromkeys(("low", "capped"), LOW)
+    caps = dict(zip((draft.id for draft in drafts), (5000, 499), strict=True))
+    await sender.send_committed(drafts, ledger=70, cap=lambda draft: caps[draft.id])
+    assert bidding.lists == [["low", "capped"], ["low for 500"]]
+    assert [bidding.noted[draft.id].text for draft in drafts] == ["PENDING", ABOVE_CAP]
+    bidding.lists.clear()
+    await sender.send_committed([], ledger=70, cap=lambda draft: 0)
+    await sender.send([], ledger=70)
+    assert bidding.lists == []
+
+
+@pytest.mark.parametrize("place", ["transaction.signed", "transaction.accepted", "bid.raised"])
+async def test_a_process_may_die_between_commit_and_answer(bidding: World, place: str) -> None:
+    sender = sender_of(bidding)
+    bidding.says = {"e": LOW}
+    draft = SimpleNamespace(id=TransactionId(new_id()), envelope=SimpleNamespace(xdr="e"))
+    failpoints.arm(f"wallet.{place}=raise")
+    try:
+        with pytest.raises(failpoints.FailpointError):
+            await sender.send_committed([cast("Any", draft)], ledger=70, cap=lambda _: 5000)
+    finally:
+        failpoints.arm("")
+    assert bidding.noted == {}
+    assert len(bidding.lists) == {"transaction.signed": 0, "transaction.accepted": 2}.get(place, 1)
+
+
+async def test_where_nobody_answers_every_envelope_may_have_been_taken(bidding: World) -> None:
+    async def send(envelopes: Sequence[str], *, widely: bool = False) -> Any:
+        raise AWAY
+
+    bidding.send = send  # type: ignore[method-assign]
+    assert await bidding.run(outgoing("a", "b")) == {"a": UNKNOWN.text, "b": UNKNOWN.text}
+    assert {item.resend_ledger for item in bidding.noted.values()} == {71}
+
+
+@pytest.mark.parametrize("configured", [1, 2])
+async def test_what_a_person_has_to_see_is_told(
+    bidding: World, configured: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bidding.configured = configured
+    bidding.says = {"e": SendResult(status=SendStatus.ERROR, code="txBAD_AUTH")}
+    assert await bidding.run(outgoing("e", "fine")) == {"e": "txBAD_AUTH", "fine": "PENDING"}
+    assert "".join(capfd.readouterr()).count("envelope refused") == 1
+    # The sooner one counts: a node may throw away what it took.
+    ledgers = {item.text: item.resend_ledger for item in bidding.noted.values()}
+    assert ledgers == dict.fromkeys(("txBAD_AUTH", "PENDING"), 73 if configured == 1 else 72)
+
+
+async def test_four_lists_are_on_their_way_at_the_same_time(bidding: World) -> None:
+    running = most = 0
+
+    async def send(envelopes: Sequence[str], *, widely: bool = False) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        running -= 1
+        return [PENDING] * len(envelopes)
+
+    bidding.send = send  # type: ignore[method-assign]
+    await bidding.run(outgoing(*(f"e{number}" for number in range(6 * LONGEST))))
+    assert most == 4
+
+
+async def test_one_repeat_in_a_list_sends_all_of_it_widely(bidding: World) -> None:
+    items = outgoing("a", "b")
+    items["b"] = replace(items["b"], is_repeat=True)
+    await bidding.run(items)
+    assert bidding.widely == ["a", "b"]
+    assert not items["a"].is_stuck
+    assert not items["a"].is_repeat

@@ -18,7 +18,6 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.outcomes import MAX_ATTEMPTS
-from services.wallet.domain.refusals import Price
 from services.wallet.domain.settling import (
     excluded,
     given_up,
@@ -69,11 +68,8 @@ def test_what_is_given_up_before_a_ledger_took_it_has_no_ledger_fee_or_price() -
         reason=FailureReason.REFUSED,
         message="no",
         asked=0,
-        fits_at=None,
     )
-    price = Price(bid=900, fits_at=100)
-    dear = given_up(PLANT, FailureReason.FEE_CAP, "no", price=price)
-    assert (dear.asked, dear.fits_at) == (900, 100)
+    assert given_up(PLANT, FailureReason.FEE_CAP, "no", asked=900).asked == 900
 
 
 def test_what_is_put_off_without_a_word_is_due_at_once() -> None:

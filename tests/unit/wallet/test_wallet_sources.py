@@ -12,7 +12,7 @@ from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.chain_facts import AccountState, NumberState
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.sequence_sources import Seen, Sources
+from services.wallet.engine.sequence_sources import LEASE, Seen, Sources
 from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
@@ -32,6 +32,8 @@ class Pool:
         self._nodes = nodes
         #: Addresses of accounts that do not obey.
         self.locked: set[str] = set()
+        #: Addresses of accounts that do not exist.
+        self.missing: set[str] = set()
 
     async def lease(self, count: int, *, seconds: float) -> list[Lease]:
         """Both, for a while."""
@@ -54,7 +56,9 @@ class Pool:
         """As the node has them at ledger 9."""
         self.asked += addresses
         return 9, {
-            item: NumberState(sequence=70, obeys=item not in self.locked) for item in addresses
+            item: NumberState(sequence=70, obeys=item not in self.locked)
+            for item in addresses
+            if item not in self.missing
         }
 
     async def last_sequences(self, addresses: Sequence[str], *, after: int) -> dict[str, int]:
@@ -133,3 +137,83 @@ async def test_an_account_that_was_seen_not_to_exist_is_no_source() -> None:
     account = AccountState(address=plant.address, exists=False)
     seen = Seen(ledger=9, accounts={plant.address: account})
     assert await sources_of(Pool()).of([plant], seen) == {}
+
+
+async def test_channels_are_for_what_needs_nobodys_consent_while_there_are_some() -> None:
+    pool = Pool()
+    kinds = [OperationKind.HARVEST, OperationKind.PLANT, OperationKind.WORK, OperationKind.HARVEST]
+    operations = [operation(kind) for kind in kinds]
+    found = await sources_of(pool).of(operations)
+    assert list(found) == [operations[0].id, operations[2].id, operations[1].id, operations[3].id]
+    first, second, plant, last = found.values()
+    assert [(item.address, item.is_channel) for item in (first, second)] == [
+        ("G1", True),
+        ("G2", True),
+    ]
+    for source, farmer in ((plant, operations[1]), (last, operations[3])):
+        assert (source.wallet_id, source.address) == (farmer.wallet_id, farmer.address)
+        assert (source.sequence, source.is_channel, source.obeys) == (71, False, True)
+    assert pool.asked == ["G1", "G2", operations[1].address, operations[3].address]
+
+
+async def test_no_channel_is_leased_for_plants() -> None:
+    pool = Pool()
+    sources = sources_of(pool)
+    await sources.of([operation(OperationKind.PLANT)])
+    await sources.give_back()
+    assert pool.given_back == []
+
+
+async def test_an_account_that_does_not_obey_is_told_as_such() -> None:
+    pool, plant = Pool(), operation(OperationKind.PLANT)
+    pool.locked = {plant.address}
+    assert not (await sources_of(pool).of([plant]))[plant.id].obeys
+
+
+async def test_an_account_or_a_channel_that_is_missing_is_no_source(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pool, plant = Pool(), operation(OperationKind.PLANT)
+    pool.missing = {plant.address, "G1"}
+    assert await sources_of(pool).of([plant]) == {}
+    assert [item.address for item in await sources_of(pool).channels(2)] == ["G2"]
+    assert "channels do not obey" not in "".join(capfd.readouterr())
+
+
+async def test_what_is_wrong_with_channels_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    pool = Pool()
+    pool.locked = {"G1"}
+    sources = sources_of(pool)
+    await sources.channels(1)
+    told = "".join(capfd.readouterr())
+    assert "channels do not obey" in told
+    assert str(SOUND) in told
+    assert "do not open" not in told
+    sources.beware()
+    await sources.channels(1)
+    assert "keys of channels do not open" not in "".join(capfd.readouterr())
+    await sources.channels(2)
+    assert "keys of channels do not open" in "".join(capfd.readouterr())
+
+
+async def test_where_all_that_was_asked_for_was_seen_more_may_have_been_seen() -> None:
+    pool, plants = Pool(), [operation(OperationKind.PLANT) for _ in range(2)]
+    accounts = {
+        item.address: AccountState(address=item.address, exists=True, sequence=8) for item in plants
+    }
+    seen = Seen(ledger=9, accounts=accounts)
+    assert (await sources_of(pool).of(plants[:1], seen))[plants[0].id].sequence == 9
+    assert set(await sources_of(pool).of(plants, seen)) == {item.id for item in plants}
+    assert pool.asked == []
+
+
+async def test_nothing_asks_for_nothing() -> None:
+    pool = Pool()
+    assert await sources_of(pool).of([]) == {}
+    assert (pool.asked, pool.given_back) == ([], [])
+    assert not sources_of(pool).has_channels
+
+
+def test_a_lease_is_short() -> None:
+    """Two processes that work on the same operation do no harm: a crash costs no more."""
+    assert LEASE == 10.0

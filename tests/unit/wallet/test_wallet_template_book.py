@@ -3,9 +3,13 @@
 from dataclasses import replace
 from typing import cast
 
+import pytest
+
 from services.wallet.chain.build.loads import Load
 from services.wallet.chain.build.resource_templates import ResourceTemplate, opening_template
+from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.facade import Chain
+from services.wallet.domain.chain_facts import ContractError
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.template_book import TemplateBook, TemplateKey, pack_of
 
@@ -28,11 +32,15 @@ class Network:
     def __init__(self) -> None:
         self.needed = NEEDED
         self.asked = 0
+        #: Why every load would fail.
+        self.error: ContractError | None = None
 
     async def simulate(self, load: Load, *, source: str) -> ResourceTemplate:
         """What it needs at the moment."""
         assert (load, source) == (LOAD, "G")
         self.asked += 1
+        if self.error is not None:
+            raise SimulationError(self.error, "no")
         return self.needed
 
 
@@ -157,3 +165,67 @@ async def test_a_price_that_is_too_high_is_asked_for_once_more_and_then_believed
     await sizes(book, 1, 3)
     assert network.asked == 2
     assert book.doubt(OperationKind.PLANT, 101)
+
+
+async def test_a_price_stands_for_half_of_the_time_that_a_refusal_does() -> None:
+    book = TemplateBook(cast(Chain, Network()))
+    kind = OperationKind.HARVEST
+    assert book.doubt(kind, 100)
+    assert [book.doubt(kind, ledger) for ledger in (100, 129, 130, 131)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    # A mark that a lie about the head has set far ahead does not count.
+    assert book.doubt(kind, 50)
+
+
+async def test_a_doubt_is_of_one_kind_only() -> None:
+    network = Network()
+    book = TemplateBook(cast(Chain, network))
+    await sizes(book, 1, 27, 3)
+    await sizes(book, 2, 27)
+    await book.template(PLANTS, LOAD, source="G", block_index=2)
+    asked = network.asked
+    assert book.doubt(OperationKind.PLANT, 100)
+    assert await sizes(book, 2, 27, 3) == [NEEDED] * 2
+    assert network.asked == asked
+    await book.template(PLANTS, LOAD, source="G", block_index=2)
+    assert network.asked == asked + 1
+    # What is doubted counts as changed, whatever size told otherwise before.
+    assert book.doubt(OperationKind.HARVEST, 100)
+    await sizes(book, 2, 27, 3)
+    assert network.asked == asked + 3
+
+
+async def test_what_comes_too_early_has_an_earlier_blocks_template() -> None:
+    network = Network()
+    book = TemplateBook(cast(Chain, network))
+    network.error = ContractError(raiser="farm", code="HarvestNotReady")
+    with pytest.raises(SimulationError):
+        await sizes(book, 1, 0)
+    network.error = None
+    await sizes(book, 1, 0)
+    network.error = ContractError(raiser="farm", code="HarvestNotReady")
+    assert await sizes(book, 2, 0) == [NEEDED]
+    # Another error is no question of time.
+    network.error = ContractError(raiser="farm", code="PailMissing")
+    with pytest.raises(SimulationError):
+        await sizes(book, 2, 0)
+
+
+async def test_the_first_block_whose_opening_is_derived_is_the_one_after_the_first() -> None:
+    book = TemplateBook(cast(Chain, Network()))
+    await book.template(PLANTS, LOAD, source="G", block_index=0)
+    ahead = replace(PLANTS, opens=True)
+    assert [book.known(ahead, block) is not None for block in (1, 2, 3)] == [False, True, True]
+
+
+def test_a_key_that_says_nothing_of_a_size_is_of_a_single_call() -> None:
+    assert HARVESTS.together == 0
+    assert pack_of(HARVESTS, 7) == replace(HARVESTS, together=7)
+
+
+async def test_without_rent_no_call_is_asked_for_it() -> None:
+    assert not await TemplateBook(cast(Chain, Network())).carries_rent()

@@ -28,7 +28,7 @@ from kalepool.common.v1 import common_pb2 as kalepool_dot_common_dot_v1_dot_comm
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/plant/v1/plant.proto\x12\x11kalepool.plant.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xb8\x01\n\x0cPlantRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x34\n\x14max_farmers_capacity\x18\x03 \x01(\x05\x42\x16\xca\xda\x18\x12\x30\x01\x38\xe8\x07\x42\x0bMAX_FARMERS\x12\x1d\n\nrequest_id\x18\x04 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x42\x0e\n\x0c_block_index\"\xe4\x01\n\rPlantResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x17\n\x0ftotal_requested\x18\x03 \x01(\x05\x12\x19\n\x11successful_plants\x18\x04 \x01(\x05\x12\x15\n\rfailed_plants\x18\x05 \x01(\x05\x12\x14\n\x0ctotal_staked\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12.\n\tplantings\x18\x08 \x03(\x0b\x32\x1b.kalepool.plant.v1.Planting\"\xe3\x02\n\x08Planting\x12\x13\n\x0bplanting_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\x14\n\x0cstake_amount\x18\x05 \x01(\x03\x12\x31\n\x06status\x18\x06 \x01(\x0e\x32!.kalepool.plant.v1.PlantingStatus\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\x18\n\x10transaction_hash\x18\t \x01(\t\x12\x0e\n\x06ledger\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0b \x01(\x03\x12.\n\nplanted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x14ListPlantingsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"`\n\x15ListPlantingsResponse\x12.\n\tplantings\x18\x01 \x03(\x0b\x32\x1b.kalepool.plant.v1.Planting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*j\n\x0ePlantingStatus\x12\x1f\n\x1bPLANTING_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PLANTING_STATUS_SUCCESS\x10\x01\x12\x1a\n\x16PLANTING_STATUS_FAILED\x10\x02\x32\xfe\x01\n\x0cPlantService\x12\x61\n\x05Plant\x12\x1f.kalepool.plant.v1.PlantRequest\x1a .kalepool.plant.v1.PlantResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/plants:\x01*\x12\x8a\x01\n\rListPlantings\x12\'.kalepool.plant.v1.ListPlantingsRequest\x1a(.kalepool.plant.v1.ListPlantingsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/poolers/{pooler_id}/plantsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/plant/v1/plant.proto\x12\x11kalepool.plant.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/common/v1/common.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xb9\x02\n\x0cPlantRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x34\n\x14max_farmers_capacity\x18\x03 \x01(\x05\x42\x16\xca\xda\x18\x12\x30\x01\x38\xe8\x07\x42\x0bMAX_FARMERS\x12\x1d\n\nrequest_id\x18\x04 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12O\n\x06stakes\x18\x05 \x03(\x0b\x32\x1e.kalepool.plant.v1.FarmerStakeB\x1f\xca\xda\x18\x1b\x42\x0bMAX_FARMERSH\xe8\x07R\tfarmer_id\x12.\n\x0bsitting_out\x18\x06 \x03(\tB\x19\xca\xda\x18\x15\x18\x02\x42\x0bMAX_FARMERSH\xe8\x07R\x01.B\x0e\n\x0c_block_index\"R\n\x0b\x46\x61rmerStake\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\x05stake\x18\x02 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x00H\x00\x88\x01\x01\x42\x08\n\x06_stake\"\xe4\x01\n\rPlantResponse\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12\x11\n\tpooler_id\x18\x02 \x01(\t\x12\x17\n\x0ftotal_requested\x18\x03 \x01(\x05\x12\x19\n\x11successful_plants\x18\x04 \x01(\x05\x12\x15\n\rfailed_plants\x18\x05 \x01(\x05\x12\x14\n\x0ctotal_staked\x18\x06 \x01(\x03\x12\x1a\n\x12processing_time_ms\x18\x07 \x01(\x03\x12.\n\tplantings\x18\x08 \x03(\x0b\x32\x1b.kalepool.plant.v1.Planting\"\xe3\x02\n\x08Planting\x12\x13\n\x0bplanting_id\x18\x01 \x01(\t\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x03 \x01(\r\x12\x18\n\x10\x63ustodial_wallet\x18\x04 \x01(\t\x12\x14\n\x0cstake_amount\x18\x05 \x01(\x03\x12\x31\n\x06status\x18\x06 \x01(\x0e\x32!.kalepool.plant.v1.PlantingStatus\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.kalepool.common.v1.FailureReason\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\x18\n\x10transaction_hash\x18\t \x01(\t\x12\x0e\n\x06ledger\x18\n \x01(\r\x12\x13\n\x0b\x66\x65\x65_charged\x18\x0b \x01(\x03\x12.\n\nplanted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x14ListPlantingsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12$\n\x0b\x62lock_index\x18\x02 \x01(\rB\n\xca\xda\x18\x06\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x12\x19\n\tfarmer_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x05 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\x42\x0e\n\x0c_block_index\"`\n\x15ListPlantingsResponse\x12.\n\tplantings\x18\x01 \x03(\x0b\x32\x1b.kalepool.plant.v1.Planting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*j\n\x0ePlantingStatus\x12\x1f\n\x1bPLANTING_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PLANTING_STATUS_SUCCESS\x10\x01\x12\x1a\n\x16PLANTING_STATUS_FAILED\x10\x02\x32\xfe\x01\n\x0cPlantService\x12\x61\n\x05Plant\x12\x1f.kalepool.plant.v1.PlantRequest\x1a .kalepool.plant.v1.PlantResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/plants:\x01*\x12\x8a\x01\n\rListPlantings\x12\'.kalepool.plant.v1.ListPlantingsRequest\x1a(.kalepool.plant.v1.ListPlantingsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/poolers/{pooler_id}/plantsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANTREQUEST'].fields_by_name['max_farmers_capacity']._serialized_options = b'\312\332\030\0220\0018\350\007B\013MAX_FARMERS'
   _globals['_PLANTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_PLANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\312\332\030\005\030\001(\200\001'
+  _globals['_PLANTREQUEST'].fields_by_name['stakes']._loaded_options = None
+  _globals['_PLANTREQUEST'].fields_by_name['stakes']._serialized_options = b'\312\332\030\033B\013MAX_FARMERSH\350\007R\tfarmer_id'
+  _globals['_PLANTREQUEST'].fields_by_name['sitting_out']._loaded_options = None
+  _globals['_PLANTREQUEST'].fields_by_name['sitting_out']._serialized_options = b'\312\332\030\025\030\002B\013MAX_FARMERSH\350\007R\001.'
+  _globals['_FARMERSTAKE'].fields_by_name['farmer_id']._loaded_options = None
+  _globals['_FARMERSTAKE'].fields_by_name['farmer_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
+  _globals['_FARMERSTAKE'].fields_by_name['stake']._loaded_options = None
+  _globals['_FARMERSTAKE'].fields_by_name['stake']._serialized_options = b'\312\332\030\004\020\0010\000'
   _globals['_LISTPLANTINGSREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_LISTPLANTINGSREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_LISTPLANTINGSREQUEST'].fields_by_name['block_index']._loaded_options = None
@@ -57,18 +65,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANTSERVICE'].methods_by_name['Plant']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/plants:\001*'
   _globals['_PLANTSERVICE'].methods_by_name['ListPlantings']._loaded_options = None
   _globals['_PLANTSERVICE'].methods_by_name['ListPlantings']._serialized_options = b'\202\323\344\223\002 \022\036/v1/poolers/{pooler_id}/plants'
-  _globals['_PLANTINGSTATUS']._serialized_start=1251
-  _globals['_PLANTINGSTATUS']._serialized_end=1357
+  _globals['_PLANTINGSTATUS']._serialized_start=1464
+  _globals['_PLANTINGSTATUS']._serialized_end=1570
   _globals['_PLANTREQUEST']._serialized_start=180
-  _globals['_PLANTREQUEST']._serialized_end=364
-  _globals['_PLANTRESPONSE']._serialized_start=367
-  _globals['_PLANTRESPONSE']._serialized_end=595
-  _globals['_PLANTING']._serialized_start=598
-  _globals['_PLANTING']._serialized_end=953
-  _globals['_LISTPLANTINGSREQUEST']._serialized_start=956
-  _globals['_LISTPLANTINGSREQUEST']._serialized_end=1151
-  _globals['_LISTPLANTINGSRESPONSE']._serialized_start=1153
-  _globals['_LISTPLANTINGSRESPONSE']._serialized_end=1249
-  _globals['_PLANTSERVICE']._serialized_start=1360
-  _globals['_PLANTSERVICE']._serialized_end=1614
+  _globals['_PLANTREQUEST']._serialized_end=493
+  _globals['_FARMERSTAKE']._serialized_start=495
+  _globals['_FARMERSTAKE']._serialized_end=577
+  _globals['_PLANTRESPONSE']._serialized_start=580
+  _globals['_PLANTRESPONSE']._serialized_end=808
+  _globals['_PLANTING']._serialized_start=811
+  _globals['_PLANTING']._serialized_end=1166
+  _globals['_LISTPLANTINGSREQUEST']._serialized_start=1169
+  _globals['_LISTPLANTINGSREQUEST']._serialized_end=1364
+  _globals['_LISTPLANTINGSRESPONSE']._serialized_start=1366
+  _globals['_LISTPLANTINGSRESPONSE']._serialized_end=1462
+  _globals['_PLANTSERVICE']._serialized_start=1573
+  _globals['_PLANTSERVICE']._serialized_end=1827
 # @@protoc_insertion_point(module_scope)

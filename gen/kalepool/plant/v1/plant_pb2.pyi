@@ -55,6 +55,8 @@ class PlantRequest(_message.Message):
     POOLER_ID_FIELD_NUMBER: _builtins.int
     MAX_FARMERS_CAPACITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STAKES_FIELD_NUMBER: _builtins.int
+    SITTING_OUT_FIELD_NUMBER: _builtins.int
     block_index: _builtins.int
     """Index of the block; 0 is the first one."""
     pooler_id: _builtins.str
@@ -66,6 +68,16 @@ class PlantRequest(_message.Message):
     arguments, so that the same call is the same request. Pass a fresh one to plant farmers who
     became eligible since, or to try failed ones again.
     """
+    @_builtins.property
+    def stakes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FarmerStake]:
+        """Stakes of single farmers, none twice. A farmer that is named stakes this much, but never more than what
+        was agreed; all others stake what was agreed.
+        """
+
+    @_builtins.property
+    def sitting_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of farmers that sit this block out, none twice."""
+
     def __init__(
         self,
         *,
@@ -73,16 +85,46 @@ class PlantRequest(_message.Message):
         pooler_id: _builtins.str = ...,
         max_farmers_capacity: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        stakes: _abc.Iterable[Global___FarmerStake] | None = ...,
+        sitting_out: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "max_farmers_capacity", b"max_farmers_capacity", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_index", b"_block_index", "block_index", b"block_index", "max_farmers_capacity", b"max_farmers_capacity", "pooler_id", b"pooler_id", "request_id", b"request_id", "sitting_out", b"sitting_out", "stakes", b"stakes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
     _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
 
 Global___PlantRequest: _TypeAlias = PlantRequest  # noqa: Y015
+
+@_typing.final
+class FarmerStake(_message.Message):
+    """The stake of one farmer in one block."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    STAKE_FIELD_NUMBER: _builtins.int
+    farmer_id: _builtins.str
+    """UUID of the farmer."""
+    stake: _builtins.int
+    """Stroops of KALE, 0 or more."""
+    def __init__(
+        self,
+        *,
+        farmer_id: _builtins.str = ...,
+        stake: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stake", b"_stake", "stake", b"stake"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stake", b"_stake", "farmer_id", b"farmer_id", "stake", b"stake"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__stake: _TypeAlias = _typing.Literal["stake"]  # noqa: Y015
+    _WhichOneofArgType__stake: _TypeAlias = _typing.Literal["_stake", b"_stake"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stake) -> _WhichOneofReturnType__stake | None: ...
+
+Global___FarmerStake: _TypeAlias = FarmerStake  # noqa: Y015
 
 @_typing.final
 class PlantResponse(_message.Message):

@@ -62,7 +62,8 @@ class PlantServiceServicer:
     def Plant(self, request, context):
         """Plants every eligible farmer of the pooler in the block and answers when each is settled.
         Eligible: active, account and KALE trustline on the chain, signing not paused, not yet planted in
-        this block. The stake is stake_percentage of the farmer's KALE balance on the chain, rounded down; 0 is legal.
+        this block. The stake is stake_percentage of the farmer's KALE balance on the chain, rounded down, or less
+        where the request says so; 0 is legal.
 
         The block is the one that is open, or the next one as soon as the open one's interval is over
         (the first plant then opens it). Calling it twice never plants twice: the same call with the

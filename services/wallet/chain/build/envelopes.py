@@ -53,7 +53,7 @@ def sign_direct(
     Raises FeeCapExceededError when the bid would have to exceed bid.max_fee.
     """
     fee = bid.inclusion_within(operations=1, others=resources.fee) + resources.fee
-    _check_cap(fee, bid, fits_at=bid.max_fee - resources.fee)
+    _check_cap(fee, bid.max_fee)
     body = _body(load, resources, source=source, sequence=sequence, fee=fee, bid=bid)
     inner, name = _signed(body, source, network)
     return SignedEnvelope(
@@ -84,7 +84,7 @@ def sign_bumped(
     """
     # The outer transaction counts as one operation more than the inner one.
     fee = bid.inclusion_within(operations=2, others=resources.fee) * 2 + resources.fee
-    _check_cap(fee, bid, fits_at=(bid.max_fee - resources.fee) // 2)
+    _check_cap(fee, bid.max_fee)
     own_fee = MIN_INCLUSION_FEE + resources.fee
     own = _body(load, resources, source=source, sequence=sequence, fee=own_fee, bid=bid)
     inner, inner_name = _signed(own, source, network)
@@ -152,8 +152,7 @@ def raise_bid(
     bounds = inner.transaction.preconditions
     if bid >= fee or bounds is None or bounds.time_bounds is None:
         return None
-    if fee > max_fee:
-        raise _above_cap(fee, max_fee)
+    _check_cap(fee, max_fee)
     outer = FeeBumpTransactionEnvelope(
         FeeBumpTransaction(fee_source=treasury.address, fee=fee, inner_transaction_envelope=inner),
         network.passphrase,
@@ -212,23 +211,14 @@ def _inside(envelope: str, network: Network) -> tuple[TransactionEnvelope, int]:
     return inner, inner.transaction.fee
 
 
-def _check_cap(fee: int, bid: Bid, *, fits_at: int = 0) -> None:
-    """Raise FeeCapExceededError when `fee` exceeds the cap.
-
-    `fits_at` is the inclusion fee at which the cap would be kept. A value below the lowest
-    inclusion fee means that there is none.
-    """
-    if fee > bid.max_fee:
-        raise _above_cap(fee, bid.max_fee, fits_at=fits_at)
-
-
-def _above_cap(bid: int, cap: int, *, fits_at: int = 0) -> FeeCapExceededError:
-    return FeeCapExceededError(
-        f"the bid of {bid} stroops exceeds the cap of {cap}",
-        bid=bid,
-        fits_at=fits_at if fits_at >= MIN_INCLUSION_FEE else None,
-        metadata={"bid": str(bid), "cap": str(cap)},
-    )
+def _check_cap(fee: int, cap: int) -> None:
+    """Raise FeeCapExceededError when `fee` exceeds the cap."""
+    if fee > cap:
+        raise FeeCapExceededError(
+            f"the bid of {fee} stroops exceeds the cap of {cap}",
+            bid=fee,
+            metadata={"bid": str(fee), "cap": str(cap)},
+        )
 
 
 def sign(envelope: TransactionEnvelope | FeeBumpTransactionEnvelope, signer: Signer) -> None:

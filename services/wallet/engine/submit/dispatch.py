@@ -10,7 +10,7 @@ from services.wallet.domain.blocks import RENT_DUE, readiness
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
-from services.wallet.domain.refusals import Price, mark_of
+from services.wallet.domain.refusals import mark_of
 from services.wallet.domain.settling import given_up, judged, later
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
@@ -248,7 +248,7 @@ class Dispatcher:
             for item in draft.operation_ids
         }
         settlements = [
-            given_up(item, FailureReason.FEE_BUDGET, _NO_ROOM, price=Price(bid=bids[item.id]))
+            given_up(item, FailureReason.FEE_BUDGET, _NO_ROOM, asked=bids[item.id])
             if OPERATION_KINDS[item.kind].is_given_up_unpaid
             else later(item, seconds=_BUDGET_PAUSE)
             for item in group

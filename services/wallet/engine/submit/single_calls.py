@@ -29,7 +29,6 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.packing import WHOLE_LEDGER, share
-from services.wallet.domain.refusals import Price
 from services.wallet.domain.screening import LOCKED
 from services.wallet.domain.settling import given_up, later
 from services.wallet.engine.alarms import Alarm, Alarms
@@ -179,9 +178,7 @@ class SingleCalls:
                 self._alarms.over(name)
             return Round()
         first = made.too_dear[0].error
-        is_odd = first.fits_at is None and self._templates.doubt(
-            key.kind, chain_state.ledger.sequence
-        )
+        is_odd = self._templates.doubt(key.kind, chain_state.ledger.sequence)
         if is_odd or chain_state.is_rent_due:
             return postponed((item.operation for item in made.too_dear), chain_state)
         self._alarms.tell(
@@ -197,7 +194,7 @@ class SingleCalls:
                 item.operation,
                 FailureReason.FEE_CAP,
                 item.error.message,
-                price=Price(bid=item.error.bid, fits_at=item.error.fits_at),
+                asked=item.error.bid,
             )
             for item in made.too_dear
         )

@@ -18,21 +18,17 @@ from services.wallet.chain import (
 )
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import SignedEnvelope
-from services.wallet.domain.errors import DeploymentRefusedError, SigningPausedError
+from services.wallet.domain.errors import DeploymentRefusedError
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import next_numbers
 from services.wallet.engine.signers import Signers
+from services.wallet.engine.treasury.commanded import LIFETIMES, LOOK_SECONDS, send_commanded
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
-
-#: Seconds after which the chain is looked at again even if no new ledger was seen.
-_LOOK = 2.0
-#: Envelope lifetimes that a step is waited for.
-_LIFETIMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class Deployer:
         after any of these errors.
         """
         deployment, chain_view = self.deployment(), self.chain_view
-        until = chain_view.now() + _LIFETIMES * self.limits.lifetime
+        until = chain_view.now() + LIFETIMES * self.limits.lifetime
         any_missing = False
         while True:
             seen = chain_view.changed.count
@@ -75,7 +71,7 @@ class Deployer:
             if chain_view.now() > until:
                 raise DeadlineExceededError(f"no ledger took the step {step.name}")
             await self._do(step, max_fee)
-            await chain_view.changed.wait(seen, _LOOK)
+            await chain_view.changed.wait(seen, LOOK_SECONDS)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
         """Send a step, unless the treasury has something in flight, which may be this very step."""
@@ -90,12 +86,15 @@ class Deployer:
             return
         ledger = chain_state.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
-        committed = await self.transactions.commit_signed([draft], ledger=ledger)
-        if committed.is_paused:
-            raise SigningPausedError("signing is paused, so nothing is deployed: resume it first")
-        if committed.recorded:
+        if await send_commanded(
+            draft,
+            transactions=self.transactions,
+            sender=self.sender,
+            ledger=ledger,
+            cap=max_fee,
+            paused="signing is paused, so nothing is deployed: resume it first",
+        ):
             log.info("deploying", step=step.name, bid=envelope.fee_bid)
-            await self.sender.send_committed([draft], ledger=ledger, cap=lambda _: max_fee)
 
     async def signed(self, step: DeploymentStep, *, max_fee: int) -> SignedEnvelope | None:
         """Sign a step of the treasury's, after the number that nodes agree on.

@@ -13,7 +13,6 @@ from libs.common.log import get_security_logger
 from services.wallet.chain import MAX_FARMERS, Chain, Leaver, sign_reclaim
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import AccountState
-from services.wallet.domain.errors import SigningPausedError
 from services.wallet.domain.model import OperationKind, Wallet
 from services.wallet.domain.reclaiming import Verdict, verdict
 from services.wallet.domain.trust import Decision
@@ -22,16 +21,15 @@ from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import next_numbers
 from services.wallet.engine.signers import Signers
+from services.wallet.engine.treasury.commanded import LIFETIMES, LOOK_SECONDS, send_commanded
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.transactions import Draft, TransactionStore
 from services.wallet.store.wallets import WalletStore
 
 security = get_security_logger()
 
-#: Seconds after which the chain is looked at again even if no new ledger was seen.
-_LOOK = 2.0
-#: Envelope lifetimes that accounts are waited for, and transactions that are tried at most.
-_LIFETIMES, _TRIES = 4, 3
+#: Transactions that are tried at most.
+_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ class Reclaimer:
     async def _merge(self, ready: Sequence[Wallet], states: Mapping[str, AccountState]) -> None:
         """Send transactions until all of these accounts are gone."""
         view = self.chain_view
-        until, tries = view.now() + _LIFETIMES * self.limits.lifetime, 0
+        until, tries = view.now() + LIFETIMES * self.limits.lifetime, 0
         while True:
             seen = view.changed.count
             left = [one for one in ready if verdict(states[one.address]) is Verdict.RECLAIMED]
@@ -103,7 +101,7 @@ class Reclaimer:
             if not await self.transactions.is_busy(self.treasury.wallet.address):
                 tries += 1
                 await self._send(left, states)
-            await view.changed.wait(seen, _LOOK)
+            await view.changed.wait(seen, LOOK_SECONDS)
             states = await self._states(ready)
 
     async def _send(self, wallets: Sequence[Wallet], states: Mapping[str, AccountState]) -> None:
@@ -125,10 +123,11 @@ class Reclaimer:
         draft = Draft(
             envelope=envelope, operation_ids=(), stakes_returned=(), merged=tuple(wallets)
         )
-        sequence = state.ledger.sequence
-        committed = await self.transactions.commit_signed([draft], ledger=sequence)
-        if committed.is_paused:
-            raise SigningPausedError("signing is paused for one of the farmers, or for everything")
-        if committed.recorded:
-            cap = self.limits.cap(len(wallets), is_payment=False)
-            await self.sender.send_committed([draft], ledger=sequence, cap=lambda _: cap)
+        await send_commanded(
+            draft,
+            transactions=self.transactions,
+            sender=self.sender,
+            ledger=state.ledger.sequence,
+            cap=self.limits.cap(len(wallets), is_payment=False),
+            paused="signing is paused for one of the farmers, or for everything",
+        )

@@ -790,8 +790,6 @@ CREATE TABLE wallet.refusals (
     mark text NOT NULL,
     -- Stroops that its envelope would have had to bid; none when nobody knows.
     bid bigint,
-    -- Inclusion fee (stroops) at which the cap would have been kept; none when nobody knows.
-    fits_at bigint,
     -- When it was found that what was in its way is gone.
     lifted_at wallet.moment
 );

@@ -38,18 +38,18 @@ WHERE t.mark <> excluded.mark;
 
 -- name: insert_refusals :exec
 -- Operations ($1) that ended for something that somebody has to change, with what they would have
--- cost ($2, 0: not known) and the inclusion fee at which that would have been allowed ($3).
-INSERT INTO wallet.refusals (operation_id, mark, bid, fits_at)
-SELECT n.id, t.mark, nullif(n.bid, 0), n.fits_at
+-- cost ($2, 0: not known).
+INSERT INTO wallet.refusals (operation_id, mark, bid)
+SELECT n.id, t.mark, nullif(n.bid, 0)
 FROM wallet.operator_terms AS t
-CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, bid, fits_at)
+CROSS JOIN unnest($1::uuid[], $2::bigint[]) AS n (id, bid)
 ON CONFLICT DO NOTHING;
 
 -- name: refusals_of :many
 -- The newest operation of each of these wishes, if it was refused under the terms that still hold and
 -- nothing was found to have changed since; and how many seconds ago.
 SELECT DISTINCT ON (o.wallet_id, o.nonce)
-    o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid, r.fits_at,
+    o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid,
     extract(epoch FROM now() - o.settled_at)::float8 AS age
 FROM unnest($3::uuid[], $4::text[]::numeric[]) AS n (wallet_id, nonce)
 INNER JOIN wallet.operations AS o
