@@ -25,7 +25,7 @@ def test_a_certificate_holds_from_its_first_to_its_last_moment(now: float, *, ho
 
 
 @pytest.mark.parametrize("is_authority", [None, False])
-def test_what_does_not_say_that_it_is_an_authoritys_is_none(is_authority: bool | None) -> None:  # noqa: FBT001
+def test_what_does_not_say_that_it_is_an_authoritys_is_none(is_authority: bool | None) -> None:
     pem, _ = Wish(is_authority=is_authority).granted(make_authority(DOMAIN))
     with pytest.raises(FlawError, match="not an authority's"):
         check_authority(x509.load_pem_x509_certificate(pem))
