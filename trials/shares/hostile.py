@@ -127,7 +127,7 @@ class _Attack:
         async with aiohttp.ClientSession() as http:
             while self._left > 0:
                 miner = TrialMiner(http=http, url=self._server.url, worker="hostile")
-                await miner.join()
+                await miner.outlasting(miner.join)  # a connection that idled may be closed
                 await self._by(miner.credential)
 
     async def _by(self, credential: str) -> None:

@@ -2,12 +2,14 @@
 
 Afterwards the database is held against what miners were told: every share that was acknowledged is
 there, nothing is there that was not brought, and what was credited adds up once, in shares, in
-points, and in parts.
+points, and in parts. Of blocks that are so long past that their single shares are not kept (a slow
+machine takes an hour for a hundred kills) points are compared.
 """
 
 import asyncio
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +20,9 @@ import aiohttp
 
 from devstack.stand_in_pooler import REWARDS
 from pooler.shares.domain.jobs import JobSigner
+from pooler.shares.domain.model import ShareKey
 from pooler.shares.store.opening import open_store
+from pooler.shares.store.store import KEPT_BLOCKS
 from trials.shares.miner import ShareName, TrialMiner
 from trials.shares.server import Server
 
@@ -32,6 +36,8 @@ _SHORTEST, _LONGEST = 0.05, 1.2
 _LOADED = 0.8
 #: Seconds in which any miner is told of a share.
 _PATIENCE = 600.0
+#: Points of shares.
+Points = Mapping[ShareKey, int]
 #: Shares of a batch.
 _BATCH = 25
 
@@ -142,12 +148,18 @@ def _judged(
     database: sqlite3.Connection, signer: JobSigner, miners: list[TrialMiner]
 ) -> KillResult:
     result = KillResult()
-    sent = _keys(signer, {share for miner in miners for share in miner.sent})
-    told = _keys(signer, {share for miner in miners for share in miner.acknowledged})
-    rows = database.execute("SELECT block, farmer, nonce, points FROM shares").fetchall()
+    all_sent = _keys(signer, {share for miner in miners for share in miner.sent})
+    all_told = _keys(signer, {share for miner in miners for share in miner.acknowledged})
+    result.sent, result.acknowledged = len(all_sent), len(all_told)
+    (newest,) = database.execute("SELECT coalesce(max(block), 0) FROM blocks").fetchone()
+    first = newest - KEPT_BLOCKS
+    _judge_past(database, first, all_sent, all_told, result)
+    sent, told = _since(first, all_sent), _since(first, all_told)
+    query = "SELECT block, farmer, nonce, points FROM shares WHERE block >= ?"
+    rows = database.execute(query, (first,)).fetchall()
     there = {(block, farmer, nonce): points for block, farmer, nonce, points in rows}
-    result.sent, result.acknowledged, result.credited = len(sent), len(told), len(there)
-    result.points = sum(there.values())
+    result.credited += len(there)
+    result.points += sum(there.values())
     result.defects = sum(miner.statuses[500] for miner in miners)
     if len(there) != len(rows):
         result.problems.append(f"{len(rows) - len(there)} shares are there twice")
@@ -160,11 +172,41 @@ def _judged(
         result.problems.append(f"{len(wrong)} shares have other points than their jobs say")
     if result.defects:
         result.problems.append(f"{result.defects} answers had status 500")
-    _add_up(database, result)
+    _add_up(database, first, result)
     return result
 
 
-def _keys(signer: JobSigner, shares: set[ShareName]) -> Mapping[tuple[int, int, int], int]:
+def _judge_past(
+    database: sqlite3.Connection, first: int, sent: Points, told: Points, result: KillResult
+) -> None:
+    """Compare the points of blocks before the first one whose shares are kept one by one."""
+    query = """
+        SELECT block, sum(shares), sum(points) FROM worker_blocks WHERE block < ? GROUP BY block"""
+    found = {block: (shares, points) for block, shares, points in database.execute(query, (first,))}
+    least, most = _by_block(told), _by_block(sent)
+    for block in sorted({block for block in (*least, *found) if block < first}):
+        shares, points = found.get(block, (0, 0))
+        result.credited += shares
+        result.points += points
+        if not least[block] <= points <= most[block]:
+            result.problems.append(
+                f"block {block}: {points} points, of {least[block]} that were acknowledged and "
+                f"{most[block]} that were brought"
+            )
+
+
+def _by_block(points: Points) -> Counter[int]:
+    sums: Counter[int] = Counter()
+    for (block, _, _), each in points.items():
+        sums[block] += each
+    return sums
+
+
+def _since(first: int, points: Points) -> Points:
+    return {key: each for key, each in points.items() if key[0] >= first}
+
+
+def _keys(signer: JobSigner, shares: set[ShareName]) -> Points:
     """Return block, farmer and nonce of shares, with their points."""
     jobs = {token: signer.open(token) for token in {token for token, _ in shares}}
     return {
@@ -173,8 +215,8 @@ def _keys(signer: JobSigner, shares: set[ShareName]) -> Mapping[tuple[int, int, 
     }
 
 
-def _add_up(database: sqlite3.Connection, result: KillResult) -> None:
-    """Check the sums that follow from shares."""
+def _add_up(database: sqlite3.Connection, first: int, result: KillResult) -> None:
+    """Check the sums that follow from shares, which are there from the first block on."""
     query = """
         SELECT b.block, b.state, b.points, b.pot,
             (SELECT coalesce(sum(points), 0) FROM shares s WHERE s.block = b.block),
@@ -185,11 +227,11 @@ def _add_up(database: sqlite3.Connection, result: KillResult) -> None:
     for block, state, points, pot, shares, by_worker, by_part, paid in database.execute(query):
         if state in {"mined", "sent"}:
             continue
-        if not points == shares == by_worker:
+        if points != by_worker or (block >= first and points != shares):
             result.problems.append(
                 f"block {block}: {points} points, {by_worker} by worker, {shares} in shares"
             )
         if state == "final":
             result.divided += 1
-            if by_part != shares or (shares and (paid != pot or pot != REWARDS // 10)):
+            if by_part != points or (points and (paid != pot or pot != REWARDS // 10)):
                 result.problems.append(f"block {block}: parts of {paid} from a pot of {pot}")

@@ -38,8 +38,8 @@ def test_a_weak_signature_counts_unless_it_is_of_the_authority_itself() -> None:
     check_authority(self_signed(hashes.SHA224()))
 
 
-def self_signed(algorithm: hashes.HashAlgorithm) -> x509.Certificate:
-    """An authority's certificate, with any hash."""
+def self_signed(algorithm: hashes.SHA224) -> x509.Certificate:
+    """An authority's certificate with a weak hash."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = make_authority(DOMAIN).certificate
     return (
@@ -51,7 +51,7 @@ def self_signed(algorithm: hashes.HashAlgorithm) -> x509.Certificate:
         .not_valid_before(made.not_valid_before_utc)
         .not_valid_after(made.not_valid_before_utc + DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, algorithm)  # type: ignore[arg-type]
+        .sign(key, algorithm)
     )
 
 
