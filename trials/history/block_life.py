@@ -112,7 +112,7 @@ class Life:
         with times.take("plant: ensure_partition"):
             await plant.execute("ensure_partition", block)
         with times.take("plant: candidates"):
-            found = await plant.many("candidates", self.pooler_id, block, 1000)
+            found = await plant.many("candidates", self.pooler_id, block, 1000, [])
         _expect(len(found), len(farmers), "farmers can plant")
         stakes = [_STAKE for _ in farmers]
         with times.take("plant: insert_batch"):
