@@ -10,6 +10,8 @@ import secrets
 import time
 from typing import Any, cast
 
+from asyncpg.pgproto.pgproto import UUID
+
 from libs.common.db.pool import Record
 from libs.common.ids import OperationId, WalletId, new_id
 from libs.kale.amounts import WHOLE
@@ -36,7 +38,9 @@ def authenticator_seconds() -> float:
 
 def _measured() -> float:
     orders = Orders(RowMacs({1: secrets.token_bytes(32)}))
-    wallet_id, farmer_id, pooler_id, address = new_id(), new_id(), new_id(), "G" * 56
+    # Whose an order is comes from its rows, in the database driver's type.
+    wallet_id, farmer_id, pooler_id = (UUID(new_id().bytes) for _ in range(3))
+    address = "G" * 56
     wallet_mac = orders.for_wallet(
         row_id=wallet_id, kind="farmer", address=address, farmer_id=farmer_id, pooler_id=pooler_id
     )

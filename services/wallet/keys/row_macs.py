@@ -111,16 +111,18 @@ class RowMacs:
 
     def __init__(self, keys: Mapping[int, bytes] = MappingProxyType({})) -> None:
         """Take keys that are open already, by their numbers."""
-        self._keys = dict(keys)
+        #: Each key as a hash that has taken it in, by the bytes of its number.
+        self._keys = {_prefix(number): _keyed(key) for number, key in keys.items()}
         #: Those, and the keys that were given up, as far as they open.
         self._all = dict(self._keys)
         #: The lowest number that counts: it never falls.
         self._least = 1
-        self._current = max(self._keys, default=0)
+        self._current = max(keys, default=0)
+        self._prefix = _prefix(self._current)
 
     def __repr__(self) -> str:
         """Return the numbers of the keys only."""
-        return f"RowMacs({sorted(self._keys)})"
+        return f"RowMacs({sorted(map(self.number_of, self._keys))})"
 
     @property
     def is_ready(self) -> bool:
@@ -135,7 +137,7 @@ class RowMacs:
     @property
     def has_older(self) -> bool:
         """Tell whether codes of an older key than the current one still count."""
-        return any(number < self._current for number in self._keys)
+        return any(prefix < self._prefix for prefix in self._keys)
 
     async def use(
         self, provider: KeyProvider, sealed: Sequence[SealedRowKey], made: Sequence[MadeKey] = ()
@@ -169,18 +171,20 @@ class RowMacs:
         for number, error in errors.items():
             if number in own and number >= least:
                 raise KeyProviderError(f"row key {number}: {error}") from error
-        self._keys = {number: key for number, key in opened.items() if number >= least}
-        self._current, self._all, self._least = newest.number, opened, least
+        self._all = {_prefix(number): _keyed(key) for number, key in opened.items()}
+        self._keys = {prefix: key for prefix, key in self._all.items() if prefix >= _prefix(least)}
+        self._current, self._prefix, self._least = newest.number, _prefix(newest.number), least
         return sorted(errors.keys() - own)
 
     def _made(self, opened: Mapping[int, bytes], made: Sequence[MadeKey]) -> set[int]:
         """Return the numbers of the keys of which wallet itself recorded that it made them."""
+        keys = {_prefix(number): _keyed(key) for number, key in opened.items()}
         return {
             int(one.subject)
             for one in made
             if one.mac is not None
             and len(one.mac) == MAC_BYTES
-            and self._is_by(opened, record_bytes(number=one.number, digest=one.hash), one.mac)
+            and _is_by(keys, record_bytes(number=one.number, digest=one.hash), one.mac)
         }
 
     def give_up_below(self, number: int) -> bool:
@@ -189,10 +193,10 @@ class RowMacs:
         Raises KeyProviderError when none is left: nothing is made or judged then.
         """
         if self._current and self._current < number:
-            self._keys, self._current = {}, 0
+            self._keys, self._current, self._prefix = {}, 0, _prefix(0)
             raise KeyProviderError(f"row key {number} is gone, and older ones were given up")
         self._least = max(self._least, number)
-        older = [one for one in self._keys if one < self._least]
+        older = [one for one in self._keys if one < _prefix(self._least)]
         for one in older:
             del self._keys[one]
         return bool(older)
@@ -203,10 +207,12 @@ class RowMacs:
 
     def mac(self, row: bytes) -> bytes:
         """Return the code of a row's bytes (domain/orders.py). Raises RowKeysMissingError."""
-        key = self._keys.get(self._current)
+        key = self._keys.get(self._prefix)
         if key is None:
             raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
-        return self._current.to_bytes(_NUMBER_BYTES, "big") + _code(key, row)
+        code = key.copy()
+        code.update(row)
+        return self._prefix + code.digest()
 
     def is_genuine(self, row: bytes, mac: bytes | None) -> bool:
         """Tell whether wallet made this code for these bytes. Raises RowKeysMissingError."""
@@ -214,18 +220,27 @@ class RowMacs:
             raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
         if mac is None or len(mac) != MAC_BYTES:
             return False
-        return self._is_by(self._keys, row, mac)
+        return _is_by(self._keys, row, mac)
 
     def is_of_any_age(self, row: bytes, mac: bytes) -> bool:
         """Tell whether wallet made this code at any time, also under a key that was given up."""
-        return len(mac) == MAC_BYTES and self._is_by(self._all, row, mac)
-
-    def _is_by(self, keys: Mapping[int, bytes], row: bytes, mac: bytes) -> bool:
-        key = keys.get(self.number_of(mac))
-        if key is None:
-            return False
-        return hmac.compare_digest(_code(key, row), mac[_NUMBER_BYTES:])
+        return len(mac) == MAC_BYTES and _is_by(self._all, row, mac)
 
 
-def _code(key: bytes, row: bytes) -> bytes:
-    return blake2b(row, key=key, digest_size=_CODE_BYTES).digest()
+def _prefix(number: int) -> bytes:
+    """Return a key's number as a code begins with it: in the order of the numbers."""
+    return number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _keyed(key: bytes) -> blake2b:
+    """Return a hash that has taken a key in: a copy of it costs less than to take it in again."""
+    return blake2b(key=key, digest_size=_CODE_BYTES)
+
+
+def _is_by(keys: Mapping[bytes, blake2b], row: bytes, mac: bytes) -> bool:
+    key = keys.get(mac[:_NUMBER_BYTES])
+    if key is None:
+        return False
+    code = key.copy()
+    code.update(row)
+    return hmac.compare_digest(code.digest(), mac[_NUMBER_BYTES:])
