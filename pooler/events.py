@@ -54,7 +54,7 @@ class Mining:
 
     #: Index of the block.
     block_index: int
-    #: Seconds since it began, and seconds that it has in all.
+    #: Seconds since it began, and those from then on until somebody may open the next block.
     seconds: float
     budget: float
     #: Hashes over all engines.
@@ -63,6 +63,8 @@ class Mining:
     rates: Mapping[str, float]
     #: Farmers with a nonce, by its zeros.
     zeros: Mapping[int, int]
+    #: Whether it is over: all works are sent, or the next block is open.
+    is_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

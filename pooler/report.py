@@ -56,8 +56,7 @@ class TextReport:
         _line(describe(event))
 
     def _is_due(self, event: Mining) -> bool:
-        over = event.seconds >= event.budget
-        if not over and monotonic() - self._mining_told_at < _MINING_SECONDS:
+        if not event.is_over and monotonic() - self._mining_told_at < _MINING_SECONDS:
             return False
         self._mining_told_at = monotonic()
         return True

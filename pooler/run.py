@@ -373,11 +373,9 @@ class BlockLoop:
         ) as search:
             mined = MinedBlock(block, planted, search, cap=cap)
             sender = WorkSender(self._desk, farmed, planted, cap=cap)
-            reporting = asyncio.create_task(self._report(block, search, mined))
             try:
-                await sender.run(mined, self._miners.mining(mined))
+                await sender.run(mined, self._mining(block, mined, search))
             finally:
-                await _cancel({reporting})
                 self._counts["hashes"] += search.hashes
                 self._counts["worked"] += sender.worked
                 self._harvests.worked(block.index, sender.worked)
@@ -408,15 +406,22 @@ class BlockLoop:
                 Trouble(what=f"work block {farmed.block.index}", error=words, retry_in=None)
             )
 
-    async def _report(self, block: Block, search: Search, mined: MinedBlock) -> None:
-        """Tell twice a second how the search goes; the last time when it ends."""
+    @asynccontextmanager
+    async def _mining(self, block: Block, mined: MinedBlock, search: Search) -> AsyncIterator[None]:
+        """Tell how the search goes, and let miners take part, while the block runs."""
         budget = max(0.0, block.closes_at - self._watch.now())
+        reporting = asyncio.create_task(self._report(budget, mined, search))
         try:
-            while True:
-                self._observe(_mining(budget, search, mined))
-                await asyncio.sleep(_REPORT_SECONDS)
+            async with self._miners.mining(mined):
+                yield
         finally:
-            self._observe(_mining(budget, search, mined))
+            await _cancel({reporting})
+            self._observe(_mining(budget, mined, search, is_over=True))
+
+    async def _report(self, budget: float, mined: MinedBlock, search: Search) -> None:
+        while True:
+            self._observe(_mining(budget, mined, search))
+            await asyncio.sleep(_REPORT_SECONDS)
 
     def _tell_engine_trouble(self, words: str) -> None:
         self._observe(_engine_trouble(words))
@@ -467,7 +472,7 @@ def _worth_another_try(summary: BatchSummary) -> bool:
     return any(one.worth_another_try for one in summary.outcomes)
 
 
-def _mining(budget: float, search: Search, mined: MinedBlock) -> Event:
+def _mining(budget: float, mined: MinedBlock, search: Search, *, is_over: bool = False) -> Event:
     return Mining(
         block_index=mined.index,
         seconds=search.seconds,
@@ -475,6 +480,7 @@ def _mining(budget: float, search: Search, mined: MinedBlock) -> Event:
         hashes=search.hashes,
         rates={name: rates.per_second for name, rates in search.rates().items()},
         zeros=mined.zeros(),
+        is_over=is_over,
     )
 
 

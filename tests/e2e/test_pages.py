@@ -28,6 +28,8 @@ WITH_PLOTS = ("overview", "block", "farmer", "pooler")
 GRAVE = frozenset({"serious", "critical"})
 #: Milliseconds within which the chain goes on, and a block ends.
 LEDGER, BLOCK = 20_000, 90_000
+#: Milliseconds within which a page is there, on a machine that has much else to do.
+LOADED = 180_000
 
 
 @dataclass(kw_only=True)
@@ -62,6 +64,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def visit(context: BrowserContext, shown: Shown, name: str) -> Visit:
     """Open a page."""
     seen = Visit(page=await context.new_page())
+    seen.page.set_default_timeout(LOADED)
     seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
     seen.page.on(
         "console",

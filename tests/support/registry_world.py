@@ -28,7 +28,7 @@ from tests.support.fake_custody import FakeCustody, open_fake_custody
 from tests.support.tcp_relay import TcpRelay, open_relay
 
 #: Seconds within which an expected event must happen.
-PATIENCE = 20.0
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from services.wallet.store.order_rows import OrderRowStore, Walk, live_walks
 from services.wallet.store.orders import Orders
 from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
-from trials.history.server_time import Clock
+from trials.history.server_time import ServerClock
 
 #: Stroops that a farmer stakes in a block.
 _STAKE = 10_000_000
@@ -59,7 +59,7 @@ class Timings:
     """The seconds of every statement, by its name, in the order of the first runs."""
 
     #: Of the server's processes.
-    clock: Clock
+    clock: ServerClock
     #: Seconds that the server has worked.
     of: dict[str, list[float]] = field(default_factory=dict)
     #: Seconds that the caller has waited.
@@ -95,7 +95,7 @@ class Life:
     pooler_id: UUID
     farmers: Sequence[Farmer]
     #: Clock of the seconds that the server has worked for these databases.
-    clock: Clock
+    clock: ServerClock
 
     async def block(self, block: int, times: Timings) -> None:
         """Send all statements of a block, and the harvest of the block before.
@@ -112,7 +112,7 @@ class Life:
         with times.take("plant: ensure_partition"):
             await plant.execute("ensure_partition", block)
         with times.take("plant: candidates"):
-            found = await plant.many("candidates", self.pooler_id, block, 1000)
+            found = await plant.many("candidates", self.pooler_id, block, 1000, [])
         _expect(len(found), len(farmers), "farmers can plant")
         stakes = [_STAKE for _ in farmers]
         with times.take("plant: insert_batch"):

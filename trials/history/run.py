@@ -27,7 +27,7 @@ from libs.common.names import SERVICES
 from services.migrations import migrate_all, role_of
 from trials.history.block_life import Life, Timings, queries_of
 from trials.history.report_reads import read_reports
-from trials.history.server_time import server_clock
+from trials.history.server_time import ServerClock
 from trials.machine import Origin, origin
 
 SIDES = ("empty", "filled", "recent")
@@ -162,6 +162,8 @@ async def measure(
                 await _settle(server)
             # The databases also take turns at being first.
             for name in sorted(lives, reverse=turn % 2 == 0):
+                # Used in each turn, no connection is idle until it is closed; new ones count.
+                lives[name].clock.count(await _processes(lives[name].databases))
                 block, warm_up = first + WARM_UP - 1 + turn, Timings(clock=lives[name].clock)
                 await lives[name].block(block, blocks[name] if turn > 0 else warm_up)
                 if name != "empty":
@@ -291,8 +293,13 @@ async def _life(
             databases=databases,
             pooler_id=UUID(str(pooler["id"])),
             farmers=[tuple(r) for r in rows],
-            clock=server_clock([await _process_of(item) for item in databases.values()]),
+            clock=ServerClock(await _processes(databases)),
         )
+
+
+async def _processes(databases: Mapping[str, Database]) -> list[int]:
+    """Return the server's processes behind all connections."""
+    return [await _process_of(database) for database in databases.values()]
 
 
 async def _process_of(database: Database) -> int:

@@ -186,9 +186,7 @@ class Follower:
     async def _keep_closed(self, farm: FarmState) -> None:
         """Keep the final state of blocks that closed since the last look, also before a restart."""
         seen = await self._store.newest_index()
-        first = max(farm.index - _CATCH_UP, 0 if seen is None else seen)
-        if seen is None:
-            first = farm.index
+        first = farm.index if seen is None else max(farm.index - _CATCH_UP, seen)
         for index in range(first, farm.index):
             block = await self._chain.block(index)
             if block is not None:

@@ -243,7 +243,8 @@ class OrderCheck:
                 self._rounds[table] = Round(walk=await self._store.anywhere(table))
             one, first = self._rounds[table], tally.beyond
             before = first
-            left, is_anew = self._share.past, False
+            # Where the last look ended with the past, this one begins with it.
+            left, is_anew = self._share.past, one.walk == start
             while left > 0:
                 limit = min(_PAGE, left)
                 page, following = await self._store.page(one.walk, limit=limit)

@@ -33,6 +33,9 @@ class NoticeStore:
 
         Conditions of the kinds in `unknown` stay as they are: this process cannot tell.
         """
+        if not conditions and not unknown:  # as nearly always
+            await self._database.execute("end_conditions", LAPSE)
+            return
         async with self._database.transaction() as session:
             await session.execute(
                 "report_conditions",

@@ -255,24 +255,23 @@ class OperationStore:
             wanted.work_until,
             wanted.harvest_before,
         )
-        claimed = [queued_operation(row, self._orders) for row in rows]
-        withdrawn = await self._withdrawn([item for item in claimed if _is_limited(item)])
-        return sorted(
-            (replace(item, withdrawn=withdrawn.get(item.wallet_id, 0)) for item in claimed),
-            key=_urgency,
-        )
+        withdrawn = await self._withdrawn([row["wallet_id"] for row in rows if _is_limited(row)])
+        claimed = [
+            queued_operation(row, self._orders, withdrawn.get(row["wallet_id"], 0)) for row in rows
+        ]
+        return sorted(claimed, key=_urgency)
 
-    async def _withdrawn(self, plants: Sequence[QueuedOperation]) -> dict[WalletId, int]:
+    async def _withdrawn(self, wallets: Sequence[UUID]) -> dict[UUID, int]:
         """Return by wallet the stroops of KALE that have left within an hour, or may have.
 
         A stake may have been reckoned before they left. What only waits has not left; nor has what
         somebody else wrote, who would so have more staked than was agreed.
         """
-        sums: dict[WalletId, int] = {}
-        if plants:
-            for row in await self._database.many("withdrawn_of", [one.wallet_id for one in plants]):
+        sums: dict[UUID, int] = {}
+        if wallets:
+            for row in await self._database.many("withdrawn_of", wallets):
                 if self._orders.has_left(row):
-                    wallet_id = WalletId(row["wallet_id"])
+                    wallet_id = row["wallet_id"]
                     sums[wallet_id] = sums.get(wallet_id, 0) + row["withdrawn"]
         return sums
 
@@ -424,7 +423,7 @@ _QUEUED = frozenset({OperationState.QUEUED})
 _CARRIED = frozenset({OperationState.SIGNED, OperationState.SENT})
 
 
-def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
+def queued_operation(row: Record, orders: Orders, withdrawn: int = 0) -> QueuedOperation:
     return QueuedOperation(
         id=OperationId(row["id"]),
         kind=OperationKind(row["kind"]),
@@ -440,11 +439,12 @@ def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
         pooler_id=row["pooler_id"],
         is_suspect=bool(row.get("is_suspect")),
         stake_bps=row["stake_bps"],
+        withdrawn=withdrawn,
     )
 
 
-def _is_limited(operation: QueuedOperation) -> bool:
-    return operation.kind is OperationKind.PLANT and operation.stake_bps < WHOLE
+def _is_limited(row: Record) -> bool:
+    return bool(row["kind"] == OperationKind.PLANT.value and row["stake_bps"] < WHOLE)
 
 
 def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:

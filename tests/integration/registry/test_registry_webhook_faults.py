@@ -14,10 +14,10 @@ from tests.support.fake_custody import FakeCustody, open_fake_custody
 from tests.support.notices import insert_notice
 from tests.support.registry_process import Start, has_died, open_registry_process, patiently
 from tests.support.registry_world import eventually
+from tests.support.webhooks import KEY
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 
-KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 NOTICES = 5
 
 

@@ -4,7 +4,6 @@ import resource
 
 import pytest
 
-from libs.common import descriptors
 from libs.common.descriptors import connections_for_callers, limit, raise_limit
 
 NONE = resource.RLIM_INFINITY
@@ -30,8 +29,8 @@ class Limits:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, limits: Limits) -> Limits:
-    monkeypatch.setattr(descriptors.resource, "getrlimit", limits.get)
-    monkeypatch.setattr(descriptors.resource, "setrlimit", limits.set)
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
     return limits
 
 

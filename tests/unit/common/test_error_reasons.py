@@ -7,37 +7,33 @@ from libs.common.db.version import DatabaseTooOldError
 from libs.common.errors import ErrorCode, FieldViolation, InvalidArgumentError, PoolError
 from tests.support.reasons import reasons_of
 
-#: Reason and code by the class's name without "Error".
-EXPECTED = {
-    "Pool": ("INTERNAL", ErrorCode.INTERNAL),
-    "Internal": ("INTERNAL", ErrorCode.INTERNAL),
-    "InvalidArgument": ("INVALID_REQUEST", ErrorCode.INVALID_ARGUMENT),
-    "NotFound": ("NOT_FOUND", ErrorCode.NOT_FOUND),
-    "AlreadyExists": ("ALREADY_EXISTS", ErrorCode.ALREADY_EXISTS),
-    "PermissionDenied": ("PERMISSION_DENIED", ErrorCode.PERMISSION_DENIED),
-    "ResourceExhausted": ("RESOURCE_EXHAUSTED", ErrorCode.RESOURCE_EXHAUSTED),
-    "FailedPrecondition": ("FAILED_PRECONDITION", ErrorCode.FAILED_PRECONDITION),
-    "Conflict": ("CONFLICT", ErrorCode.ABORTED),
-    "OutOfRange": ("OUT_OF_RANGE", ErrorCode.OUT_OF_RANGE),
-    "DeadlineExceeded": ("DEADLINE_EXCEEDED", ErrorCode.DEADLINE_EXCEEDED),
-    "Unavailable": ("UNAVAILABLE", ErrorCode.UNAVAILABLE),
-    "Unauthenticated": ("UNAUTHENTICATED", ErrorCode.UNAUTHENTICATED),
+#: Reason and code of each.
+EXPECTED: dict[type[PoolError], tuple[str, ErrorCode]] = {
+    errors.PoolError: ("INTERNAL", ErrorCode.INTERNAL),
+    errors.InternalError: ("INTERNAL", ErrorCode.INTERNAL),
+    errors.InvalidArgumentError: ("INVALID_REQUEST", ErrorCode.INVALID_ARGUMENT),
+    errors.NotFoundError: ("NOT_FOUND", ErrorCode.NOT_FOUND),
+    errors.AlreadyExistsError: ("ALREADY_EXISTS", ErrorCode.ALREADY_EXISTS),
+    errors.PermissionDeniedError: ("PERMISSION_DENIED", ErrorCode.PERMISSION_DENIED),
+    errors.ResourceExhaustedError: ("RESOURCE_EXHAUSTED", ErrorCode.RESOURCE_EXHAUSTED),
+    errors.FailedPreconditionError: ("FAILED_PRECONDITION", ErrorCode.FAILED_PRECONDITION),
+    errors.ConflictError: ("CONFLICT", ErrorCode.ABORTED),
+    errors.OutOfRangeError: ("OUT_OF_RANGE", ErrorCode.OUT_OF_RANGE),
+    errors.DeadlineExceededError: ("DEADLINE_EXCEEDED", ErrorCode.DEADLINE_EXCEEDED),
+    errors.UnavailableError: ("UNAVAILABLE", ErrorCode.UNAVAILABLE),
+    errors.UnauthenticatedError: ("UNAUTHENTICATED", ErrorCode.UNAUTHENTICATED),
 }
 
 
 def test_every_shared_error_has_its_reason_and_code() -> None:
-    found = {
-        kind.__name__.removesuffix("Error"): (reason, kind.code)
-        for kind, reason in reasons_of(errors).items()
-    }
+    found = {kind: (reason, kind.code) for kind, reason in reasons_of(errors).items()}
     assert found == EXPECTED
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_an_error_has_its_own_reason_unless_another_is_given(name: str) -> None:
-    kind: type[PoolError] = getattr(errors, f"{name}Error")
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_an_error_has_its_own_reason_unless_another_is_given(kind: type[PoolError]) -> None:
     error = kind("in words")
-    assert (str(error), error.message, error.reason) == ("in words", "in words", EXPECTED[name][0])
+    assert (str(error), error.message, error.reason) == ("in words", "in words", EXPECTED[kind][0])
     assert (error.metadata, error.violations, error.retry_after) == ({}, (), None)
     assert kind("in words", reason="OTHER").reason == "OTHER"
 

@@ -1,6 +1,7 @@
 """Failpoints that are armed again, that wait, and that end the process."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from libs.common import failpoints
 from libs.common.failpoints import FailpointError, arm, failpoint
 
 
@@ -72,8 +72,8 @@ def test_what_is_no_action_is_refused(action: str) -> None:
 
 async def test_a_process_is_killed_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(failpoints.os, "getpid", lambda: 7)
-    monkeypatch.setattr(failpoints.os, "kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     arm("a=kill")
     with pytest.raises(SystemExit):
         await failpoint("a")

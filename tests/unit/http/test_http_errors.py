@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.errors import ErrorCode
+from libs.common.errors import ErrorCode, PoolError
 from libs.http import errors
 from libs.http.errors import MethodNotAllowedError, phrase_of, status_of
 from tests.support.reasons import reasons_of
@@ -26,16 +26,15 @@ def test_every_code_has_the_status_that_grpc_and_http_agree_on() -> None:
 
 
 def test_every_error_of_http_has_its_reason() -> None:
-    found = {kind.__name__: reason for kind, reason in reasons_of(errors).items()}
-    assert found == {
-        "NoSuchPathError": "NO_SUCH_PATH",
-        "MethodNotAllowedError": "METHOD_NOT_ALLOWED",
-        "BodyTooLargeError": "BODY_TOO_LARGE",
-        "MediaTypeError": "UNSUPPORTED_MEDIA_TYPE",
-        "BodyMissingError": "BODY_MISSING",
-        "AmbiguousHeadersError": "AMBIGUOUS_HEADERS",
-        "TokenMissingError": "TOKEN_MISSING",
-        "StreamTooSlowError": "STREAM_TOO_SLOW",
+    assert reasons_of(errors) == {
+        errors.NoSuchPathError: "NO_SUCH_PATH",
+        errors.MethodNotAllowedError: "METHOD_NOT_ALLOWED",
+        errors.BodyTooLargeError: "BODY_TOO_LARGE",
+        errors.MediaTypeError: "UNSUPPORTED_MEDIA_TYPE",
+        errors.BodyMissingError: "BODY_MISSING",
+        errors.AmbiguousHeadersError: "AMBIGUOUS_HEADERS",
+        errors.TokenMissingError: "TOKEN_MISSING",
+        errors.StreamTooSlowError: "STREAM_TOO_SLOW",
     }
 
 
@@ -49,7 +48,7 @@ def test_every_error_of_http_has_its_reason() -> None:
     ],
 )
 def test_an_error_without_a_status_of_its_own_has_its_codes(
-    kind: type[errors.PoolError], status: int
+    kind: type[PoolError], status: int
 ) -> None:
     assert status_of(kind("x")) == status
 

@@ -1,6 +1,7 @@
 """The application: which route serves a request, how errors are told, what is written of both."""
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import structlog
 from starlette.exceptions import HTTPException
 
 from libs.common.errors import NotFoundError, PermissionDeniedError, PoolError, UnauthenticatedError
+from libs.common.log import running
 from libs.http.addresses import CallerAddress, parse_networks
 from libs.http.front import Front
 from libs.http.heads import COMMON
@@ -300,3 +302,36 @@ async def test_a_head_that_reads_in_two_ways_is_served_by_nobody() -> None:
 async def test_only_http_is_served() -> None:
     with pytest.raises(RuntimeError, match="no websocket here"):
         await Trial(found).front({"type": "websocket"}, _nothing, _nothing)  # type: ignore[arg-type]
+
+
+async def test_lines_of_a_request_name_it_while_it_runs() -> None:
+    seen: list[Any] = []
+
+    async def handle(request: Request) -> Reply:
+        seen.append((request.request_id, dict(running())))
+        return Reply(status=200, body=b"")
+
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    await Trial(handle).ask(x_request_id="mine", traceparent=f"00-{trace}-b7ad6b7169203331-01")
+    assert seen == [("mine", {"request_id": "mine", "trace_id": trace})]
+    assert running() == {}
+
+
+async def test_a_request_is_measured_by_route_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Any] = []
+    clock = iter([100.0, 100.25])
+    monkeypatch.setattr("libs.http.front.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        "libs.http.front._duration",
+        SimpleNamespace(record=lambda seconds, labels: measured.append((seconds, labels))),
+    )
+    trial = Trial(found)
+    await trial.ask()
+    assert measured == [(0.25, {"route": "GET /v1/farmers/{farmer_id}", "status": "200"})]
+    assert trial.line("request")["duration_ms"] == 250.0
+
+
+async def test_only_one_header_says_whom_a_proxy_has_forwarded() -> None:
+    trial = Trial(found)
+    await trial.ask(x_forwarded_for="192.0.2.9", x_other="198.51.100.9")
+    assert trial.line("request")["address"] == "192.0.2.9"

@@ -82,3 +82,30 @@ async def test_closing_ends_what_is_being_made(kept: Kept[int], maker: Maker) ->
     await kept.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def is_kept(kept: Kept[int], maker: Maker, key: object) -> bool:
+    made = maker.made
+    await kept.get(key, maker)
+    return maker.made == made
+
+
+async def test_a_hundred_are_kept_and_the_oldest_goes_first(kept: Kept[int], maker: Maker) -> None:
+    for key in range(100):
+        await kept.get(key, maker)
+    assert await is_kept(kept, maker, 0)
+    await kept.get(100, maker)
+    assert await is_kept(kept, maker, 1)
+    assert not await is_kept(kept, maker, 0)
+
+
+async def test_whose_time_is_over_goes_before_others(kept: Kept[int], maker: Maker) -> None:
+    await kept.get("fresh", maker)
+    for key in range(99):
+        await kept.get(key, maker)
+    maker.now = 2.0
+    # It is made again, and so the youngest of all.
+    assert not await is_kept(kept, maker, "fresh")
+    maker.now = 3.0
+    await kept.get("another", maker)
+    assert await is_kept(kept, maker, "fresh")

@@ -221,7 +221,7 @@ async def test_no_body_is_empty() -> None:
 
 @pytest.mark.parametrize(
     ("announced", "parts"),
-    [(length(11), []), (("content-length", "9" * 30), []), (CHUNKED, [b"abcdefghij", b"k"])],
+    [(length(11), [b""]), (("content-length", "9" * 30), [b""]), (CHUNKED, [b"abcdefghij", b"k"])],
 )
 async def test_a_body_that_is_too_long_is_refused(announced: Header, parts: list[bytes]) -> None:
     bodies = room()

@@ -18,6 +18,7 @@ from libs.kale.amounts import (
     stake_amount,
 )
 from libs.kale.errors import BlockInvalidError, FarmCode, FarmError
+from libs.kale.formats import FORMATS
 from libs.kale.networks import LOCALNET, MAINNET, NETWORKS, TESTNET, farm_of
 
 #: https://github.com/stellar/stellar-protocol/blob/master/ecosystem/sep-0023.md, its test cases.
@@ -138,6 +139,14 @@ def test_passphrases_are_those_of_the_networks() -> None:
         Network.TESTNET_NETWORK_PASSPHRASE,
         Network.STANDALONE_NETWORK_PASSPHRASE,
     ]
+
+
+def test_formats_have_the_names_that_protos_use() -> None:
+    assert {
+        "STELLAR_ACCOUNT": account_address,
+        "STELLAR_ADDRESS": raw_key,
+        "FRACTION": parse_percentage,
+    } == FORMATS
 
 
 def test_codes_of_the_farm_are_those_of_the_contract() -> None:

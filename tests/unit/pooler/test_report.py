@@ -52,6 +52,7 @@ def mining(seconds: float) -> Mining:
         hashes=4_000_000,
         rates={"llvm": 1.5e6, "python": 0.5e6},
         zeros={3: 2, 4: 1},
+        is_over=seconds == 50,
     )
 
 
@@ -110,10 +111,10 @@ def test_a_search_is_told_at_its_begin_and_end_and_not_in_between(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = TextReport()
-    for seconds in (0, 1, 2, 60):
+    for seconds in (0, 1, 2, 50):
         report(mining(seconds))
     told = capsys.readouterr().out.splitlines()
-    assert [line.split("mined ")[1].split(" of")[0] for line in told] == ["0", "60"]
+    assert [line.split("mined ")[1].split(" of")[0] for line in told] == ["0", "50"]
 
 
 def test_only_passing_reasons_are_worth_another_try() -> None:

@@ -20,18 +20,15 @@ from tests.support.reasons import reasons_of
 
 
 def test_every_error_has_its_reason_and_status() -> None:
-    found = {
-        kind.__name__.removesuffix("Error"): reason for kind, reason in reasons_of(errors).items()
-    }
-    assert found == {
-        "Malformed": "MALFORMED",
-        "BadCredential": "BAD_CREDENTIAL",
-        "Banned": "BANNED",
-        "Limited": "LIMITED",
-        "Paused": "PAUSED",
-        "TermsChanged": "TERMS_CHANGED",
-        "BadToken": "BAD_TOKEN",
-        "OtherChain": "OTHER_CHAIN",
+    assert reasons_of(errors) == {
+        errors.MalformedError: "MALFORMED",
+        errors.BadCredentialError: "BAD_CREDENTIAL",
+        errors.BannedError: "BANNED",
+        errors.LimitedError: "LIMITED",
+        errors.PausedError: "PAUSED",
+        errors.TermsChangedError: "TERMS_CHANGED",
+        errors.BadTokenError: "BAD_TOKEN",
+        errors.OtherChainError: "OTHER_CHAIN",
     }
     assert [status_of(error("x")) for error in (PausedError, TermsChangedError)] == [409, 409]
 

@@ -244,7 +244,8 @@ async def test_a_place_within_the_ledgers_moves_on(cursor: str) -> None:
     ],
 )
 async def test_what_is_no_place_is_refused(cursor: str) -> None:
-    with pytest.raises(ValueError, match=r"cursor|invalid literal"):
+    why = "cursor is no place" if "-" in cursor else "invalid literal"
+    with pytest.raises(ValueError, match=why):
         await Node(page([], cursor)).read()
 
 

@@ -357,7 +357,7 @@ async def test_accounts_come_in_their_order_also_those_that_do_not_exist() -> No
 
 
 async def test_only_accounts_that_exist_have_numbers() -> None:
-    shown = Shown({ledger_keys.account_key(HERE): replace(ENTRY, obeys=False)})
+    shown = Shown({ledger_keys.account_key(HERE): ENTRY._replace(obeys=False)})
     chain = chain_of(shown)
     assert await chain.sequences([GONE, HERE]) == (100, {HERE: 11})
     expected = NumberState(sequence=11, obeys=False)
@@ -384,7 +384,7 @@ async def test_a_destination_wants_a_memo_where_its_account_says_so() -> None:
 async def test_the_ledger_that_used_a_number(
     sequence: int, used: int, number: int, expected: int | None
 ) -> None:
-    entry = replace(ENTRY, sequence=sequence, used_ledger=used)
+    entry = ENTRY._replace(sequence=sequence, used_ledger=used)
     chain = chain_of(Shown({ledger_keys.account_key(HERE): entry}))
     head = LedgerHead(sequence=100, close_time=1)
     assert await chain.ledger_of_use(source=HERE, sequence=number, head=head) == expected

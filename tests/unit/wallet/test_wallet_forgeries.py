@@ -57,9 +57,9 @@ async def test_forged_orders_end_and_the_others_go_on(
     assert world.forgeries.found == 0
     assert await world.forgeries.sift([forged[0], fine, forged[1]]) == [fine]
     assert [item.operation_id for item in world.settled] == [item.id for item in forged]
-    for item in world.settled:
-        assert (item.event, item.reason) == (OperationEvent.FAIL, FailureReason.TAMPERED)
-        assert item.message == module.TAMPERED
+    for settled in world.settled:
+        assert (settled.event, settled.reason) == (OperationEvent.FAIL, FailureReason.TAMPERED)
+        assert settled.message == module.TAMPERED
     assert (world.forgeries.found, world.calls) == (2, 1)
     assert counted == [(1, {"kind": "plant"}), (1, {"kind": "harvest"})]
     told = "".join(capfd.readouterr())

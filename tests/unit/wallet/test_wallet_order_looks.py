@@ -247,6 +247,11 @@ async def test_a_past_that_is_short_is_gone_through_from_anywhere_to_there() -> 
     assert found.rows[PAST] == 2
     # What is of today first, then from the second row on, then from the first one on.
     assert [limit for query, limit in world.store.pages if query == Q[PAST]] == [500, 500, 500]
+    world.store.pages.clear()
+    found = await world.step()
+    assert found.rows[PAST] == 2
+    # What is of today, then from the first row on: that is all of it.
+    assert [limit for query, limit in world.store.pages if query == Q[PAST]] == [500, 500]
 
 
 async def test_pages_have_five_hundred_rows() -> None:

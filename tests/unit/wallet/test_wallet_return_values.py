@@ -240,7 +240,7 @@ def test_an_error_of_the_host_has_its_kind_and_code() -> None:
 def test_values_that_are_not_those_of_the_calls_are_refused(
     value: xdr.SCVal, functions: list[str], why: str
 ) -> None:
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises(ValueError, match=why or None):
         returned(v3(value), functions)
 
 
