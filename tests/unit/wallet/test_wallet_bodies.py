@@ -122,7 +122,7 @@ async def test_a_body_that_declares_too_much_is_not_read() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", " gzip "])
 async def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    packed = gzip.compress(b"abc" * 50_000)
+    packed = gzip.compress(b"abc" * 50_000, mtime=0)
     assert await read(Wire(packed, encoding=encoding), 150_000) == b"abc" * 50_000
     assert await read(Wire(packed[:9], packed[9:], encoding=encoding), 150_000) == b"abc" * 50_000
     with pytest.raises(BodyError, match="more than 149999 bytes unpacked"):
@@ -132,9 +132,9 @@ async def test_a_packed_body_is_unpacked(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (gzip.compress(b"abc")[:-1], "gzip without its end"),
+        (gzip.compress(b"abc", mtime=0)[:-1], "gzip without its end"),
         (b"", "gzip without its end"),
-        (gzip.compress(b"abc") + b"x", "gzip with something behind it"),
+        (gzip.compress(b"abc", mtime=0) + b"x", "gzip with something behind it"),
         (b"no gzip at all", "gzip that cannot be unpacked"),
         (zlib.compress(b"abc"), "gzip that cannot be unpacked"),
     ],
