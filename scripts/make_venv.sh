@@ -48,8 +48,10 @@ progress() {
     if grep -q '^Successfully installed ' "$said"; then
         echo "all packages installed, now this project"
     elif grep -q '^Installing collected packages' "$said"; then
-        # pip has a folder of its own there, as each package that is installed.
-        folders=$(find "$venv/lib" -type d -name '*.dist-info' ! -name 'pip-*' 2>/dev/null | wc -l)
+        # pip has a folder of its own there, as each package that is installed; setuptools has more
+        # of them below.
+        folders=$(find "$venv/lib" -mindepth 3 -maxdepth 3 -type d -name '*.dist-info' \
+            ! -name 'pip-*' 2>/dev/null | wc -l)
         echo "$((folders)) of $packages packages installed"
     else
         echo "$(grep -c '^Collecting ' "$said" || true) of $packages packages found"
