@@ -10,10 +10,10 @@ import { Metadata, connectivityState, credentials, status } from "@grpc/grpc-js"
 import type { CallOptions, Client, ClientOptions, ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 
-import { HarvestServiceClient } from "./gen/kalepool/harvest/v1/harvest.js";
-import { PlantServiceClient, PlantingStatus, type Planting } from "./gen/kalepool/plant/v1/plant.js";
+import { HarvestPendingRequest, HarvestServiceClient, ListHarvestsRequest } from "./gen/kalepool/harvest/v1/harvest.js";
+import { PlantRequest, PlantServiceClient, PlantingStatus, type Planting } from "./gen/kalepool/plant/v1/plant.js";
 import { WalletServiceClient, type Block, type ChainHead } from "./gen/kalepool/wallet/v1/wallet.js";
-import { WorkServiceClient } from "./gen/kalepool/work/v1/work.js";
+import { SubmitWorkRequest, WorkServiceClient } from "./gen/kalepool/work/v1/work.js";
 
 /** Part of a block after which the nonces are submitted: late, but before the next plant. */
 const SUBMIT_SHARE = 0.7;
@@ -176,7 +176,7 @@ async function mineAll(block: Block, plantings: Planting[], milliseconds: number
 async function rewardsOf(blockIndex: number): Promise<bigint> {
   let [sum, pageToken] = [0n, ""];
   do {
-    const request = { poolerId, blockIndex, farmerId: "", pageSize: 1000, pageToken };
+    const request = ListHarvestsRequest.fromPartial({ poolerId, blockIndex, pageSize: 1000, pageToken });
     const page = await ask(harvest, harvest.listHarvests, request);
     for (const one of page.harvests) sum += one.rewardAmount;
     pageToken = page.nextPageToken;
@@ -187,17 +187,14 @@ async function rewardsOf(blockIndex: number): Promise<bigint> {
 /** Farm the block after `last`, which is paid meanwhile. Return its index. */
 async function farmNext(last: number): Promise<number> {
   const blockIndex = await plantable(last);
-  const request = { poolerId, blockIndex, requestId: randomUUID(), maxFarmersCapacity: 0 };
+  // Fields that are left out have their defaults, also those that a later version of the pool adds.
+  const request = PlantRequest.fromPartial({ poolerId, blockIndex, requestId: randomUUID() });
   const planted = await ask(plant, plant.plant, request);
   const { block, head } = await opened(blockIndex);
-  await ask(harvest, harvest.harvestPending, { poolerId, maxBlocks: 0 });
+  await ask(harvest, harvest.harvestPending, HarvestPendingRequest.fromPartial({ poolerId }));
   const submissions = await mineAll(block, planted.plantings, budget(block, head));
-  const worked = await ask(work, work.submitWork, {
-    poolerId,
-    blockIndex,
-    submissions,
-    requestId: randomUUID(),
-  });
+  const submitted = SubmitWorkRequest.fromPartial({ poolerId, blockIndex, submissions, requestId: randomUUID() });
+  const worked = await ask(work, work.submitWork, submitted);
   console.log(
     JSON.stringify({
       block: blockIndex,

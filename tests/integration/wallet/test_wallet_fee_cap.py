@@ -53,4 +53,4 @@ async def test_twenty_calls_are_one_operation_and_one_line(
         await world.restart(MAX_FEE_STROOPS="1000000")
         await world.wait_until_serving()
         planted = await world.plant("raised", block, stakes)
-        assert {item.state for item in planted} == {SUCCEEDED}
+        assert {item.state for item in planted} == {SUCCEEDED}, planted
