@@ -158,7 +158,8 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         other = await payer(world, destination, 3 * KALE)
         narrow = await stranger(world)
         vain = await payer(world, narrow.public_key, 3 * KALE)
-        await world.wait_for_payers()  # the next transaction is the one of the payments
+        await world.wait_for_payers()
+        await world.wait_until_settled()  # the next transaction is the one of the payments
         await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]

@@ -86,9 +86,12 @@ async def farm(
 
 async def surviving(world: WalletWorld, edge: str, call: Awaitable[T]) -> T:
     """Return the result of a call during which the wallet dies at `edge` and is started again."""
+    await world.wait_until_settled()  # else what is in flight reaches the edge before the call
     await world.restart(FAILPOINTS=f"{edge}=kill")
     await world.wait_until_serving()
     result, _ = await asyncio.gather(call, world.revive())
+    # What was signed needs no treasury to be sent and settled: the call may be faster than it.
+    await world.wait_until_serving()
     return result
 
 

@@ -120,6 +120,17 @@ class WalletWorld:
 
             await eventually(ready, "the payer accounts are not there", self.wallet)
 
+    async def wait_until_settled(self) -> None:
+        """Wait until nothing that the wallet has signed waits for its end."""
+        async with open_channel(self.target) as channel:
+            engine = engine_pb2_grpc.EngineServiceStub(channel)
+
+            async def settled() -> bool:
+                status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
+                return not status.open_transactions
+
+            await eventually(settled, "a transaction waits for its end", self.wallet)
+
     async def use_multicall(self, *, channels: int) -> None:
         """Carry operations together by a multicall from now on, restarts included.
 

@@ -32,7 +32,7 @@ async def test_twenty_calls_are_one_operation_and_one_line(
     async with (
         database_factory.create() as database,
         open_wallet_world(
-            database, tmp_path, block_seconds=10, MAX_FEE_STROOPS=str(TOO_LOW)
+            database, tmp_path, block_seconds=25, MAX_FEE_STROOPS=str(TOO_LOW)
         ) as world,
         connect(database.admin_dsn) as admin,
     ):
