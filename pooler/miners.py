@@ -184,10 +184,10 @@ class Miners:
         if self._settling is not None:
             self._settling.worked(index)
 
-    async def settle(self) -> None:
-        """Divide what closed blocks have earned, as far as it is harvested."""
+    async def settle(self, *, is_last: bool = False) -> None:
+        """Divide what closed blocks have earned, as far as it is harvested; see Settling."""
         if self._settling is not None:
-            await self._reported(self._settling.settle())
+            await self._reported(self._settling.settle(is_last=is_last))
 
     async def keep_settling(self) -> None:
         """Do that again and again, until the task is cancelled."""

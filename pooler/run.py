@@ -196,7 +196,7 @@ class BlockLoop:
                 await self._farm_next(harvests)
             await self._close(self._blocks[-1], harvests)
         await self._harvests.sweep()
-        await self._miners.settle()
+        await self._miners.settle(is_last=True)
         await self._harvests.count_recorded(self._blocks)
         return RunSummary(
             pooler_id=self._pooler_id,

@@ -52,15 +52,18 @@ class Settling:
         """Note that all works of a block are settled: the records have all of them."""
         self._worked.add(index)
 
-    async def settle(self) -> None:
-        """Divide the blocks that are harvested by now. Raise PoolError."""
+    async def settle(self, *, is_last: bool = False) -> None:
+        """Divide the blocks that are harvested by now. Raise PoolError.
+
+        The last look is at all blocks, also at those that were looked at a moment ago.
+        """
         current = self._watch.head.current_block
         if current > self._closed:
             await self._shares.close_before(current)
             self._closed = current
         for row in await self._shares.store.blocks_in(BlockState.CLOSED):
             wait = self._waits.get(row.block)
-            if wait is not None and self._clock() < wait.at:
+            if not is_last and wait is not None and self._clock() < wait.at:
                 continue
             rewards = await self._earned(row.block, current)
             if rewards is None:

@@ -358,6 +358,19 @@ async def test_a_block_is_divided_when_all_that_worked_is_paid(tmp_path: Path) -
         assert records.looks == [100, 100]
 
 
+async def test_the_last_look_is_at_what_was_looked_at_a_moment_ago_too(tmp_path: Path) -> None:
+    records = Records(worked_by={100: [1]})
+    async with settling(tmp_path, records) as (looks, store, _):
+        looks.worked(100)
+        await looks.settle()
+        records.paid_to[100] = {1: 700}
+        await looks.settle()
+        assert (await store.block(100)).state is BlockState.CLOSED
+        await looks.settle(is_last=True)
+        row = await store.block(100)
+        assert (row.state, row.rewards) == (BlockState.FINAL, 700)
+
+
 async def test_a_block_of_a_run_before_is_divided_two_blocks_later(tmp_path: Path) -> None:
     records = Records(worked_by={100: [1]}, paid_to={100: {1: 500}})
     async with settling(tmp_path, records) as (looks, store, world):
