@@ -13,6 +13,7 @@ from libs.batches.model import Chunk
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.common.errors import UnavailableError
 from libs.common.ids import BatchId, new_id
+from tests.support.sleeping import replace_sleep
 
 ONE, OTHER = BatchId(new_id()), BatchId(new_id())
 #: Lets others run, also where a test replaces what the loop calls.
@@ -132,7 +133,7 @@ async def test_the_recovery_goes_on_whatever_happens(monkeypatch: pytest.MonkeyP
         if done.count(seconds) > 5:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("libs.batches.runner.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "libs.batches.runner", sleep)
     with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
         await recover_for_ever(
             cast("Any", SimpleNamespace(recover=recover)),

@@ -15,6 +15,7 @@ from libs.common.errors import DeadlineExceededError, PoolError, UnavailableErro
 from libs.common.failpoints import FailpointError
 from libs.common.grpc.deadlines import remaining, set_deadline
 from libs.common.ids import BatchId, new_id
+from tests.support.sleeping import replace_sleep
 
 BATCH = BatchId(new_id())
 #: Seconds after which a test fails that nothing has ended.
@@ -80,7 +81,7 @@ class Pauses:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.noted: list[float] = []
-        monkeypatch.setattr("libs.batches.runner.asyncio.sleep", self._sleep)
+        replace_sleep(monkeypatch, "libs.batches.runner", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.noted.append(seconds)

@@ -1,6 +1,5 @@
 """Failpoints that are armed again, that wait, and that end the process."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from libs.common.failpoints import FailpointError, arm, failpoint
+from tests.support.sleeping import replace_sleep
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ async def test_one_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    replace_sleep(monkeypatch, "libs.common.failpoints", sleep)
     arm("a=sleep:1.5")
     await failpoint("b")
     assert slept == []

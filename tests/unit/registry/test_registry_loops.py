@@ -10,6 +10,7 @@ import pytest
 from libs.common.errors import UnavailableError
 from services.registry import loops
 from services.registry.usecases.deliveries import Bell
+from tests.support.sleeping import replace_sleep
 
 #: Six looks.
 GONE_AFTER = 12.0
@@ -28,7 +29,7 @@ class World:
             store=SimpleNamespace(database=database, mark_gone=self._mark_gone)
         )
         monkeypatch.setattr("services.registry.loops.time.monotonic", lambda: self.now)
-        monkeypatch.setattr("services.registry.loops.asyncio.sleep", self._sleep)
+        replace_sleep(monkeypatch, "services.registry.loops", self._sleep)
 
     async def _is_up(self) -> bool:
         found = next(self._up, None)

@@ -13,6 +13,7 @@ from services.wallet.chain.errors import (
 )
 from services.wallet.chain.node.health import EndpointState
 from services.wallet.domain.trust import ONE_NODE_AFTER
+from tests.support.sleeping import replace_sleep
 from tests.support.told_nodes import AWAY, SILENCE, TAKEN, Nodes
 
 QUESTION = cast("Any", None)
@@ -191,7 +192,7 @@ async def test_the_time_between_the_two_questions_passes(monkeypatch: pytest.Mon
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("services.wallet.chain.agreement.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "services.wallet.chain.agreement", sleep)
     assert await read(nodes) == "the truth"
     assert slept == [7.0]
 

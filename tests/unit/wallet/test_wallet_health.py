@@ -17,6 +17,7 @@ from services.wallet.chain.node.health import (
     Health,
 )
 from tests.support.clock import FakeClock
+from tests.support.sleeping import replace_sleep
 
 
 def meet(health: Health, error: Exception) -> None:
@@ -196,7 +197,7 @@ async def slept(
         if after is not None and len(parts) == 1:
             after()
 
-    monkeypatch.setattr("services.wallet.chain.node.health.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "services.wallet.chain.node.health", sleep)
     await health.pause()
     return parts
 
