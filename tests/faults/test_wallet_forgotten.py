@@ -163,9 +163,8 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
-        if fails:
-            # The transaction pays all or nothing.
-            wishes.append((vain, "vain", 2 * KALE))
+        # The transaction pays all or nothing.
+        wishes += [(vain, "vain", 2 * KALE)] if fails else []
 
         async def noted() -> bool:
             return len(await ends(admin)) == len(wishes)
