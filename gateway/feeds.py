@@ -26,6 +26,7 @@ from libs.common.errors import (
 from libs.common.log import get_logger
 from libs.common.singleflight import SingleFlight
 from libs.http.errors import StreamTooSlowError
+from libs.http.waiting import WaitingEvents
 
 log = get_logger(__name__)
 
@@ -97,14 +98,8 @@ def _number_at(message: Any, path: tuple[str, ...]) -> int:
     return int(message)
 
 
-class Reader:
-    """One reader of a feed: the events that it has not taken yet."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[int, Event] = {}
-        self._wake = asyncio.Event()
-        self._error: PoolError | None = None
-        self._is_closed = False
+class Reader(WaitingEvents[Event]):
+    """One reader of a feed: the events that it has not taken yet, by their cursors."""
 
     def put(self, event: Event) -> None:
         """Let an event wait; the one before it with the same cursor goes."""
@@ -121,21 +116,6 @@ class Reader:
         self._waiting = {event.cursor: event for event in events} | self._waiting
         self._wake.set()
 
-    def fail(self, error: PoolError) -> None:
-        """Raise an error once the waiting events were taken."""
-        self._error = error
-        self._wake.set()
-
-    def close(self) -> None:
-        """End the reader: there is nobody who reads."""
-        self._is_closed = True
-        self._wake.set()
-
-    @property
-    def is_closed(self) -> bool:
-        """Tell whether there is nobody who reads."""
-        return self._is_closed
-
     async def first(self, seconds: float) -> Event:
         """Return the first event without taking it; raise the error that came in its place."""
         try:
@@ -146,30 +126,6 @@ class Reader:
         if self._error is not None:
             raise self._error
         return next(iter(self._waiting.values()))
-
-    async def next(self, seconds: float) -> Event | None:
-        """Take the next event; None when there is none within the time, or nobody reads."""
-        if not self._has_something:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._something()
-            except TimeoutError:
-                return None
-        if self._waiting and not self._is_closed:
-            return self._waiting.pop(next(iter(self._waiting)))
-        if self._error is not None:
-            raise self._error
-        return None
-
-    async def _something(self) -> None:
-        """Wait until there is an event, an error, or nobody who reads."""
-        while not self._has_something:
-            self._wake.clear()
-            await self._wake.wait()
-
-    @property
-    def _has_something(self) -> bool:
-        return bool(self._waiting) or self._error is not None or self._is_closed
 
 
 class _Feed:

@@ -1,14 +1,13 @@
 """Streams of events: what a miner is told the moment that it happens."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.errors import PoolError, UnavailableError
+from libs.common.errors import UnavailableError
 from libs.http.strict_json import to_json
+from libs.http.waiting import WaitingEvents
 from pooler.shares.workers import LiveWorker
 
 #: Events that may wait for one reader; the oldest goes when one more comes.
@@ -33,28 +32,15 @@ def event_of(name: str, content: Mapping[str, Any], *, is_replaced: bool = False
     return Event(name=name, text=text, is_replaced=is_replaced)
 
 
-class Subscriber:
+class Subscriber(WaitingEvents[Event]):
     """One reader: the events that it has not taken yet."""
 
     def __init__(self, worker: LiveWorker, count: int) -> None:
         """Take the worker whose jobs it gets, and how many at a time."""
+        super().__init__()
         self.worker = worker
         self.count = count
-        self._waiting: OrderedDict[int, Event] = OrderedDict()
         self._number = 0
-        self._wake = asyncio.Event()
-        self._error: PoolError | None = None
-        self._is_closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Tell whether there is nobody who reads."""
-        return self._is_closed
-
-    def close(self) -> None:
-        """End the reader: there is nobody who reads."""
-        self._is_closed = True
-        self._wake.set()
 
     def put(self, event: Event) -> None:
         """Let an event wait."""
@@ -62,38 +48,10 @@ class Subscriber:
             for number in [n for n, one in self._waiting.items() if one.name == event.name]:
                 del self._waiting[number]
         elif len(self._waiting) >= _WAITING:
-            self._waiting.popitem(last=False)
+            del self._waiting[next(iter(self._waiting))]
         self._number += 1
         self._waiting[self._number] = event
         self._wake.set()
-
-    def fail(self, error: PoolError) -> None:
-        """Raise an error once the waiting events were taken."""
-        self._error = error
-        self._wake.set()
-
-    async def next(self, seconds: float) -> Event | None:
-        """Take the next event; see libs/http/sse.py."""
-        if not self._has_something:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._something()
-            except TimeoutError:
-                return None
-        if self._waiting and not self._is_closed:
-            return self._waiting.popitem(last=False)[1]
-        if self._error is not None and not self._is_closed:
-            raise self._error
-        return None
-
-    async def _something(self) -> None:
-        while not self._has_something:
-            self._wake.clear()
-            await self._wake.wait()
-
-    @property
-    def _has_something(self) -> bool:
-        return bool(self._waiting) or self._error is not None or self._is_closed
 
 
 class Streams:
