@@ -151,14 +151,14 @@ class RowMacs:
         would look like forgeries.
         """
         results = await provider.unwrap([item.wrapped for item in sealed])
-        opened: dict[int, bytes] = {}
+        opened: dict[bytes, blake2b] = {}
         errors: dict[int, KeyProviderError] = {}
         for item, result in zip(sealed, results, strict=True):
             if isinstance(result, KeyProviderError):
                 errors[item.number] = result
             else:
-                opened[item.number] = result
-        own = opened.keys() | {1} | self._made(opened, made)
+                opened[_prefix(item.number)] = _keyed(result)
+        own = {1, *map(self.number_of, opened)} | self._made(opened, made)
         active = [item for item in sealed if item.is_active and item.number in own]
         if not active:
             raise KeyProviderError(
@@ -171,20 +171,19 @@ class RowMacs:
         for number, error in errors.items():
             if number in own and number >= least:
                 raise KeyProviderError(f"row key {number}: {error}") from error
-        self._all = {_prefix(number): _keyed(key) for number, key in opened.items()}
-        self._keys = {prefix: key for prefix, key in self._all.items() if prefix >= _prefix(least)}
+        self._keys = {prefix: key for prefix, key in opened.items() if prefix >= _prefix(least)}
         self._current, self._prefix, self._least = newest.number, _prefix(newest.number), least
+        self._all = opened
         return sorted(errors.keys() - own)
 
-    def _made(self, opened: Mapping[int, bytes], made: Sequence[MadeKey]) -> set[int]:
+    def _made(self, opened: Mapping[bytes, blake2b], made: Sequence[MadeKey]) -> set[int]:
         """Return the numbers of the keys of which wallet itself recorded that it made them."""
-        keys = {_prefix(number): _keyed(key) for number, key in opened.items()}
         return {
             int(one.subject)
             for one in made
             if one.mac is not None
             and len(one.mac) == MAC_BYTES
-            and _is_by(keys, record_bytes(number=one.number, digest=one.hash), one.mac)
+            and _is_by(opened, record_bytes(number=one.number, digest=one.hash), one.mac)
         }
 
     def give_up_below(self, number: int) -> bool:
