@@ -18,6 +18,7 @@ from libs.kale.amounts import format_kale
 from pooler.shares.config import SharesSettings
 from pooler.shares.domain.model import BlockRow, BlockState, Miner, MinerId
 from pooler.shares.events import moment
+from pooler.shares.figures import miner_content
 from pooler.shares.store.database import BackupError, WrongDatabaseError
 from pooler.shares.store.opening import is_postgres, open_store
 from pooler.shares.store.store import Store
@@ -163,11 +164,7 @@ async def _backup(store: Store, target: Path) -> int:
 
 def _content(miner: Miner) -> dict[str, Any]:
     return {
-        "minerId": str(miner.miner_id),
-        "address": miner.address,
-        "name": miner.name,
-        "terms": miner.terms,
-        "joinedAt": moment(miner.joined_at),
+        **miner_content(miner),
         "bannedUntil": moment(miner.banned_until) if miner.banned_until else None,
         "banReason": miner.ban_reason,
     }
