@@ -111,25 +111,27 @@ class WalletWorld:
 
     async def wait_for_payers(self) -> None:
         """Wait until the treasury has opened all payer accounts, which it does at its start."""
-        async with open_channel(self.target) as channel:
-            engine = engine_pb2_grpc.EngineServiceStub(channel)
-
-            async def ready() -> bool:
-                status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
-                return 0 < status.payers.made == status.payers.ready
-
-            await eventually(ready, "the payer accounts are not there", self.wallet)
+        await self._engine_until(
+            lambda status: 0 < status.payers.made == status.payers.ready,
+            "the payer accounts are not there",
+        )
 
     async def wait_until_settled(self) -> None:
         """Wait until nothing that the wallet has signed waits for its end."""
+        await self._engine_until(
+            lambda status: not status.open_transactions, "a transaction waits for its end"
+        )
+
+    async def _engine_until(
+        self, holds: Callable[[engine_pb2.GetEngineStatusResponse], bool], message: str
+    ) -> None:
         async with open_channel(self.target) as channel:
             engine = engine_pb2_grpc.EngineServiceStub(channel)
 
-            async def settled() -> bool:
-                status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
-                return not status.open_transactions
+            async def asked() -> bool:
+                return holds(await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest()))
 
-            await eventually(settled, "a transaction waits for its end", self.wallet)
+            await eventually(asked, message, self.wallet)
 
     async def use_multicall(self, *, channels: int) -> None:
         """Carry operations together by a multicall from now on, restarts included.
