@@ -32,6 +32,7 @@ from services.wallet.domain.chain_facts import (
     PailState,
 )
 from services.wallet.domain.trust import TRUST, Decision, Needed
+from tests.support.farm_facts import BLOCK
 from tests.support.told_nodes import AWAY, TAKEN, Nodes
 
 NETWORK = network_for("localnet")
@@ -47,21 +48,6 @@ ENTRY = AccountFields(
     obeys_fully=True,
     buying=0,
     selling=0,
-)
-BLOCK = BlockState(
-    index=7,
-    timestamp=900,
-    entropy=bytes(32),
-    min_gap=1,
-    max_gap=9,
-    min_stake=0,
-    max_stake=9,
-    min_zeros=0,
-    max_zeros=9,
-    staked_total=5,
-    normalized_total=6,
-    live_until=1000,
-    modified=99,
 )
 FARM = FarmState(
     index=7, timestamp=900, paused=False, token=NETWORK.token, code_hash=CODE, block=None

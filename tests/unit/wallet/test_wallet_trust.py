@@ -18,7 +18,6 @@ from services.wallet.chain.node.health import (
 from services.wallet.chain.read.included import Included
 from services.wallet.domain.chain_facts import (
     AccountState,
-    BlockState,
     FarmState,
     LedgerHead,
     Outcome,
@@ -28,24 +27,10 @@ from services.wallet.domain.chain_facts import (
 from services.wallet.domain.trust import TRUST, Decision
 from services.wallet.domain.turning import Lower, Remembered, Sameness, sameness
 from tests.support.clock import FakeClock
+from tests.support.farm_facts import BLOCK
 
 S, G = EndpointState, EndpointSign
 HEAD = LedgerHead(sequence=100, close_time=1000, oldest=1)
-BLOCK = BlockState(
-    index=7,
-    timestamp=900,
-    entropy=bytes(32),
-    min_gap=1,
-    max_gap=9,
-    min_stake=0,
-    max_stake=9,
-    min_zeros=0,
-    max_zeros=9,
-    staked_total=5,
-    normalized_total=6,
-    live_until=1000,
-    modified=99,
-)
 FARM = FarmState(index=7, timestamp=900, paused=False, token="C", code_hash="aa", block=BLOCK)
 
 
