@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from kalepool.rules.v1 import rules_pb2
+
+from gateway.values import rules_of
 
 _FARMER = "0190a5f0-6c2e-7b41-8a53-000000000001"
 _POOLER = "0190a5f0-6c2e-7b41-8a53-000000000002"
@@ -19,7 +22,6 @@ _TEXTS: Mapping[str, str] = {
     "pooler_id": _POOLER,
     "farmer_id": _FARMER,
     "farmer_ids": _FARMER,
-    "sitting_out": _FARMER,
     "name": "north",
     "public_key": _ACCOUNT,
     "custodial_wallet": _ACCOUNT,
@@ -114,4 +116,5 @@ def _text(field: FieldDescriptor) -> str:
     known = _TEXTS.get(field.name)
     if known is not None:
         return known
-    return _OTHER if field.name.endswith("_id") else "text"
+    is_id = field.name.endswith("_id") or rules_of(field).format == rules_pb2.FORMAT_UUID
+    return _OTHER if is_id else "text"
