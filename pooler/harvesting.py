@@ -113,8 +113,11 @@ class Harvests:
         except PoolError as error:
             self._observe(trouble(f"harvest block {index}", error))
             return
+        finally:
+            # After a failure nobody here learns of its end: what may be locked for ever is not
+            # counted on for the next stakes.
+            self._held.pop(index, None)
         self._count(summary)
-        self._held.pop(index, None)
         self._memory.harvested(summary.outcomes)
         self._observe(Harvested(summary=summary))
         if any(one.worth_another_try for one in summary.outcomes):
