@@ -200,6 +200,7 @@ class FakeTemplates:
         self.asked: list[int] = []
         self.keys: list[TemplateKey] = []
         self.sources: list[str] = []
+        self.blocks: list[int] = []
         #: What is known of a block that is not open yet.
         self.ahead: ResourceTemplate | None = None
         #: Whether simulations carry rent, one answer after the other; the last one stays.
@@ -219,6 +220,7 @@ class FakeTemplates:
         self.asked.append(len(load.carried_calls))
         self.keys.append(key)
         self.sources.append(source)
+        self.blocks.append(block_index)
         answer = self.answers.pop(0) if self.answers else TEMPLATE
         if isinstance(answer, Exception):
             raise answer

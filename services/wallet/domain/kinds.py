@@ -54,6 +54,8 @@ class Kind:
     moves_balance: bool = True
     #: It gives a stake back; the chain has no record of the stake afterwards.
     returns_stake: bool = False
+    #: Operations of several blocks may share a transaction, those of one farmer, too.
+    joins_blocks: bool = False
     #: Its block does not wait: where no budget allows its fee it is given up, not put off.
     is_given_up_unpaid: bool = False
     #: Value that its call returns.
@@ -78,7 +80,11 @@ OPERATION_KINDS: Mapping[OperationKind, Kind] = {
         carrier=Carrier.FARM, is_urgent=True, moves_balance=False, returned=Returned.GAP
     ),
     OperationKind.HARVEST: Kind(
-        carrier=Carrier.FARM, is_patient=True, returns_stake=True, returned=Returned.REWARD
+        carrier=Carrier.FARM,
+        is_patient=True,
+        returns_stake=True,
+        joins_blocks=True,
+        returned=Returned.REWARD,
     ),
     OperationKind.OPEN_CHANNEL: Kind(carrier=Carrier.TREASURY, is_patient=True),
     OperationKind.TOP_UP: Kind(carrier=Carrier.PAYER, is_patient=True),

@@ -4,7 +4,7 @@ There is one simulation per kind and block. Until the size of a transaction is k
 per size, too.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.log import get_logger
@@ -18,7 +18,7 @@ from services.wallet.chain import (
 )
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.marks import is_ahead
-from services.wallet.domain.model import OperationKind
+from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.refusals import PRICE_LEDGERS
 
@@ -41,6 +41,10 @@ class TemplateKey:
     opens: bool
     #: Calls in the transaction; 0 for a call without a multicall.
     together: int = 0
+    #: Farmers and blocks of these calls: the calls of one farmer write its trustline once, and those
+    #: of one block read that block once.
+    farmers: int = 0
+    blocks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +161,14 @@ class TemplateBook:
         )
 
 
-def pack_of(key: TemplateKey, together: int) -> TemplateKey:
-    """Return the key of `together` such calls in one transaction."""
-    return replace(key, together=together)
+def pack_of(key: TemplateKey, operations: Sequence[QueuedOperation]) -> TemplateKey:
+    """Return the key of these operations' calls in one transaction."""
+    return replace(
+        key,
+        together=len(operations),
+        farmers=len({item.wallet_id for item in operations}),
+        blocks=len({item.block_index for item in operations}),
+    )
 
 
 def _of_any_size(key: TemplateKey) -> TemplateKey:
@@ -167,4 +176,5 @@ def _of_any_size(key: TemplateKey) -> TemplateKey:
 
     The key of a call without a multicall stays as it is.
     """
-    return replace(key, together=min(key.together, 1))
+    one = min(key.together, 1)
+    return replace(key, together=one, farmers=one, blocks=one)

@@ -241,10 +241,20 @@ class OperationStore:
         )
         return [operation_of(row) for row in rows]
 
-    async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
+    async def claim(
+        self,
+        wanted: Wanted,
+        *,
+        limit: int,
+        lease: float,
+        harvests: int = 1,
+        gathered: float = 0.0,
+    ) -> list[QueuedOperation]:
         """Take up operations of farmers with nothing in flight, for `lease` seconds.
 
-        The most urgent operations come first.
+        The most urgent operations come first; those of a farmer stand together. A farmer has one
+        operation among them, or up to so many `harvests`, once no further one was recorded for
+        `gathered` seconds.
         """
         rows = await self._database.many(
             "claim_operations",
@@ -254,12 +264,14 @@ class OperationStore:
             wanted.plant_until,
             wanted.work_until,
             wanted.harvest_before,
+            harvests,
+            gathered,
         )
         withdrawn = await self._withdrawn([row["wallet_id"] for row in rows if _is_limited(row)])
         claimed = [
             queued_operation(row, self._orders, withdrawn.get(row["wallet_id"], 0)) for row in rows
         ]
-        return sorted(claimed, key=_urgency)
+        return _in_order(claimed)
 
     async def _withdrawn(self, wallets: Sequence[UUID]) -> dict[UUID, int]:
         """Return by wallet the stroops of KALE that have left within an hour, or may have.
@@ -447,10 +459,19 @@ def _is_limited(row: Record) -> bool:
     return bool(row["kind"] == OperationKind.PLANT.value and row["stake_bps"] < WHOLE)
 
 
-def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:
-    """Return the sort key: what goes first, with those together that can share a template."""
-    has_stake = operation.amount > 0
-    return _ORDER[operation.kind], operation.block_index, has_stake, operation.id
+def _in_order(operations: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+    """Return what goes first, with those together that can share a template, and each farmer's."""
+    oldest = sorted(operations, key=lambda item: (item.block_index, item.id), reverse=True)
+    first = {item.wallet_id: (item.block_index, item.amount > 0, item.id) for item in oldest}
+    return sorted(
+        operations,
+        key=lambda item: (
+            _ORDER[item.kind],
+            first[item.wallet_id],
+            item.block_index,
+            item.id,
+        ),
+    )
 
 
 #: The order in which the engine prefers kinds.

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.db.pool import Database
-from libs.common.ids import OperationId
+from libs.common.ids import OperationId, PoolerId
 from services.wallet.domain.model import OperationKind
 from services.wallet.store.operations import OperationStore, Wanted
 from tests.support.orders import ORDERS
@@ -171,6 +171,91 @@ async def test_the_most_urgent_of_all_are_taken_up_and_no_more_than_asked_for(
         kind, block = wishes[place]
         await rows.operation(owner, kind, block=block, id=names[place])
     assert await claim(rows.pool, limit=1) == {names[first]}
+
+
+# A farmer's harvests ---------------------------------------------------------------------------
+
+
+async def claim_harvests(
+    pool: Database, harvests: int, *, gathered: float = 0.0, limit: int = 99
+) -> list[OperationId]:
+    """What is taken up where harvests of a farmer may share a transaction, in that order."""
+    found = await OperationStore(pool, ORDERS).claim(
+        WANTED, limit=limit, lease=60, harvests=harvests, gathered=gathered
+    )
+    return [operation.id for operation in found]
+
+
+@pytest.mark.parametrize(("harvests", "taken"), [(1, 1), (2, 2), (3, 3), (4, 3)])
+async def test_a_farmers_harvests_come_together_oldest_first_and_no_more_than_asked_for(
+    rows: WalletRows, harvests: int, taken: int
+) -> None:
+    owner, names = await rows.wallet(), new_ids(4)
+    wishes = [(owner, "harvest", block) for block in (2, 0, 3, 1)]  # block 3 is not closed
+    await write(rows, names, *wishes)
+    expected = [names[1], names[3], names[0]]
+    assert await claim_harvests(rows.pool, harvests) == expected[:taken]
+
+
+async def test_other_kinds_come_one_by_one_and_no_harvest_comes_with_them(
+    rows: WalletRows,
+) -> None:
+    planter, worker, names = await rows.wallet(), await rows.wallet(), new_ids(6)
+    await write(
+        rows,
+        names,
+        *((planter, "plant", 5), (planter, "plant", 4), (planter, "harvest", 1)),
+        *((worker, "work", 4), (worker, "work", 3), (worker, "harvest", 2)),
+    )
+    assert await claim_harvests(rows.pool, 9) == [names[1], names[4]]
+
+
+async def test_a_farmers_harvests_stand_together_behind_those_with_an_older_one(
+    rows: WalletRows,
+) -> None:
+    one, other, names = await rows.wallet(), await rows.wallet(), new_ids(5)
+    await write(
+        rows,
+        names,
+        *((one, "harvest", 2), (one, "harvest", 1)),
+        *((other, "harvest", 0), (other, "harvest", 2), (other, "harvest", 1)),
+    )
+    expected = [names[2], names[4], names[3], names[1], names[0]]
+    assert await claim_harvests(rows.pool, 9) == expected
+
+
+async def test_when_not_all_are_taken_up_no_farmer_waits_for_anothers_second(
+    rows: WalletRows,
+) -> None:
+    """All of a farmer's before the next farmer's, and each pooler's first farmer first."""
+    pooler, names = PoolerId(new_ids(1)[0]), new_ids(6)
+    mine = [await rows.wallet(pooler=pooler) for _ in range(2)]
+    other = await rows.wallet()
+    wishes = [(owner, "harvest", block) for owner in (*mine, other) for block in (1, 2)]
+    await write(rows, names, *wishes)
+    assert set(await claim_harvests(rows.pool, 9, limit=4)) == {*names[:2], *names[4:]}
+
+
+@pytest.mark.parametrize(
+    ("age", "is_taken"), [(0.0, False), (9.0, False), (11.0, True), (-60.0, True)]
+)
+async def test_harvests_wait_until_no_further_one_of_their_farmer_was_recorded(
+    rows: WalletRows, age: float, is_taken: bool
+) -> None:
+    """A time that is still to come is a clock that was put back: nothing waits for it."""
+    owner, busy = await rows.wallet(), await rows.wallet()
+    old = await rows.operation(owner, "harvest", block=1, created_at=ago(100))
+    new = await rows.operation(owner, "harvest", block=2, created_at=ago(age))
+    plant = await rows.operation(busy, "plant", block=5, created_at=ago(0))
+    await rows.operation(busy, "harvest", block=1, created_at=ago(0))
+    taken = await claim_harvests(rows.pool, 9, gathered=10)
+    assert taken == ([plant, old, new] if is_taken else [plant])
+
+
+async def test_a_farmers_young_harvest_keeps_no_other_farmer_waiting(rows: WalletRows) -> None:
+    await rows.operation(await rows.wallet(), "harvest", block=1, created_at=ago(0))
+    old = await rows.operation(await rows.wallet(), "harvest", block=1, created_at=ago(11))
+    assert await claim_harvests(rows.pool, 9, gathered=10) == [old]
 
 
 # By one ----------------------------------------------------------------------------------------

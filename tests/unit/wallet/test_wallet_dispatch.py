@@ -54,6 +54,7 @@ class SingleCalls:
     """Makes a draft of each operation, unless told otherwise."""
 
     smallest_share = SHARE
+    has_packs = False
 
     def __init__(self) -> None:
         #: By the first operation of a group: what the group comes to.
@@ -79,11 +80,16 @@ class Operations(FakeQueue):
         super().__init__()
         self.is_urgent = False
         self.claims: list[tuple[Wanted, int]] = []
+        #: Harvests of a farmer that were asked for each time, and since when none was recorded.
+        self.harvests: list[tuple[int, float]] = []
         self.marks: list[str] = []
 
-    async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
+    async def claim(
+        self, wanted: Wanted, *, limit: int, lease: float, harvests: int, gathered: float
+    ) -> list[QueuedOperation]:
         """As the store's."""
         self.claims.append((wanted, limit))
+        self.harvests.append((harvests, gathered))
         return self.waiting[:limit]
 
     async def has_urgent(self, wanted: Wanted) -> bool:
@@ -226,13 +232,15 @@ async def test_groups_are_alike_and_share_the_room() -> None:
     world = World()
     staked = operation(OperationKind.PLANT, block=BLOCK, amount=5)
     bare = operation(OperationKind.PLANT, block=BLOCK)
+    work = operation(OperationKind.WORK, block=BLOCK)
     older, newer = operation(block=BLOCK - 2), operation(block=BLOCK - 1)
-    await world.step(staked, bare, older, newer)
+    await world.step(staked, bare, work, older, newer)
+    # Harvests of several blocks are alike.
     assert [ids for ids, _, _ in world.single_calls.groups] == [
         (staked.id,),
         (bare.id,),
-        (older.id,),
-        (newer.id,),
+        (work.id,),
+        (older.id, newer.id),
     ]
     lefts = [left for _, left, _ in world.single_calls.groups]
     assert lefts == [IN_FLIGHT - number * SHARE for number in range(4)]
@@ -250,6 +258,16 @@ async def test_only_the_last_group_of_a_full_round_may_have_been_cut() -> None:
     assert [goes_on for _, _, goes_on in world.single_calls.groups] == [False, True]
     await world.step(*plants)
     assert world.single_calls.groups[-1][2] is False
+
+
+@pytest.mark.parametrize(("has_packs", "harvests"), [(True, (20, 0.5)), (False, (1, 0.0))])
+async def test_a_farmers_harvests_are_taken_up_together_where_they_can_share_a_transaction(
+    has_packs: bool, harvests: tuple[int, float]
+) -> None:
+    world = World()
+    world.single_calls.has_packs = has_packs
+    await world.step(operation())
+    assert world.operations.harvests == [harvests]
 
 
 @pytest.mark.parametrize(
@@ -334,7 +352,7 @@ async def test_what_was_settled_while_it_was_built_is_recorded() -> None:
 
 
 async def test_keys_that_do_not_open_hold_up_only_their_group() -> None:
-    world, broken, sound = World(), operation(block=BLOCK - 2), operation()
+    world, broken, sound = World(), operation(OperationKind.WORK, block=BLOCK), operation()
     world.single_calls.answers[broken.id] = WalletNotFoundError("no key")
     assert await world.step(broken, sound)
     assert (world.broken.aside, world.sent) == ([broken.id], [sound.id])
@@ -351,10 +369,10 @@ async def test_a_round_that_found_nothing_to_do_waits() -> None:
 
 async def test_what_was_not_recorded_is_no_progress_and_what_was_is() -> None:
     """Also where a group that was sent comes before one that was not."""
-    world, lost, sent = World(), operation(block=BLOCK - 2), operation()
+    world, sent, lost = World(), operation(OperationKind.WORK, block=BLOCK), operation()
     world.transactions.spared = [lost.id]
     assert not await world.step(lost)
-    assert await world.step(lost, sent)
+    assert await world.step(sent, lost)
     world.transactions.spared = [sent.id]
     assert await world.step(lost, sent)
 

@@ -109,6 +109,17 @@ async def test_a_pack_has_its_stakes_its_cap_and_its_share() -> None:
     assert draft.envelope.sequence == 70
 
 
+async def test_several_blocks_of_a_farmer_share_a_transaction() -> None:
+    world, first = World(channels=1), operation(block=3)
+    operations = [first, replace(first, id=operation().id, block_index=5), operation(block=4)]
+    made = await world.make(operations)
+    assert packed(made) == [ids(operations)]
+    (key,) = world.templates.keys
+    assert (key.together, key.farmers, key.blocks) == (3, 2, 3)
+    # What holds in the newest of the blocks held in those before it.
+    assert world.templates.blocks == [5]
+
+
 async def test_what_finds_no_channel_is_not_needed_now() -> None:
     operations = [operation() for _ in range(90)]
     made = await World(channels=2).make(operations)

@@ -10,8 +10,9 @@ from services.wallet.chain.build.resource_templates import ResourceTemplate, ope
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.chain_facts import ContractError
-from services.wallet.domain.model import OperationKind
+from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.engine.template_book import TemplateBook, TemplateKey, pack_of
+from tests.support.signing import operation
 
 PLANTS = TemplateKey(kind=OperationKind.PLANT, has_stake=True, opens=False)
 HARVESTS = TemplateKey(kind=OperationKind.HARVEST, has_stake=False, opens=False)
@@ -44,10 +45,15 @@ class Network:
         return self.needed
 
 
+def together(count: int) -> list[QueuedOperation]:
+    """Make harvests of so many farmers in one block; none for a call without a multicall."""
+    return [operation() for _ in range(count)]
+
+
 async def sizes(book: TemplateBook, block_index: int, *counts: int) -> list[ResourceTemplate]:
     """Shapes of transactions with so many harvests, of 0 for one without a multicall; those that
     nothing tells are left out."""
-    keys = [pack_of(HARVESTS, count) for count in counts]
+    keys = [pack_of(HARVESTS, together(count)) for count in counts]
     templates = [
         await book.template(key, LOAD, source="G", block_index=block_index) for key in keys
     ]
@@ -115,7 +121,7 @@ async def test_plants_that_open_a_block_need_no_simulation_of_their_own() -> Non
     # The very first opening is another one; so is that of a kind that was not seen.
     assert book.known(ahead, 1) is None
     assert book.known(replace(ahead, has_stake=False), 7) is None
-    assert book.known(pack_of(ahead, 5), 7) is None
+    assert book.known(pack_of(ahead, together(5)), 7) is None
     # What was simulated counts more, and nothing is derived once the network disagreed.
     network.needed = replace(NEEDED, instructions=1_234_567)
     await book.template(ahead, LOAD, source="G", block_index=7)
@@ -224,7 +230,27 @@ async def test_the_first_block_whose_opening_is_derived_is_the_one_after_the_fir
 
 def test_a_key_that_says_nothing_of_a_size_is_of_a_single_call() -> None:
     assert HARVESTS.together == 0
-    assert pack_of(HARVESTS, 7) == replace(HARVESTS, together=7)
+    assert pack_of(HARVESTS, together(7)) == replace(HARVESTS, together=7, farmers=7, blocks=1)
+
+
+async def test_calls_of_the_same_farmers_and_blocks_need_other_resources_than_as_many_others() -> (
+    None
+):
+    one, other = (operation(), operation())
+    shared = [one, replace(one, block_index=1), replace(one, block_index=2)]
+    key = pack_of(HARVESTS, shared)
+    assert (key.together, key.farmers, key.blocks) == (3, 1, 3)
+    mixed = pack_of(HARVESTS, [one, other, replace(other, block_index=1)])
+    assert (mixed.together, mixed.farmers, mixed.blocks) == (3, 2, 2)
+    network = Network()
+    book = TemplateBook(cast(Chain, network))
+    for wanted in (key, mixed, pack_of(HARVESTS, together(3)), key, mixed):
+        await book.template(wanted, LOAD, source="G", block_index=1)
+    assert network.asked == 3
+    # The network's answer for one of them is the same in the next block: so it is for the others.
+    for wanted in (mixed, key, pack_of(HARVESTS, together(3))):
+        await book.template(wanted, LOAD, source="G", block_index=2)
+    assert network.asked == 4
 
 
 async def test_without_rent_no_call_is_asked_for_it() -> None:

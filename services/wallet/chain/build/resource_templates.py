@@ -45,7 +45,8 @@ class Role(KeyEnum):
     NONCE = "nonce"
 
 
-_OF_FARMER = frozenset({Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL, Role.NONCE})
+#: Roles in which each call may name an entry of its own.
+_OF_CALL = frozenset(Role) - {Role.FIXED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +161,7 @@ class TemplateReader:
     ) -> tuple[bytes, ...]:
         found: dict[bytes, None] = {}  # no key may occur twice
         for slot in slots:
-            of_farmer = slot.role in _OF_FARMER
-            for carried_call in carried_calls if of_farmer else carried_calls[:1]:
+            for carried_call in carried_calls if slot.role in _OF_CALL else carried_calls[:1]:
                 found[slot.key or self._key(slot.role, carried_call)] = None
         return tuple(found)
 
@@ -183,11 +183,14 @@ class TemplateReader:
         raise UnderivableError(f"{role.value} of {call.farmer}")
 
     def _roles(self, carried_calls: Iterable[CarriedCall]) -> Mapping[bytes, Role]:
-        roles: dict[bytes, Role] = {}
+        # Of calls of several blocks, one's block is another's previous one: it is a block.
+        roles = {
+            self._key(Role.PREVIOUS_BLOCK, carried_call): Role.PREVIOUS_BLOCK
+            for carried_call in carried_calls
+            if carried_call.call.block_index > 0
+        }
         for carried_call in carried_calls:
             wanted = [Role.BLOCK, Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL]
-            if carried_call.call.block_index > 0:
-                wanted.append(Role.PREVIOUS_BLOCK)
             if carried_call.nonce is not None:
                 wanted.append(Role.NONCE)
             roles |= {self._key(role, carried_call): role for role in wanted}

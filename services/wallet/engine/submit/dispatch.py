@@ -40,12 +40,20 @@ _NO_ROOM = "the fee budget is used up, or reserved"
 #: Seconds until a work or a harvest that no budget allowed is tried again.
 _BUDGET_PAUSE = 30.0
 
-Group = tuple[OperationKind, int, bool]
+#: Harvests of one farmer that are taken up together at most: that many blocks are two hours.
+_HARVESTS = 20
+#: Seconds in which no further harvest of a farmer was recorded when its harvests are taken up: whoever
+#: wants several blocks harvested asks for one after the other.
+_GATHERED = 0.5
+
+Group = tuple[OperationKind, int | None, bool]
 
 
 def alike(operation: QueuedOperation) -> Group:
     """Return what operations must have in common to be built from one template."""
-    return operation.kind, operation.block_index, operation.amount > 0
+    joins_blocks = OPERATION_KINDS[operation.kind].joins_blocks
+    block_index = None if joins_blocks else operation.block_index
+    return operation.kind, block_index, operation.amount > 0
 
 
 class Dispatcher:
@@ -108,7 +116,15 @@ class Dispatcher:
             self._hold(chain_state)
         wanted = chain_state.over() if chain_state.is_rent_due else await self._wanted(chain_state)
         limit = min(ROUND, left // self._single_calls.smallest_share)
-        claimed = await self._operations.claim(wanted, limit=limit, lease=LEASE)
+        # What goes together is cheaper; alone, each harvest is a transaction of its farmer's account.
+        packs = self._single_calls.has_packs
+        claimed = await self._operations.claim(
+            wanted,
+            limit=limit,
+            lease=LEASE,
+            harvests=_HARVESTS if packs else 1,
+            gathered=_GATHERED if packs else 0.0,
+        )
         if not claimed:
             return False
         genuine = await self._forgeries.sift(claimed)

@@ -204,12 +204,12 @@ class Packs:
     async def _template(
         self, key: TemplateKey, pack: Sequence[PackedCall], source: Source, chain_state: ChainState
     ) -> ResourceTemplate | None:
-        wanted = pack_of(key, len(pack))
-        first = pack[0].operation
-        if chain_state.is_ahead(first.kind, first.block_index):
-            return self._templates.known(wanted, first.block_index)
+        wanted = pack_of(key, [item.operation for item in pack])
+        block_index = max(item.operation.block_index for item in pack)
+        if chain_state.is_ahead(key.kind, block_index):
+            return self._templates.known(wanted, block_index)
         return await self._templates.template(
-            wanted, self._load(pack), source=source.address, block_index=first.block_index
+            wanted, self._load(pack), source=source.address, block_index=block_index
         )
 
     def _load(self, pack: Sequence[PackedCall]) -> Load:

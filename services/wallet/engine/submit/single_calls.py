@@ -97,6 +97,11 @@ class SingleCalls:
         self._screener = Screener(chain=chain)
 
     @property
+    def has_packs(self) -> bool:
+        """Tell whether several operations may share a transaction."""
+        return self._packs is not None
+
+    @property
     def smallest_share(self) -> int:
         """Return what the smallest call takes of a ledger, as far as is known."""
         return min(self._shares.values(), default=_GUESS)

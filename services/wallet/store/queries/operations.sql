@@ -98,12 +98,22 @@ LIMIT $5;
 -- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight (of
 -- two that are taken up one after the other, only one is committed); plants before works before
 -- harvests, the best work and the oldest harvest first; of each kind, the first of each pooler before
--- the second of any. Of plants, those up to block $4; of works, up to $5; of harvests, before
--- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
--- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
--- that: nothing of it can be signed.
-WITH farmers AS MATERIALIZED (
-    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index, w.pooler_id
+-- the second of any. A farmer's harvests come together, up to $7, as they may share a transaction; none of
+-- them comes before $8 seconds have passed since the youngest was recorded. Of plants, those up to block
+-- $4; of works, up to $5; of harvests, before $6; so what has to wait for its block is not looked at in
+-- vain. What a pause forbids, or waits for a person (two envelopes without a proof), is taken up only when
+-- its block is over, to be settled as that: nothing of it can be signed.
+WITH due AS MATERIALIZED (
+    SELECT
+        o.id,
+        o.kind,
+        o.block_index,
+        w.pooler_id,
+        row_number() OVER farmer AS place,
+        first_value(o.kind) OVER farmer AS first_kind,
+        first_value(o.block_index) OVER farmer AS first_block,
+        first_value(o.id) OVER farmer AS first_id,
+        max(o.created_at) FILTER (WHERE o.kind = 'harvest') OVER (PARTITION BY o.wallet_id) AS harvests_since
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
@@ -122,15 +132,22 @@ WITH farmers AS MATERIALIZED (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = w.address AND t.state IN ('signed', 'sent')
       )
-    ORDER BY o.wallet_id, o.kind, o.block_index, o.zeros DESC, o.id
+    WINDOW farmer AS (PARTITION BY o.wallet_id ORDER BY o.kind, o.block_index, o.zeros DESC, o.id)
 ),
 candidates AS MATERIALIZED (
     SELECT
-        f.id,
-        f.kind,
-        f.block_index,
-        row_number() OVER (PARTITION BY f.pooler_id, f.kind ORDER BY f.block_index, f.id) AS turn
-    FROM farmers AS f
+        d.id,
+        d.kind,
+        d.first_block,
+        d.first_id,
+        d.place,
+        dense_rank() OVER (PARTITION BY d.pooler_id, d.kind ORDER BY d.first_block, d.first_id) AS turn
+    FROM due AS d
+    WHERE (d.place = 1 OR (d.first_kind = 'harvest' AND d.place <= $7))
+      AND NOT (
+          d.first_kind = 'harvest'
+          AND d.harvests_since > now() - make_interval(secs => $8) AND d.harvests_since <= now()
+      )
 ),
 locked AS (
     SELECT o.id
@@ -139,7 +156,7 @@ locked AS (
     -- As text, so that each is looked up by its id: after months of settled operations PostgreSQL
     -- thinks that hardly any is queued, and would go through all of those for each candidate.
     WHERE o.state::text = 'queued' AND wallet.is_due(o.due_at)
-    ORDER BY c.kind, c.turn, c.block_index, o.id
+    ORDER BY c.kind, c.turn, c.first_block, c.first_id, c.place
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
 )
