@@ -106,8 +106,8 @@ class Options:
     harvest_group
         Blocks that are harvested together at most, if grouped.
     harvest_saving_stroops
-        Stroops of XLM that each of them but the first costs less; 0: nothing waits, as our wallet
-        puts them into transactions of their own.
+        Stroops of XLM that each of them but the first costs less; 0, where wallet has no
+        multicall contract: nothing waits.
     kale_price
         Price of one KALE, a decimal; with the price of one XLM it closes the profitability gate.
     xlm_price

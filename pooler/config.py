@@ -49,10 +49,9 @@ class PoolerConfig:
     #: Part of a block after which works are sent, where the strategy is `share`.
     submit_share: float = 0.8
     #: Blocks that are harvested together at most, where the strategy is `grouped`, and stroops of
-    #: XLM that each of them but the first costs less for a farmer: 0 as long as wallet puts them
-    #: into transactions of their own.
+    #: XLM that each of them but the first costs less for a farmer: 0 where wallet has no multicall.
     harvest_group: int = 12
-    harvest_saving_stroops: int = 0
+    harvest_saving_stroops: int = 4_287
     #: Where the profitability gate finds prices.
     prices: PriceSettings = field(default_factory=PriceSettings)
     #: A farmer with this many zeros is not mined for any more; once all have them, the nonces are

@@ -54,7 +54,11 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
 
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(
-                sweep_for_ever(harvester, interval=settings.harvest_sweep_seconds)
+                sweep_for_ever(
+                    harvester,
+                    interval=settings.harvest_sweep_seconds,
+                    after=settings.harvest_sweep_blocks,
+                )
             )
             stack.callback(sweep.cancel)
         spec = ServiceSpec(

@@ -16,6 +16,11 @@ class HarvestSettings(BatchSettings):
     #: Seconds between two sweeps of what is pending, where what has failed waits for 1, 2, 4 ... 32
     #: times as long; 0 leaves it to HarvestPending, which tries everything.
     harvest_sweep_seconds: Annotated[Seconds, Field(ge=0)] = 60.0
+    #: Blocks that a pooler's oldest closed block has to be behind the running one when a sweep
+    #: harvests all of its blocks: 1 for each block as soon as it is closed. With more, several
+    #: blocks of a farmer share a transaction, where wallet has a multicall contract; choose more
+    #: than the poolers' `--harvest-group`, so that poolers who group are not forestalled.
+    harvest_sweep_blocks: Annotated[int, Field(ge=1, le=100)] = 1
     #: Seconds that a sweep waits for one block before it goes on to the next one.
     harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0
     #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on

@@ -12,15 +12,18 @@ log = get_logger(__name__)
 BLOCKS = 300
 
 
-async def sweep_for_ever(harvester: Harvester, *, interval: float) -> None:
+async def sweep_for_ever(harvester: Harvester, *, interval: float, after: int) -> None:
     """Harvest all pending blocks every `interval` seconds.
 
-    A harvest that has failed is tried less and less often.
+    A pooler's blocks wait until the running block is `after` blocks behind the oldest of them. A
+    harvest that has failed is tried less and less often.
     """
     while True:
         await asyncio.sleep(interval)
         try:
-            summaries, left = await harvester.harvest_pending(None, BLOCKS, pause=interval)
+            summaries, left = await harvester.harvest_pending(
+                None, BLOCKS, pause=interval, after=after
+            )
         except PoolError as error:
             log.warning("sweep delayed", reason=error.reason)
             continue

@@ -160,7 +160,7 @@ class Life:
         harvest, batch, block = self.databases["harvest"], new_id(), current - 1
         sweep = (None, current, max(0, current - HORIZON))
         with times.take("harvest: pending_blocks"):
-            await harvest.many("pending_blocks", *sweep, 300, 60.0)
+            await harvest.many("pending_blocks", *sweep, 300, 60.0, 1)
         with times.take("harvest: candidates"):
             found = await harvest.many("candidates", self.pooler_id, block)
         if not found:

@@ -80,30 +80,40 @@ AS n (farmer_id, id, chunk, address);
 -- name: pending_blocks :many
 -- Closed blocks with something worked, not harvested and not on the way in an open batch, the one that
 -- expires first going first. With a pause ($5, seconds), what has failed waits 1, 2, 4 ... 32 of them; a
--- failure that a wrong clock has put into the future does not count.
-SELECT p.pooler_id, p.block_index, count(*)::int AS farmers
-FROM harvest.pending AS p
-WHERE p.block_index < $2
-    AND p.block_index >= $3
-    AND ($1::uuid IS NULL OR p.pooler_id = $1::uuid)
-    AND (
-        $5::float8 IS NULL OR p.failures = 0 OR p.failed_at > now()
-        OR p.failed_at + make_interval(secs => $5::float8 * 2 ^ (least(p.failures, 6) - 1)) <= now()
-    )
-    -- A work that was recorded while its block was harvested may have left a row behind.
-    AND NOT EXISTS (
-        SELECT 1 FROM harvest.harvests AS h
-        WHERE h.block_index = p.block_index AND h.farmer_id = p.farmer_id
-            AND harvest.is_final(h.status, h.reason)
-    )
-    AND NOT EXISTS (
-        SELECT 1 FROM harvest.batches AS b
-        INNER JOIN harvest.batch_items AS i ON i.batch_id = b.id
-        WHERE b.completed_at IS NULL AND b.block_index = p.block_index
-            AND i.farmer_id = p.farmer_id AND i.event_id IS NULL
-    )
-GROUP BY p.block_index, p.pooler_id
-ORDER BY p.block_index, p.pooler_id
+-- failure that a wrong clock has put into the future does not count. A pooler's blocks come together, once
+-- its oldest one is $6 blocks old (1: it is closed).
+WITH due AS (
+    SELECT
+        p.pooler_id,
+        p.block_index,
+        count(*)::int AS farmers,
+        min(p.block_index) OVER (PARTITION BY p.pooler_id) AS oldest
+    FROM harvest.pending AS p
+    WHERE p.block_index < $2
+        AND p.block_index >= $3
+        AND ($1::uuid IS NULL OR p.pooler_id = $1::uuid)
+        AND (
+            $5::float8 IS NULL OR p.failures = 0 OR p.failed_at > now()
+            OR p.failed_at + make_interval(secs => $5::float8 * 2 ^ (least(p.failures, 6) - 1)) <= now()
+        )
+        -- A work that was recorded while its block was harvested may have left a row behind.
+        AND NOT EXISTS (
+            SELECT 1 FROM harvest.harvests AS h
+            WHERE h.block_index = p.block_index AND h.farmer_id = p.farmer_id
+                AND harvest.is_final(h.status, h.reason)
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM harvest.batches AS b
+            INNER JOIN harvest.batch_items AS i ON i.batch_id = b.id
+            WHERE b.completed_at IS NULL AND b.block_index = p.block_index
+                AND i.farmer_id = p.farmer_id AND i.event_id IS NULL
+        )
+    GROUP BY p.block_index, p.pooler_id
+)
+SELECT pooler_id, block_index, farmers
+FROM due
+WHERE oldest <= $2 - $6
+ORDER BY block_index, pooler_id
 LIMIT $4;
 
 -- name: count_pending :one

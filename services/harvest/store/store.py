@@ -53,11 +53,13 @@ class Store(BatchTables[FarmerId, Harvest]):
         current_block: int,
         limit: int,
         pause: float | None = None,
+        after: int = 1,
     ) -> list[PendingBlock]:
         """Return closed blocks that have something to harvest, earliest expiry first.
 
         Harvests that are on the way do not count. A failed harvest is left out for 1, 2, 4 ... 32
-        times `pause` seconds; with None it is not left out.
+        times `pause` seconds; with None it is not left out. A pooler's blocks are left out until
+        the running block is `after` blocks behind the oldest of them.
         """
         rows = await self.database.many(
             "pending_blocks",
@@ -66,6 +68,7 @@ class Store(BatchTables[FarmerId, Harvest]):
             current_block - HORIZON,
             limit,
             pause,
+            after,
         )
         return [PendingBlock(**row) for row in rows]
 

@@ -48,18 +48,28 @@ class Harvester:
         )
 
     async def harvest_pending(
-        self, pooler_id: PoolerId | None, max_blocks: int, *, pause: float | None = None
+        self,
+        pooler_id: PoolerId | None,
+        max_blocks: int,
+        *,
+        pause: float | None = None,
+        after: int = 1,
     ) -> tuple[list[HarvestSummary], int]:
         """Sweep closed blocks, earliest expiry first; also return how many harvests are still open.
 
         With a pause (seconds), a failed harvest waits 1, 2, 4 ... 32 times as long before the next
-        try; without a pause, everything is tried.
+        try; without a pause, everything is tried. A pooler's blocks wait until the running block is
+        `after` blocks behind the oldest of them.
         """
         if pooler_id is not None:
             await self.store.check_known(pooler_id)
         current = (await self.store.head()).current_block or 0
         pending = await self.store.pending_blocks(
-            pooler_id=pooler_id, current_block=current, limit=max_blocks, pause=pause
+            pooler_id=pooler_id,
+            current_block=current,
+            limit=max_blocks,
+            pause=pause,
+            after=after,
         )
         swept = await self._sweep_all(pending)
         left = await self.store.count_pending(pooler_id=pooler_id, current_block=current)

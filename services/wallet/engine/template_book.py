@@ -41,8 +41,8 @@ class TemplateKey:
     opens: bool
     #: Calls in the transaction; 0 for a call without a multicall.
     together: int = 0
-    #: Farmers and blocks of these calls: the calls of one farmer write its trustline once, and those
-    #: of one block read that block once.
+    #: Farmers and blocks of these calls: the calls of one farmer write its trustline once, and
+    #: those of one block read that block once.
     farmers: int = 0
     blocks: int = 0
 

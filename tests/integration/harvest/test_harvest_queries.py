@@ -101,10 +101,12 @@ class Tables:
         )
 
     async def blocks(
-        self, pooler: PoolerId | None = None, *, limit: int = ALL
+        self, pooler: PoolerId | None = None, *, limit: int = ALL, after: int = 1
     ) -> list[PendingBlock]:
         """What a sweep finds."""
-        return await self.store.pending_blocks(pooler_id=pooler, current_block=NEXT, limit=limit)
+        return await self.store.pending_blocks(
+            pooler_id=pooler, current_block=NEXT, limit=limit, after=after
+        )
 
     async def count(self, pooler: PoolerId | None = None) -> int:
         """How many harvests are open."""
@@ -197,6 +199,27 @@ async def test_pending_blocks_come_by_block_and_pooler(harvest: Tables) -> None:
     assert await harvest.count(poolers[0]) == 600
 
 
+@pytest.mark.parametrize(
+    ("after", "blocks"), [(1, [BLOCK - 2, BLOCK]), (3, [BLOCK - 2, BLOCK]), (4, [])]
+)
+async def test_a_poolers_blocks_wait_for_its_oldest_and_come_together(
+    harvest: Tables, after: int, blocks: list[int]
+) -> None:
+    person = await harvest.person()
+    for block in (BLOCK, BLOCK - 2):
+        await harvest.pending(person, block=block)
+    assert [one.block_index for one in await harvest.blocks(after=after)] == blocks
+    # Those of another pooler are not older for that.
+    other = PoolerId(await harvest.world.pooler())
+    await harvest.world.connection.execute(
+        "INSERT INTO harvest.pending VALUES ($1, gen_random_uuid(), $2)", BLOCK, other
+    )
+    found = await harvest.blocks(other, after=after)
+    assert [one.block_index for one in found] == ([BLOCK] if after == 1 else [])
+    found = await harvest.blocks(after=after)
+    assert [one.pooler_id for one in found].count(other) == (after == 1)
+
+
 async def test_what_was_harvested_is_not_pending(harvest: Tables) -> None:
     paid, again, *before = [await harvest.person() for _ in range(4)]
     await harvest.event("harvest.harvests", paid)
@@ -259,9 +282,9 @@ async def test_what_has_failed_waits_twice_as_long_each_time(
         await connection.execute(
             "UPDATE harvest.pending SET failed_at = now() - make_interval(secs => $1)", seconds
         )
-        assert len(await session.many("pending_blocks", *asked, 60.0)) == is_due
+        assert len(await session.many("pending_blocks", *asked, 60.0, 1)) == is_due
         # Who asks for everything gets everything.
-        assert len(await session.many("pending_blocks", *asked, None)) == 1
+        assert len(await session.many("pending_blocks", *asked, None, 1)) == 1
 
 
 # Farmers ---------------------------------------------------------------------------------------

@@ -42,8 +42,8 @@ _BUDGET_PAUSE = 30.0
 
 #: Harvests of one farmer that are taken up together at most: that many blocks are two hours.
 _HARVESTS = 20
-#: Seconds in which no further harvest of a farmer was recorded when its harvests are taken up: whoever
-#: wants several blocks harvested asks for one after the other.
+#: Seconds in which no further harvest of a farmer was recorded when its harvests are taken up:
+#: whoever wants several blocks harvested asks for one after the other.
 _GATHERED = 0.5
 
 Group = tuple[OperationKind, int | None, bool]
@@ -116,7 +116,7 @@ class Dispatcher:
             self._hold(chain_state)
         wanted = chain_state.over() if chain_state.is_rent_due else await self._wanted(chain_state)
         limit = min(ROUND, left // self._single_calls.smallest_share)
-        # What goes together is cheaper; alone, each harvest is a transaction of its farmer's account.
+        # Alone, each harvest is a transaction of its farmer's account, one after the other.
         packs = self._single_calls.has_packs
         claimed = await self._operations.claim(
             wanted,
