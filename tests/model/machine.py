@@ -305,7 +305,7 @@ class EngineMachine(RuleBasedStateMachine):
             self._ask(OperationKind.WORK, place, zeros=zeros)
 
     def _reap(self, who: int) -> None:
-        """Ask for the harvest of the oldest pail that was worked and is left."""
+        """Ask for the harvests of all pails that were worked and are left, oldest first."""
         farm, ledger = self._network.farm, self._network.ledger
         for block in farm.blocks[1:]:
             place = list(self._farmers)[who], block.index - 1
@@ -313,7 +313,6 @@ class EngineMachine(RuleBasedStateMachine):
             is_ripe = pail is not None and pail.gap is not None
             if is_ripe and max(block.ledger, farm.since(place)) <= ledger - LAG:
                 self._ask(OperationKind.HARVEST, place)
-                return
 
     def _ask(
         self, kind: OperationKind, place: Place, *, amount: int = 0, zeros: int | None = None

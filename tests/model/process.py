@@ -236,6 +236,7 @@ class Process:
             wakeups=self._wakeups,
             limits=self._limits,
             alarms=self._alarms,
+            gathered=0.0,  # the model does not wait
         )
 
     def _made_tracker(self, numbers: PayerNumbers) -> Tracker:

@@ -44,7 +44,7 @@ _BUDGET_PAUSE = 30.0
 _HARVESTS = 20
 #: Seconds in which no further harvest of a farmer was recorded when its harvests are taken up:
 #: whoever wants several blocks harvested asks for one after the other.
-_GATHERED = 0.5
+GATHERED = 0.5
 
 Group = tuple[OperationKind, int | None, bool]
 
@@ -74,8 +74,13 @@ class Dispatcher:
         wakeups: Wakeups,
         limits: OperatorLimits,
         alarms: Alarms,
+        gathered: float = GATHERED,
     ) -> None:
-        """Take as `sources` the object that the single calls use."""
+        """Take as `sources` the object that the single calls use.
+
+        `gathered` are seconds in which no further harvest of a farmer was recorded when its
+        harvests are taken up.
+        """
         self._single_calls = single_calls
         self._sources = sources
         self._operations = operations
@@ -88,6 +93,7 @@ class Dispatcher:
         self._wakeups = wakeups
         self._limits = limits
         self._alarms = alarms
+        self._gathered = gathered
         #: Blocks in which operations have waited for the farm's rent.
         self._held: set[int] = set()
         #: The mark of the terms that were noted last.
@@ -123,7 +129,7 @@ class Dispatcher:
             limit=limit,
             lease=LEASE,
             harvests=_HARVESTS if packs else 1,
-            gathered=_GATHERED if packs else 0.0,
+            gathered=self._gathered if packs else 0.0,
         )
         if not claimed:
             return False
