@@ -19,6 +19,7 @@ from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
 from libs.http.addresses import Network, parse_networks
 from libs.http.server import Serving
+from libs.http.transport import check_tls
 
 #: Characters of 32 bytes in base64, the shorter of both forms, with or without padding.
 _SHORTEST_SECRET = 43
@@ -102,14 +103,15 @@ class GatewaySettings(TransportSettings):
 
     @model_validator(mode="after")
     def _tokens_are_not_read_on_the_way(self) -> Self:
-        if (self.gateway_tls_cert_file is None) != (self.gateway_tls_key_file is None):
-            raise ValueError("set both of GATEWAY_TLS_CERT_FILE and GATEWAY_TLS_KEY_FILE, or none")
-        is_plain = self.gateway_tls_cert_file is None
-        if is_plain and self.host not in LOCAL_HOSTS and not self.behind_proxy:
-            raise ValueError(
-                "plain HTTP shows tokens to whoever listens: set GATEWAY_TLS_CERT_FILE and "
-                "GATEWAY_TLS_KEY_FILE, or BEHIND_PROXY when a proxy speaks TLS"
-            )
+        check_tls(
+            self.gateway_tls_cert_file,
+            self.gateway_tls_key_file,
+            host=self.host,
+            behind_proxy=self.behind_proxy,
+            prefix="GATEWAY_TLS",
+            proxy_setting="BEHIND_PROXY",
+            shown="tokens",
+        )
         if self.transport == "plaintext" and self.host not in LOCAL_HOSTS:
             raise ValueError(
                 f"TRANSPORT=plaintext is for one machine: HOST must be {LOCAL_HOSTS[0]}"

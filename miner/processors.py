@@ -10,11 +10,17 @@ from pathlib import Path
 #: The search gives way to everything else on the machine.
 _NICENESS = 10
 _CPUS = Path("/sys/devices/system/cpu")
+#: The processor time that a container may use, and in how much time (both in microseconds).
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def processors() -> int:
-    """Return the processors that this process may use."""
-    return len(_usable()) or os.cpu_count() or 1
+    """Return the processors that this process may use, or that its container's limit stands for.
+
+    More threads than a limit pays for would be stopped together for a part of each second.
+    """
+    there = len(_usable()) or os.cpu_count() or 1
+    return min(there, _allowed() or there)
 
 
 def cores() -> int | None:
@@ -34,6 +40,9 @@ def cores() -> int | None:
 def describe() -> str:
     """Describe the processors in words."""
     count, own = processors(), cores()
+    there = len(_usable()) or count
+    if count < there:
+        return f"{count} of {there} processors, by the container's limit"
     if own is None:
         return f"{count} processors (cores or threads of them: not known here)"
     if own == count:
@@ -59,6 +68,18 @@ def give_way() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def _allowed() -> int | None:
+    """Return the processors that the container's limit stands for, rounded up; None without one.
+
+    The file is the one of Linux' control groups, version 2.
+    """
+    try:
+        quota, _, period = _QUOTA.read_text(encoding="ascii").strip().partition(" ")
+        return -(-int(quota) // int(period or 100_000))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None  # without a limit the first word is "max"
 
 
 def _usable() -> set[int]:

@@ -35,14 +35,26 @@ def read(path: Path) -> str | None:
     return credential
 
 
+def prepare(path: Path) -> None:
+    """Make the folder of a file that is to be kept, and see that it takes files.
+
+    Raise CredentialFileError: a credential is told once, so nobody joins who cannot keep it.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise CredentialFileError(f"{path}: {error}") from error
+
+
 def keep(path: Path, *, url: str, address: str, credential: str) -> None:
     """Write a file that its owner alone can read, whole or not at all.
 
-    Raise CredentialFileError: a credential is told once, so it must not be lost.
+    The folder is there (prepare). Raise CredentialFileError.
     """
     content = {"url": url, "address": address, "credential": credential}
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         number, name = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(number, "w", encoding="utf-8") as file:
             json.dump(content, file)

@@ -108,6 +108,7 @@ async def _identify(
     if is_new:
         if not joining.agrees:
             raise TermsError(f"agree to the terms by --agree: {_described(terms)}")
+        credentials.prepare(path)
         credential = await client.join(joining.address, text_of(terms, "version"), joining.name)
         credentials.keep(path, url=url, address=joining.address, credential=credential)
         client.credential = credential

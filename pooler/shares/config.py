@@ -6,9 +6,9 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from libs.common.config import Bytes, Count, Milliseconds, Port, Settings, WholeSeconds
-from libs.common.local import LOCAL_HOSTS
 from libs.http.addresses import Network, parse_networks
 from libs.http.server import Serving
+from libs.http.transport import check_tls
 from libs.kale.amounts import parse_percentage
 from pooler.shares.domain.conduct import ConductRules
 from pooler.shares.domain.difficulty import Bounds
@@ -111,14 +111,15 @@ class SharesSettings(Settings):
 
     @model_validator(mode="after")
     def _credentials_are_not_read_on_the_way(self) -> Self:
-        if (self.shares_tls_cert_file is None) != (self.shares_tls_key_file is None):
-            raise ValueError("set both of SHARES_TLS_CERT_FILE and SHARES_TLS_KEY_FILE, or none")
-        is_plain = self.shares_tls_cert_file is None
-        if is_plain and self.shares_host not in LOCAL_HOSTS and not self.shares_behind_proxy:
-            raise ValueError(
-                "plain HTTP shows credentials to whoever listens: set SHARES_TLS_CERT_FILE and "
-                "SHARES_TLS_KEY_FILE, or SHARES_BEHIND_PROXY=true where a proxy speaks TLS"
-            )
+        check_tls(
+            self.shares_tls_cert_file,
+            self.shares_tls_key_file,
+            host=self.shares_host,
+            behind_proxy=self.shares_behind_proxy,
+            prefix="SHARES_TLS",
+            proxy_setting="SHARES_BEHIND_PROXY",
+            shown="credentials",
+        )
         return self
 
     @model_validator(mode="after")

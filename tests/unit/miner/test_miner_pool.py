@@ -352,6 +352,22 @@ def test_a_file_without_a_credential_is_told(tmp_path: Path) -> None:
             credentials.read(path)
     with pytest.raises(CredentialFileError):
         credentials.keep(path / "below", url="", address="", credential="km")
+    with pytest.raises(CredentialFileError, match="below"):
+        credentials.prepare(path / "below")
+
+
+async def test_nobody_joins_who_cannot_keep_the_credential(
+    door: FakeDoor, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told once, and the pooler would count a miner that nobody is."""
+
+    def refused(**_options: object) -> None:
+        raise PermissionError("no file may be made here")
+
+    monkeypatch.setattr("miner.pool.credentials.tempfile.TemporaryFile", refused)
+    with pytest.raises(CredentialFileError, match=r"credential\.json: no file may be made here"):
+        await join(joining(url, tmp_path), lambda _event: None)
+    assert door.calls["/join"] == 0
 
 
 def test_each_pooler_and_address_has_a_file_of_its_own() -> None:
