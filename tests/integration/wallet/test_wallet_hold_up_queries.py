@@ -13,7 +13,8 @@ async def names(rows: WalletRows) -> AsyncIterator[tuple[str, str, str]]:
     """Two roles in the order of their names, and one that has become the function's owner."""
     prefix = f"test_{token_hex(8)}"
     roles = [f"{prefix}_{letter}" for letter in "abc"]
-    for role in roles:
+    # The last one stands first.
+    for role in reversed(roles):
         await rows.connection.execute(f"CREATE ROLE {role} NOLOGIN NOSUPERUSER")
     await rows.connection.execute(f"ALTER FUNCTION wallet.end_hold_ups() OWNER TO {roles[2]}")
     yield (roles[0], roles[1], roles[2])

@@ -10,7 +10,7 @@ import pytest
 from services.wallet.domain.orders import Name
 from services.wallet.store.order_rows import PASTS, OrderRow, OrderRowStore, Place, Walk
 from tests.support.order_history import aged, fill
-from tests.support.table_rows import drop_indexes, mixed, new_ids
+from tests.support.table_rows import drop_indexes, new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
 #: Rows of each table's past.
@@ -109,7 +109,7 @@ async def test_rows_of_these_names_come_in_the_order_of_their_keys(past: Past, t
     names = past.names(table)
     # Of a numbered table: two of each account, with a number that both have.
     wanted = [names[0], names[2]] if len(names) < 5 else [names[0], names[2], names[3], names[4]]
-    found = await past.store.rows(mixed(wanted) if len(wanted) > 2 else wanted[::-1])
+    found = await past.store.rows(wanted[::-1])
     assert [row.name for row in found] == wanted
     assert {row.is_readable for row in found} == {True}
 
@@ -496,7 +496,7 @@ async def test_what_still_counts_is_walked_by_moment_and_id(
     # The one with the least id lasts longest.
     keys = [*ids[2:5], ids[1]]
     moments = [now - timedelta(hours=hour) for hour in hours]
-    for number in mixed(range(4)):
+    for number in reversed(range(4)):
         await write(rows, keys[number], moments[number])
     await write(rows, ids[5], now - timedelta(hours=73 if table == "pauses" else 0.1))
     if table == "pauses":
