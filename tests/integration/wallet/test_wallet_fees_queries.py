@@ -72,8 +72,8 @@ async def test_spans_of_other_lengths_that_begin_at_the_same_moment_are_others(
         await rows.insert(
             "harvest.pooler_earnings", **common, rewards=amount, harvests=1, stake_returned=0
         )
-    for span, amount in ((Span.HOUR, 1), (Span.DAY, 2), (Span.MONTH, 4)):
-        (fees,) = await FeeStore(rows.pool).fees(pooler, span, [midnight])
+    for length, amount in ((Span.HOUR, 1), (Span.DAY, 2), (Span.MONTH, 4)):
+        (fees,) = await FeeStore(rows.pool).fees(pooler, length, [midnight])
         assert fees.rewards == amount
         assert [(fee.kind, fee.stroops, fee.charges) for fee in fees.kinds] == [
             (FeeKind.PLANT, amount, amount)
