@@ -143,7 +143,8 @@ async def test_a_pause_is_read_by_its_id(rows: WalletRows) -> None:
 
 
 async def test_pauses_are_judged_in_force_and_until_their_ends_are_known(rows: WalletRows) -> None:
-    moments = [ago(minutes=minutes) for minutes in (9, 5, 5, 1)]
+    now = ago()
+    moments = [now - timedelta(minutes=minutes) for minutes in (9, 5, 5, 1)]
     ids = new_ids(5)
     for number in (3, 2, 1):
         target = new_id()
