@@ -6,8 +6,9 @@ import pytest
 
 from libs.common.ids import new_id
 from services.wallet.domain.model import TransactionId
+from tests.integration.wallet.test_wallet_payer_queries import taken
 from tests.support.table_rows import drop_indexes, new_ids
-from tests.support.wallet_rows import WalletRow, WalletRows
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 
 async def envelope(
@@ -133,3 +134,66 @@ async def test_payments_that_are_nobodys_come_in_the_order_of_ids(rows: WalletRo
         await rows.payment(owner, None, state=state)
     found = await rows.pool.many("unassigned_payments", "withdraw")
     assert [row["id"] for row in found] == ids
+
+
+# Who is suspect -------------------------------------------------------------------------------
+
+REFUSED: dict[str, Any] = {"state": "failed", "attempts": 1}
+ALONE: dict[str, Any] = {
+    "state": "queued",
+    "attempts": 1,
+    "pack_limit": 1,
+    "due_ledger": LEDGER + 9,
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "is_suspect"),
+    [
+        (REFUSED, True),
+        (REFUSED | {"kind": "top_up"}, False),
+        (REFUSED | {"state": "expired"}, False),
+        (REFUSED | {"state": "succeeded"}, False),
+        (REFUSED | {"attempts": 0}, False),
+        (REFUSED | {"minutes": 59}, True),
+        (REFUSED | {"minutes": 61}, False),
+        (ALONE, True),
+        (ALONE | {"kind": "top_up"}, False),
+        (ALONE | {"state": "signed"}, False),
+        (ALONE | {"attempts": 0}, False),
+        (ALONE | {"pack_limit": 2}, False),
+        (ALONE | {"pack_limit": None}, False),
+    ],
+    ids=str,
+)
+async def test_a_pooler_is_suspect_by_what_ledgers_refused_or_what_goes_alone(
+    rows: WalletRows, values: dict[str, Any], is_suspect: bool
+) -> None:
+    payer, other = await rows.wallet("payer"), await rows.wallet("payer")
+    owner = await rows.wallet()
+    # Tests may run an hour after their import.
+    moment = {"settled_at": ago(minutes=values["minutes"])} if "minutes" in values else {}
+    given = {name: value for name, value in values.items() if name != "minutes"}
+    await rows.payment(owner, other, **given, **moment)
+    mine = await rows.payment(await rows.wallet(pooler=owner.pooler_id), payer)
+    assert await taken(rows, payer) == {mine: is_suspect}
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "is_held"),
+    [
+        ("withdraw", "signed", True),
+        ("withdraw", "sent", True),
+        ("withdraw", "succeeded", False),
+        ("top_up", "sent", False),
+    ],
+)
+async def test_nothing_of_a_suspect_pooler_is_taken_up_while_it_has_a_withdrawal_in_flight(
+    rows: WalletRows, kind: str, state: str, is_held: bool
+) -> None:
+    payer, other = await rows.wallet("payer"), await rows.wallet("payer")
+    owner = await rows.wallet()
+    await rows.payment(owner, other, **REFUSED)
+    await rows.payment(owner, other, kind, state=state)
+    mine = await rows.payment(owner, payer)
+    assert await taken(rows, payer) == ({} if is_held else {mine: True})
