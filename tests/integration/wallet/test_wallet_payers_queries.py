@@ -172,9 +172,10 @@ async def test_a_pooler_is_suspect_by_what_ledgers_refused_or_what_goes_alone(
     payer, other = await rows.wallet("payer"), await rows.wallet("payer")
     owner = await rows.wallet()
     # Tests may run an hour after their import.
-    moment = {"settled_at": ago(minutes=values["minutes"])} if "minutes" in values else {}
     given = {name: value for name, value in values.items() if name != "minutes"}
-    await rows.payment(owner, other, **given, **moment)
+    if "minutes" in values:
+        given["settled_at"] = ago(minutes=values["minutes"])
+    await rows.payment(owner, other, **given)
     mine = await rows.payment(await rows.wallet(pooler=owner.pooler_id), payer)
     assert await taken(rows, payer) == {mine: is_suspect}
 
