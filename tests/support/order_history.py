@@ -83,14 +83,22 @@ _MACS = {
 }
 
 
-async def fill(rows: WalletRows, farmer: WalletRow, payer: WalletRow, count: int) -> None:
+async def fill(
+    rows: WalletRows,
+    farmer: WalletRow,
+    payer: WalletRow,
+    count: int,
+    *,
+    is_backwards: bool = False,
+) -> None:
     """Write so many rows of each table, as if they had been written years ago.
 
-    Beside them are as many operations and transactions that are no payments.
+    Beside them are as many operations and transactions that are no payments. The rows stand in the
+    order of their numbers, or in the reverse one.
     """
     given = {"count": count, "farmer": farmer.id, "payer": payer.id, "address": payer.address}
     common = {
-        "numbers": "generate_series(1, $1)",
+        "numbers": "generate_series($1, 1, -1)" if is_backwards else "generate_series(1, $1)",
         "paid": _ID.format(_PAID),
         "then": _THEN,
         "nobody": _NOBODY,

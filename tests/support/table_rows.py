@@ -65,6 +65,25 @@ async def store_backwards(
     await store_in_order(connection, table, sorted(ids, reverse=True), column=column)
 
 
+async def drop_indexes(connection: Connection, *tables: str) -> None:
+    """Leave tables without an index or a key, so that an order is a statement's own."""
+    for table in tables:
+        for query, drop in (
+            (
+                "SELECT quote_ident(conname) FROM pg_constraint "
+                "WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u')",
+                f"ALTER TABLE {table} DROP CONSTRAINT {{}} CASCADE",
+            ),
+            (
+                "SELECT indexrelid::regclass::text FROM pg_index "
+                "WHERE indrelid = $1::text::regclass",
+                "DROP INDEX {}",
+            ),
+        ):
+            for row in await connection.fetch(query, table):
+                await connection.execute(drop.format(row[0]))
+
+
 async def insert_row(connection: Connection, table: str, **values: object) -> None:
     """Write one row."""
     names = ", ".join(values)

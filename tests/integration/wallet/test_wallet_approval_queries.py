@@ -62,17 +62,17 @@ async def newest(rows: WalletRows, digest: bytes = DIGEST, **changed: str) -> An
 
 
 async def test_the_newest_approval_is_of_this_very_request(rows: WalletRows) -> None:
-    first, second, third, fourth = new_ids(4)
+    first, second, third, fourth, fifth = new_ids(5)
     # By when it was asked for, and among those of one moment by its id.
-    await approval(rows, id=second, asked_at=ago(minutes=3))
-    await approval(rows, id=third, asked_at=ago(minutes=4))
+    await approval(rows, id=third, asked_at=ago(minutes=3))
+    await approval(rows, id=fourth, asked_at=ago(minutes=4))
     moment = ago(minutes=2)
-    await approval(rows, id=fourth, asked_at=moment)
-    await approval(rows, id=first, asked_at=moment)
+    for name in (first, fifth, second):
+        await approval(rows, id=name, asked_at=moment)
     await approval(rows, asked_at=ago(minutes=1), digest=bytes([1]) * 32)
     await approval(rows, asked_at=ago(minutes=1), asked_by="cid")
     await approval(rows, asked_at=ago(minutes=1), method=FOREIGN)
-    assert (await newest(rows))["id"] == fourth
+    assert (await newest(rows))["id"] == fifth
 
 
 async def test_a_request_that_nobody_made_has_no_approval_and_a_moment(rows: WalletRows) -> None:

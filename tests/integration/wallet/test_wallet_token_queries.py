@@ -270,6 +270,9 @@ async def test_what_limits_poolers(rows: WalletRows) -> None:
         Standing.SIGNING_PAUSED,
     }
     assert await found(PoolerId(new_id())) == set()
+    row = await rows.pool.one("standings_of_poolers", [new_id()])
+    assert row is not None
+    assert tuple(row) == (False, False)
 
 
 async def farmer(

@@ -80,7 +80,8 @@ LIMIT $2;
 -- The payout addresses of the next $2 wallets from $1 on: whether records tell of all of each wallet's.
 -- One that replaces another is registered when its turn has come, after its transaction began. Addresses and
 -- records of a wallet are laid side by side in the order of time, and each address is held against the last
--- record before it: whoever writes very many of either makes no look take more than its share of each.
+-- record before it (a record against itself, so that it says nothing): whoever writes very many of either makes
+-- no look take more than its share of each.
 WITH page AS MATERIALIZED (
     SELECT DISTINCT q.wallet_id AS id FROM wallet.payout_addresses AS q
     WHERE q.wallet_id >= $1
@@ -102,7 +103,6 @@ beside AS (
     SELECT
         b.id,
         b.at,
-        b.is_record,
         max(b.at) FILTER (WHERE b.is_record) OVER (
             PARTITION BY b.id, b.address
             ORDER BY b.at, b.is_record DESC
@@ -114,7 +114,6 @@ SELECT
     s.id,
     bool_and(coalesce(s.recorded_at >= s.at - interval '1 hour', false)) AS is_recorded
 FROM beside AS s
-WHERE NOT s.is_record
 GROUP BY s.id
 ORDER BY s.id;
 
@@ -186,7 +185,7 @@ LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
 LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
 LEFT JOIN wallet.tokens AS k ON p.token_id = k.id
 WHERE CASE p.action
-    WHEN 'withdraw' THEN d.wallet_id IS DISTINCT FROM p.wallet_id
+    WHEN 'withdraw' THEN (d.wallet_id = p.wallet_id) IS NOT TRUE
     WHEN 'create_wallet' THEN w.id IS NULL
     WHEN 'create_token' THEN k.id IS NULL
     WHEN 'revoke_token' THEN k.revoked_at IS DISTINCT FROM p.at

@@ -16,8 +16,8 @@ FROM (
 ) AS c
 CROSS JOIN LATERAL wallet.spans_of(now()) AS s
 GROUP BY s.span, s.starts_at, c.pooler_id, c.kind
--- In one order, so that two transactions never wait crosswise.
-ORDER BY s.span, s.starts_at, c.pooler_id, c.kind
+-- In one order, so that two transactions never wait crosswise; of each span there is one now.
+ORDER BY s.span, c.pooler_id, c.kind
 ON CONFLICT ON CONSTRAINT fee_sums_once DO UPDATE
 SET stroops = least(f.stroops::numeric + excluded.stroops, 9223372036854775807),
     charges = least(f.charges::numeric + excluded.charges, 9223372036854775807);
@@ -28,7 +28,7 @@ SELECT
     now() AS now,
     CASE
         WHEN $1::uuid IS NULL THEN (
-            SELECT min(w.created_at) FROM wallet.wallets AS w WHERE w.kind = 'treasury'
+            SELECT w.created_at FROM wallet.wallets AS w WHERE w.kind = 'treasury'
         )
         ELSE (SELECT p.created_at FROM registry.poolers AS p WHERE p.id = $1)
     END AS registered_at;
@@ -49,7 +49,7 @@ CROSS JOIN LATERAL (
       AND ($3::uuid IS NULL OR f.pooler_id = $3)
     GROUP BY f.kind
 ) AS s
-ORDER BY m.starts_at DESC, s.kind;
+ORDER BY m.starts_at;
 
 -- name: rewards_of_spans :many
 -- Stroops of KALE that were harvested in the same spans, newest first.
