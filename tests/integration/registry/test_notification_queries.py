@@ -260,6 +260,7 @@ async def test_what_is_in_use_is_disabled_and_what_was_disabled_is_enabled(
     name, beside = await rows.webhook(**values), await rows.webhook(**values)
     columns = "(disabled_reason, disabled_at IS NULL, failing_since IS NULL)"
     before = await rows.webhooks(columns)
+    assert may_be_enabled or not await rows.store.enable_webhook(name)
     assert await rows.pool.execute("disable_webhook", name, "why") == may_be_disabled
     if may_be_disabled:
         assert await rows.webhooks(columns) == before | {name: ("why", False, True)}
@@ -285,8 +286,7 @@ async def test_since_when_a_webhook_fails_is_noted_once(rows: NotificationRows) 
 
 
 async def test_who_changes_deliveries_waits_for_their_webhook(rows: NotificationRows) -> None:
-    name = await rows.webhook(failing_since=ago(60))
-    beside = await rows.webhook()
+    beside, name = await rows.webhook(), await rows.webhook(failing_since=ago(60))
     async with rows.pool.transaction() as session:
         row = await session.one("lock_webhook", name)
         assert row is not None

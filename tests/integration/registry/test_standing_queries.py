@@ -68,6 +68,13 @@ async def test_a_pooler_is_limited_while_it_is_suspended(registry: Tables) -> No
         assert await registry.poolers(*asked) == {Standing.POOLER_SUSPENDED}
 
 
+@pytest.mark.parametrize("name", ["standings_of_poolers", "standings_of_farmers"])
+async def test_of_nobody_each_answer_is_no(registry: Tables, name: str) -> None:
+    row = await registry.store.database.one(name, [])
+    assert row is not None
+    assert set(row.values()) == {False}
+
+
 async def test_who_is_active_is_limited_by_nothing(registry: Tables) -> None:
     assert await registry.farmers() == set()
     assert await registry.farmers(new_id()) == set()
