@@ -152,6 +152,16 @@ async def test_of_each_owner_the_oldest_come_first_and_so_many(rows: Notificatio
             await session.connection.execute("ROLLBACK TO before")
 
 
+@pytest.mark.parametrize("state", ENDED)
+async def test_what_has_ended_takes_nothing_of_its_owners_share(
+    rows: NotificationRows, state: str
+) -> None:
+    name = await rows.webhook(rows.one)
+    await rows.deliveries(name, 1, state=state, due_at=ago(90))
+    await rows.deliveries(name, 2)
+    assert await claimed(rows, of_owner=1) == [(name, 2)]
+
+
 async def test_deliveries_that_are_due_at_one_moment_go_by_their_number(
     rows: NotificationRows,
 ) -> None:
