@@ -1,5 +1,6 @@
 """Checks of single values: what passes at the very edge, and the words for what does not."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_page_token_has_the_parts_of_its_list() -> None:
     assert check(encode_token((7,)))
 
 
-def wrong(values: dict[str, object], *, size: int = 1000, depth: int = 10) -> str | None:
+def wrong(values: dict[str, Any], *, size: int = 1000, depth: int = 10) -> str | None:
     """What is wrong with some JSON."""
     struct = struct_pb2.Struct()
     struct.update(values)
@@ -121,7 +122,7 @@ def test_json_has_so_many_bytes_at_most() -> None:
         ({"b": 1, "a": {"b": [1]}}, 3),
     ],
 )
-def test_json_is_so_deep_at_most(values: dict[str, object], depth: int) -> None:
+def test_json_is_so_deep_at_most(values: dict[str, Any], depth: int) -> None:
     assert wrong(values, depth=depth) is None
     assert wrong(values, depth=depth - 1) == f"must be at most {depth - 1} levels deep"
 
