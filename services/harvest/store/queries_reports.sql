@@ -240,7 +240,7 @@ WITH blocks AS (
 
 -- name: farmers_by_zeros :many
 -- The pool's farmers in a block ($1) by the zeros of their best work, from no zeros up to the most.
-SELECT (u.place - 1)::int AS zeros, sum(u.farmers)::int AS farmers
+SELECT sum(u.farmers)::int AS farmers
 FROM work.block_sums AS s
 CROSS JOIN LATERAL unnest(s.farmers_by_zeros) WITH ORDINALITY AS u (farmers, place)
 WHERE s.block_index = $1

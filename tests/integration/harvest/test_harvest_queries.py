@@ -21,6 +21,8 @@ BLOCK = 700
 #: The block that is open.
 NEXT = BLOCK + 1
 ALL = 99
+#: The largest numbers of the columns.
+MAX_I32, MAX_I64 = 2**31 - 1, 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,6 +313,28 @@ async def test_each_harvest_adds_to_the_earnings(harvest: Tables) -> None:
     found = await harvest.store.balance(FarmerId(person.farmer_id))
     assert found is not None
     assert (found.current_balance, found.total_rewards, found.harvests) == (17, 17, 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((MAX_I64 - 2, 1, 1), (MAX_I64, 4, 2)),
+        ((1, MAX_I64 - 2, 1), (4, MAX_I64, 2)),
+        ((1, 1, MAX_I32), (4, 4, MAX_I32)),
+    ],
+)
+async def test_earnings_that_are_at_their_end_stay_there(
+    harvest: Tables, before: tuple[int, int, int], after: tuple[int, int, int]
+) -> None:
+    person = await harvest.person()
+    await harvest.world.connection.execute(
+        "INSERT INTO harvest.balances VALUES ($1, $2, $3, $4, now())", person.farmer_id, *before
+    )
+    await harvest.world.found(person, BLOCK, "harvest", amount=3, stake_returned=7)
+    assert await harvest.store.record_found(0) == 1
+    found = await harvest.store.balance(FarmerId(person.farmer_id))
+    assert found is not None
+    assert (found.current_balance, found.total_rewards, found.harvests) == after
 
 
 async def test_a_farmer_exists_or_not(harvest: Tables) -> None:

@@ -185,6 +185,18 @@ async def test_a_block_must_be_closed(harvest: Harvest) -> None:
     assert caught.value.metadata["current_block"] == str(BLOCK + 1)
 
 
+async def test_nothing_is_harvested_before_a_block_was_opened(harvest: Harvest) -> None:
+    await harvest.worker(0)
+    await harvest.world.connection.execute("UPDATE chain.head SET current_block = NULL")
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await harvest.harvest(block=0)
+    assert caught.value.reason == "BLOCK_NOT_CLOSED"
+    assert caught.value.metadata["current_block"] == ""
+    request = harvest_pb2.HarvestPendingRequest(pooler_id=str(harvest.pooler))
+    answer = await call(harvest.stub.HarvestPending, request, timeout=10)
+    assert answer == harvest_pb2.HarvestPendingResponse()
+
+
 async def test_pending_sweeps_the_earliest_first_and_tries_failures_again(
     harvest: Harvest,
 ) -> None:
@@ -307,6 +319,19 @@ async def test_a_harvest_that_does_not_end_keeps_no_other_waiting(sweeping: Harv
     sweeping.wallet.faults.stuck.clear()
     await eventually(lambda: sweeping.world.count("harvest.harvests", f"block_index = {BLOCK - 1}"))
     assert (await sweeping.balance(stuck)).current_balance == REWARD
+
+
+async def test_a_harvest_that_takes_too_long_is_left_out_of_the_answer(
+    database: DatabaseAccess,
+) -> None:
+    async with running_harvest(database, sweep=0, patience=1) as harvest:
+        stuck, paid = await harvest.worker(BLOCK - 1), await harvest.worker(BLOCK)
+        harvest.wallet.faults.stuck.add(stuck.farmer_id)
+        request = harvest_pb2.HarvestPendingRequest(pooler_id=str(harvest.pooler))
+        answer = await call(harvest.stub.HarvestPending, request, timeout=10)
+        assert [block.block_index for block in answer.blocks] == [BLOCK]
+        assert (answer.total_rewards, answer.still_pending) == (REWARD, 1)
+        assert (await harvest.balance(paid)).current_balance == REWARD
 
 
 async def test_still_pending_counts_what_a_short_sweep_has_left(harvest: Harvest) -> None:

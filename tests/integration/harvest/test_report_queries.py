@@ -350,6 +350,7 @@ async def test_a_farmers_success_is_its_own_once_for_each_block(tables: Tables) 
     await tables.event("work.works", person, block=BLOCK + 6, reason="EXPIRED", zeros=9)
     for block in (BLOCK + 6, BLOCK + 7):
         await tables.event("harvest.harvests", person, block=block, reason="EXPIRED")
+    await tables.event("harvest.harvests", other, block=BLOCK + 8)
     await tables.event("harvest.harvests", person, block=BLOCK + 4)
     await tables.event("work.works", person, block=BLOCK + 1, zeros=7)
     await tables.event("work.works", person, block=BLOCK + 9, zeros=12)
@@ -366,6 +367,24 @@ async def test_a_farmers_success_is_its_own_once_for_each_block(tables: Tables) 
     )
     nobody = await tables.store.farmer_success(FarmerId(new_id()), asked[1])
     assert (nobody.planted, nobody.not_planted, nobody.best_zeros) == (0, 0, None)
+
+
+async def test_a_farmers_success_is_read_from_the_partitions_of_its_blocks_only(
+    tables: Tables,
+) -> None:
+    person = await tables.person()
+    for table in ("plant.plantings", "work.works", "harvest.harvests"):
+        for block in (BLOCK, BLOCK + 20_000):
+            await tables.event(table, person, block=block)
+    query, low = load_queries(QUERIES)["farmer_success"].sql, BLOCK // 10_000 * 10_000
+    async with tables.connection.transaction():
+        await tables.connection.fetch(query, BLOCK, BLOCK, person.farmer_id)
+        locked = await tables.connection.fetch(
+            "SELECT c.relname FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation "
+            "WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relispartition"
+        )
+    names = {f"{table}_{low}" for table in ("plantings", "works", "harvests")}
+    assert {row["relname"] for row in locked} == names
 
 
 # Blocks ------------------------------------------------------------------------------------------
@@ -475,6 +494,11 @@ async def test_a_block_has_the_figures_of_all_poolers_and_of_the_chain(tables: T
     assert await tables.store.farmers_by_zeros(BLOCK + 1) == []
 
 
+EXTREMES = {f"{end}_{name}" for end in ("min", "max") for name in ("stake", "zeros", "gap")}
+#: What a block does not have that nobody finished, and that wallet never saw.
+ABSENT = EXTREMES | {f"chain_{name}" for name in EXTREMES} | {"opened_at"}
+
+
 async def test_a_block_that_nobody_finished_has_no_extremes(tables: Tables) -> None:
     await seen(tables, BLOCK + 1)
     await tables.event("plant.plantings", await tables.person(), reason="EXPIRED")
@@ -483,9 +507,22 @@ async def test_a_block_that_nobody_finished_has_no_extremes(tables: Tables) -> N
     absent = {
         field.name for field in dataclasses.fields(found) if getattr(found, field.name) is None
     }
-    extremes = {f"{end}_{name}" for end in ("min", "max") for name in ("stake", "zeros", "gap")}
-    assert absent == extremes | {f"chain_{name}" for name in extremes} | {"opened_at"}
+    assert absent == ABSENT
     assert (found.min_reward, found.max_reward) == (0, 0)
+
+
+@pytest.mark.parametrize("table", ["plant.plantings", "work.works", "harvest.harvests"])
+async def test_a_block_with_one_kind_of_events_has_zeros_for_the_others(
+    tables: Tables, table: str
+) -> None:
+    await tables.event(table, await tables.person(), reason="EXPIRED", fee_charged=7)
+    (found,) = await tables.store.blocks(None, before=MAX_INDEX, limit=9)
+    failed = {"plant.plantings": "not_planted", "work.works": "not_worked"}
+    own = {failed.get(table, "not_harvested"): 1, "fees": 7, "block_index": BLOCK}
+    told = dataclasses.asdict(found)
+    assert {name: value for name, value in told.items() if value is not None} == {
+        name: own.get(name, 0) for name in told if name not in ABSENT
+    }
 
 
 async def test_blocks_are_those_of_any_kind_newest_first(tables: Tables) -> None:
@@ -513,6 +550,34 @@ async def test_blocks_are_those_of_any_kind_newest_first(tables: Tables) -> None
     assert await told(tables.one, early[2], 2) == early[3:5]
     assert await told(tables.other, MAX_INDEX, 99) == [*late, *early]
     assert await told(PoolerId(new_id()), MAX_INDEX, 99) == []
+
+
+KINDS = {
+    "plant.plantings": "planted",
+    "work.works": "worked",
+    "harvest.harvests": "harvested",
+}
+
+
+@pytest.mark.parametrize("table", KINDS)
+@pytest.mark.parametrize("is_of_one", [False, True])
+async def test_so_many_blocks_are_told_though_many_poolers_took_part(
+    tables: Tables, table: str, is_of_one: bool
+) -> None:
+    mine, again, theirs = [
+        await tables.person(pooler) for pooler in (tables.one, tables.one, tables.other)
+    ]
+    for block in (BLOCK + 3, BLOCK, BLOCK + 4, BLOCK + 1, BLOCK + 2):
+        await tables.event(table, mine, block=block)
+        await tables.event(table, theirs, pooler=tables.other, block=block)
+    await tables.event(table, again, block=BLOCK + 2)
+    found = await tables.store.blocks(tables.one if is_of_one else None, before=BLOCK + 4, limit=3)
+    others = 0 if is_of_one else 1
+    assert [(one.block_index, getattr(one, KINDS[table])) for one in found] == [
+        (BLOCK + 3, 1 + others),
+        (BLOCK + 2, 2 + others),
+        (BLOCK + 1, 1 + others),
+    ]
 
 
 async def test_a_farmer_of_a_pooler_counts_for_the_pooler_of_the_event(tables: Tables) -> None:

@@ -188,6 +188,15 @@ async def test_a_block_is_told_with_its_extremes_and_farmers_by_zeros(reports: R
         assert caught.value.reason == "BLOCK_NOT_FARMED"
 
 
+async def test_a_block_is_told_though_the_next_one_was_farmed_too(reports: Reports) -> None:
+    person = await reports.world.farmer(reports.pooler)
+    for block in (BLOCK - 1, BLOCK):
+        await reports.farm(person, block)
+    request = report_pb2.GetBlockReportRequest(block_index=BLOCK - 1)
+    told = (await call(reports.stub.GetBlockReport, request, timeout=5)).block
+    assert (told.block_index, told.planted) == (BLOCK - 1, 1)
+
+
 async def test_pages_of_blocks_have_each_once(reports: Reports) -> None:
     person = await reports.world.farmer(reports.pooler)
     for block in range(BLOCK - 6, BLOCK + 1):
@@ -305,27 +314,42 @@ async def test_bad_fields_are_named(reports: Reports) -> None:
 
 async def test_reports_of_nobody(reports: Reports) -> None:
     day = report_pb2.SPAN_DAY
-    nobodys: list[tuple[Any, Any]] = [
-        (reports.stub.GetPoolerSummary, report_pb2.GetPoolerSummaryRequest(pooler_id=UNKNOWN)),
-        (reports.stub.GetFarmerSummary, report_pb2.GetFarmerSummaryRequest(farmer_id=UNKNOWN)),
-        (reports.stub.GetFarmerSummary, report_pb2.GetFarmerSummaryRequest(address=NOBODYS)),
+    nobodys: list[tuple[Any, Any, str]] = [
+        (
+            reports.stub.GetPoolerSummary,
+            report_pb2.GetPoolerSummaryRequest(pooler_id=UNKNOWN),
+            "POOLER",
+        ),
+        (
+            reports.stub.GetFarmerSummary,
+            report_pb2.GetFarmerSummaryRequest(farmer_id=UNKNOWN),
+            "FARMER",
+        ),
+        (
+            reports.stub.GetFarmerSummary,
+            report_pb2.GetFarmerSummaryRequest(address=NOBODYS),
+            "FARMER",
+        ),
         (
             reports.stub.ListPoolerBlockReports,
             report_pb2.ListPoolerBlockReportsRequest(pooler_id=UNKNOWN),
+            "POOLER",
         ),
         (
             reports.stub.ListEarnings,
             report_pb2.ListEarningsRequest(pooler_id=UNKNOWN, span=day),
+            "POOLER",
         ),
         (
             reports.stub.ListEarnings,
             report_pb2.ListEarningsRequest(farmer_id=UNKNOWN, span=day),
+            "FARMER",
         ),
     ]
-    for method, request in nobodys:
+    for method, request, who in nobodys:
         with pytest.raises(errors.NotFoundError) as caught:
             await call(method, request, timeout=5)
-        assert caught.value.reason in {"POOLER_NOT_FOUND", "FARMER_NOT_FOUND"}
+        assert caught.value.reason == f"{who}_NOT_FOUND"
 
 
 # Whom farmers' figures are shown to -------------------------------------------------------------

@@ -142,6 +142,34 @@ async def test_a_heartbeat_is_one_poolers(registry: Tables) -> None:
     assert {one.pooler_id: one.last_seen for one in found} == {ids[0]: moment, ids[1]: None}
 
 
+async def test_who_was_silent_for_long_is_gone_once(registry: Tables) -> None:
+    silent, gone, alive, new = [await registry.pooler() for _ in range(4)]
+    for pooler, seconds in ((silent, 61), (gone, 99), (alive, 59)):
+        await registry.world.connection.execute(
+            "UPDATE registry.poolers SET last_seen = now() - make_interval(secs => $2) "
+            "WHERE id = $1",
+            pooler,
+            seconds,
+        )
+    await registry.world.connection.execute(
+        "UPDATE registry.poolers SET gone_since = '2026-01-01Z' WHERE id = $1", gone
+    )
+    assert await registry.database.execute("mark_gone", 60.0) == 1
+    assert await registry.database.execute("mark_gone", 60.0) == 0
+    rows = await registry.world.connection.fetch("SELECT id, gone_since FROM registry.poolers")
+    told = {row["id"]: row["gone_since"] for row in rows}
+    assert {one for one, moment in told.items() if moment is not None} == {silent, gone}
+    assert told[gone] < told[silent]
+    assert told[alive] is told[new] is None
+
+
+async def test_who_was_seen_just_so_long_ago_is_not_gone(registry: Tables) -> None:
+    pooler = await registry.pooler()
+    async with registry.database.transaction() as session:
+        await session.one("heartbeat", pooler)
+        assert await session.execute("mark_gone", 0.0) == 0
+
+
 # Farmers ---------------------------------------------------------------------------------------
 
 

@@ -240,6 +240,14 @@ async def test_a_cut_off_batch_is_completed(work: Work, point: str) -> None:
     assert await work.world.count("work.works") == 1
 
 
+async def test_a_current_block_of_which_wallet_has_no_row_cannot_be_worked(work: Work) -> None:
+    person = await work.world.farmer(work.pooler)
+    await work.world.connection.execute("DELETE FROM chain.blocks WHERE index = $1", BLOCK)
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await work.submit((person.farmer_id, 7))
+    assert caught.value.reason == "WRONG_BLOCK"
+
+
 async def test_the_wrong_block_is_told_with_the_right_one(work: Work) -> None:
     person = await work.planter()
     await work.world.head(current=BLOCK + 1)

@@ -30,6 +30,18 @@ def test_a_start_is_within_the_bounds(rate: float, difficulty: int) -> None:
     assert first(rate, 0.0, BOUNDS).difficulty == difficulty
 
 
+@pytest.mark.parametrize("seconds", [1.0, 15.0])
+def test_where_one_share_or_less_is_expected_two_more_are_too_many(seconds: float) -> None:
+    start, expected = Vardiff(difficulty=10**6, since=0.0), seconds / 15
+
+    def changed(shares: float) -> bool:
+        counted = start.counted(seconds, int(shares * start.difficulty))
+        return retargeted(counted, seconds, BOUNDS, is_new_block=True) is not counted
+
+    assert not changed(expected + 1.9)
+    assert changed(expected + 2.1)
+
+
 def test_nothing_changes_within_two_deviations() -> None:
     start = Vardiff(difficulty=10**6, since=0.0)
     # 20 are expected after 300 s, give or take two times the root of 20.

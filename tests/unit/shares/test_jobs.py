@@ -1,5 +1,6 @@
 """Tokens of jobs: opened by who has signed them, and refused when a bit differs."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,15 @@ def test_a_token_brings_its_job_back(job: Job) -> None:
     token = SIGNER.seal(job)
     assert len(token) == TOKEN_LENGTH
     assert SIGNER.open(token) == job
+
+
+def test_a_token_has_its_form_and_its_bytes_and_no_others() -> None:
+    token = SIGNER.seal(JOB)
+    raw = urlsafe_b64decode(f"{token}==")
+    assert (raw[0], len(raw)) == (1, 61)
+    for other in (raw[:-1], raw[:45], raw[:44], raw[:1], raw + b"\0"):
+        with pytest.raises(BadTokenError, match="was not given out by this pool"):
+            SIGNER.open(urlsafe_b64encode(other).rstrip(b"=").decode())
 
 
 @given(JOBS, st.data())

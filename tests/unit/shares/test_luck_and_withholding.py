@@ -22,6 +22,12 @@ def test_luck_is_the_part_of_those_who_have_worse() -> None:
     assert lucks == pytest.approx([0.0, 0.65, 1.0], abs=0.02)
 
 
+def test_no_hash_has_nothing_and_every_hash_has_no_zeros_or_more() -> None:
+    assert [chance_below(zeros, 0) for zeros in (-1, 0, 1)] == [1.0, 1.0, 1.0]
+    assert [chance_below(zeros, 1) for zeros in (-1, 0)] == [0.0, 0.0]
+    assert chance_below(1, 1) == pytest.approx(15 / 16)
+
+
 @given(st.integers(1, 10**12), st.integers(0, 14))
 def test_more_zeros_are_more_luck_and_more_hashes_less(hashes: int, zeros: int) -> None:
     now, better, more = (

@@ -88,3 +88,10 @@ def test_the_largest_remainder_comes_first_then_the_order() -> None:
 def test_nothing_is_negative(amount: int, points: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="negative"):
         divide(amount, points)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 7, 15])
+def test_one_below_a_targets_level_is_of_the_next_one(zeros: int) -> None:
+    target = HEADS // 16**zeros - 1
+    assert level_of(target) == zeros
+    assert level_of(target - 1) == zeros + 1

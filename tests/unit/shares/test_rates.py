@@ -108,3 +108,11 @@ def test_credit_is_true_for_everybody_together() -> None:
     assert abs(total - workers) <= 3 * variance**0.5
     # The error is small enough to tell a credit that is off by a percent.
     assert variance**0.5 < 0.01 * workers
+
+
+def test_a_rate_is_told_from_the_first_moment_on() -> None:
+    meter = Meter(0.0)
+    assert meter.rates(0.0, 16) == {}
+    meter.add(0.25, 16)
+    found = meter.rates(0.5, 16)["5m"]
+    assert (found.rate, found.seconds, found.shares) == (32.0, 0.5, 1)
