@@ -2,9 +2,7 @@
 
 import fcntl
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -71,7 +69,7 @@ class Campaign:
         self.stale: list[Excuse] = stale(everything, excuses)
         self._mutants = self._chosen(everything)
         self._excused = {} if plan.tries_excused else excused(self._mutants, excuses)
-        self._statements = dict(self._digests())
+        self._statements = self._digests()
         self._outcomes: dict[str, Outcome] = {}
 
     def _chosen(self, everything: list[Mutant]) -> list[Mutant]:
@@ -88,14 +86,22 @@ class Campaign:
         ids = set(sorted(item.id for item in chosen)[: self._plan.sample])
         return [item for item in chosen if item.id in ids]
 
-    def _digests(self) -> Iterator[tuple[tuple[str, str], frozenset[str]]]:
-        """Yield the recorder's names for the statements of each section, by file and section."""
-        queries = [path for path in self._files if fnmatch(path, "*/queries*.sql")]
-        sources = read_sources(self._plan.root, [*queries, *self._targets])
-        for path in self._targets:
-            if path.endswith(".sql"):
-                for name, texts in sent(path, sources).items():
-                    yield (path, name), frozenset(map(digest_of_statement, texts))
+    def _digests(self) -> dict[tuple[str, str], frozenset[str]]:
+        """Return the recorder's names for the statements of each section, by file and section."""
+        sources = read_sources(self._plan.root, target_files(self._files))
+        return {
+            (path, name): frozenset(map(digest_of_statement, texts))
+            for path in sources
+            for name, texts in sent(path, sources).items()
+        }
+
+    def _senders(self) -> dict[str, set[str]]:
+        """Return the files that each statement comes from, by its digest."""
+        senders: dict[str, set[str]] = {}
+        for (path, _), digests in self._statements.items():
+            for digest in digests:
+                senders.setdefault(digest, set()).add(path)
+        return senders
 
     def listing(self) -> list[str]:
         """Return a line for each mutant."""
@@ -159,7 +165,7 @@ class Campaign:
         try_all(openers, open_ones, lambda mutant: self._select(selector, mutant), done)
 
     def _selector(self, lanes: list[Lane], test_files: list[str]) -> Selector:
-        store = MapStore(self._plan.root, self._folder / "map")
+        store = MapStore(self._plan.root, self._folder / "map", self._senders())
         measure_all(lanes, test_files, store, self._progress)
         users = [path for path in self._files if _USERS.fullmatch(path)]
         usage = Usage({path: (self._plan.root / path).read_text("utf-8") for path in users})

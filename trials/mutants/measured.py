@@ -30,9 +30,13 @@ class Measured:
 class MapStore:
     """The records in a folder, one per test file."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(
+        self, root: Path, folder: Path, senders: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Take as `senders` the .sql files that each statement comes from, by its digest."""
         self._root = root
         self._folder = folder
+        self._senders = senders or {}
         self._digests: dict[str, str] = {}
 
     def stale(self, test_files: Iterable[str]) -> list[str]:
@@ -44,7 +48,10 @@ class MapStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in test_files:
             part = _part(record, path)
-            sources = {source: self._digest(source) for source in [path, *part["lines"]]}
+            sources = {
+                source: self._digest(source)
+                for source in [path, *part["lines"], *self._sent_from(part["statements"])]
+            }
             self._file(path).write_text(json.dumps({**part, "sources": sources}), encoding="utf-8")
 
     def read(self, test_files: Iterable[str]) -> Measured:
@@ -70,6 +77,14 @@ class MapStore:
                     if test in passed:
                         statements.setdefault(digest, set()).add(test)
         return Measured(seconds=seconds, lines=lines, statements=statements, outside=outside)
+
+    def _sent_from(self, statements: Mapping[str, Iterable[str]]) -> set[str]:
+        """Return the .sql files whose statements the tests have sent.
+
+        A statement's digest changes with its text: a record of an older text names no tests.
+        """
+        digests = {digest for found in statements.values() for digest in found}
+        return {path for digest in digests for path in self._senders.get(digest, ())}
 
     def _is_fresh(self, path: str) -> bool:
         if not self._file(path).exists():

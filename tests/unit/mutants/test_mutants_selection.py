@@ -123,6 +123,26 @@ def test_a_test_file_is_measured_again_when_what_it_runs_has_changed(tmp_path: P
     assert MapStore(root, root / "map").stale(files) == ["tests/a.py"]
 
 
+def test_a_test_file_is_measured_again_when_a_query_that_it_sends_has_changed(
+    tmp_path: Path,
+) -> None:
+    """Its record names the statement by its old text."""
+    root, queries = tree(tmp_path), "services/queries.sql"
+    (root / queries).write_text("-- name: one :one", encoding="utf-8")
+    record = {
+        "seconds": {"tests/a.py::one": 1.0, "tests/b.py::two": 2.0},
+        "failed": [],
+        "statements": {"tests/a.py::one": ["s"], "tests/b.py::two": ["t"]},
+        "lines": {},
+        "outside": {},
+    }
+    files = ["tests/a.py", "tests/b.py"]
+    MapStore(root, root / "map", {"s": {queries}}).keep(record, files)
+    assert MapStore(root, root / "map").stale(files) == []
+    (root / queries).write_text("-- name: other :one", encoding="utf-8")
+    assert MapStore(root, root / "map").stale(files) == ["tests/a.py"]
+
+
 def test_what_was_tried_counts_until_the_file_or_its_tests_change(tmp_path: Path) -> None:
     root = tree(tmp_path)
     selection = Selection(tests=("tests/a.py::one", "tests/b.py::two"), left_out=0, seconds=3.0)
