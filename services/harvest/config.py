@@ -23,6 +23,10 @@ class HarvestSettings(BatchSettings):
     harvest_sweep_blocks: Annotated[int, Field(ge=1, le=100)] = 1
     #: Seconds that a sweep waits for one block before it goes on to the next one.
     harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0
+    #: Seconds between two looks for what wallet has to tell the pool's ledger.
+    bookkeeping_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    #: Hour (UTC) at which harvest looks every night whether the whole ledger adds up.
+    ledger_check_hour: Annotated[int, Field(ge=0, le=23)] = 3
     #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on
     #: the chain for all to read; closed: operators, and poolers for their own farmers.
     farmer_pages: Literal["open", "closed"] = "open"
