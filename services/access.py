@@ -143,6 +143,11 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListHarvests": _reads(_own(pooler_id=Owned.POOLER)),
         "GetBalance": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    "kalepool.harvest.v1.LedgerService": {
+        "CheckLedger": OPERATORS,
+        "GetLedgerStatus": OPERATORS,
+        "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -169,6 +174,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "BatchWork": _services(_WORK),
         "BatchHarvest": _services(_HARVEST),
         "JudgeOperations": _services(_PLANT, _WORK, _HARVEST),
+        "ListMovements": _services(_HARVEST),
         "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
         "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
         "GetBlock": _PUBLIC,

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import grpc
+
 from libs.batches.config import BatchSettings
 from libs.batches.found import FoundRecorder
 from libs.batches.model import Chunk, Judge
@@ -30,6 +32,8 @@ class BatchParts(Generic[StoreT, ItemT]):
     store: StoreT
     #: Runs batches through wallet.
     runner: BatchRunner[ItemT]
+    #: Its connection to wallet.
+    wallet: grpc.aio.Channel
     #: The security of its connections, in both directions.
     transport: Transport
     #: Checks of what it cannot do without, for the health check.
@@ -79,6 +83,7 @@ async def open_batches(
         yield BatchParts(
             store=tables,
             runner=runner,
+            wallet=channel,
             transport=transport,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
         )

@@ -5,23 +5,29 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.harvest.v1 import harvest_pb2_grpc
+from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc
 from kalepool.report.v1 import report_pb2_grpc
 
-from libs.batches.app import open_batches
+from libs.batches.app import BatchParts, open_batches
 from libs.batches.wallet import WalletClient
 from libs.common.grpc.access import Owned
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.ids import FarmerId
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.access import ACCESS
+from services.harvest.clients import WalletMovements
 from services.harvest.config import HarvestSettings
-from services.harvest.loops import sweep_for_ever
+from services.harvest.loops import book_for_ever, check_every_night, sweep_for_ever
+from services.harvest.servicers import ledger as ledger_servicer
 from services.harvest.servicers import reports as report_servicer
 from services.harvest.servicers.harvest import HarvestServicer
+from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.reports import ReportStore
 from services.harvest.store.store import QUERIES, Store
+from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.harvest import Harvester
+from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.reports import Reporter
 
 
@@ -47,10 +53,12 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
         )
         servicer = HarvestServicer(parts.store, harvester)
         reports = report_servicer.ReportServicer(reporter)
+        ledgers = _keep_ledger(stack, settings, parts)
 
         def register(server: grpc.aio.Server) -> None:
             harvest_pb2_grpc.add_HarvestServiceServicer_to_server(servicer, server)
             report_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
+            ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledgers, server)
 
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(
@@ -63,7 +71,11 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             stack.callback(sweep.cancel)
         spec = ServiceSpec(
             name="harvest",
-            full_names=("kalepool.harvest.v1.HarvestService", report_servicer.FULL_NAME),
+            full_names=(
+                "kalepool.harvest.v1.HarvestService",
+                ledger_servicer.FULL_NAME,
+                report_servicer.FULL_NAME,
+            ),
             register=register,
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
@@ -73,6 +85,23 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             method_timeouts={
                 "Harvest": settings.batch_timeout / 1000,
                 "HarvestPending": settings.batch_timeout / 1000,
+                "CheckLedger": settings.batch_timeout / 1000,
             },
         )
         yield await stack.enter_async_context(open_server(spec, settings, parts.transport))
+
+
+def _keep_ledger(
+    stack: AsyncExitStack, settings: HarvestSettings, parts: BatchParts[Store, FarmerId]
+) -> ledger_servicer.LedgerServicer:
+    """Keep the pool's ledger until the stack is closed; return what shows it."""
+    database = parts.store.database
+    books = BookkeepingStore(database)
+    bookkeeper = Bookkeeper(store=parts.store, ledger=books, wallet=WalletMovements(parts.wallet))
+    ledger = Ledger(store=parts.store, ledger=LedgerStore(database))
+    for loop in (
+        book_for_ever(bookkeeper, interval=settings.bookkeeping_seconds),
+        check_every_night(ledger, hour=settings.ledger_check_hour),
+    ):
+        stack.callback(asyncio.create_task(loop).cancel)
+    return ledger_servicer.LedgerServicer(ledger, bookkeeper, books)

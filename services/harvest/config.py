@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from libs.batches.config import BatchSettings
-from libs.common.config import Port, Seconds
+from libs.common.config import Count, Port, Seconds
 
 
 class HarvestSettings(BatchSettings):
@@ -20,9 +20,13 @@ class HarvestSettings(BatchSettings):
     #: harvests all of its blocks: 1 for each block as soon as it is closed. With more, several
     #: blocks of a farmer share a transaction, where wallet has a multicall contract; choose more
     #: than the poolers' `--harvest-group`, so that poolers who group are not forestalled.
-    harvest_sweep_blocks: Annotated[int, Field(ge=1, le=100)] = 1
+    harvest_sweep_blocks: Annotated[Count, Field(ge=1, le=100)] = 1
     #: Seconds that a sweep waits for one block before it goes on to the next one.
     harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0
+    #: Seconds between two looks for what wallet has to tell the pool's ledger.
+    bookkeeping_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    #: Hour (UTC) at which harvest looks every night whether the whole ledger adds up.
+    ledger_check_hour: Annotated[Count, Field(ge=0, le=23)] = 3
     #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on
     #: the chain for all to read; closed: operators, and poolers for their own farmers.
     farmer_pages: Literal["open", "closed"] = "open"

@@ -1,10 +1,13 @@
-"""The loop that sweeps all pending harvests, so that none is forgotten."""
+"""The loops of harvest: sweeps, so that no harvest is forgotten, and the pool's ledger."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
+from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.harvest import Harvester
+from services.harvest.usecases.ledger import Ledger
 
 log = get_logger(__name__)
 
@@ -32,3 +35,33 @@ async def sweep_for_ever(harvester: Harvester, *, interval: float, after: int) -
             continue
         if summaries or left:
             log.info("swept", blocks=len(summaries), still_pending=left)
+
+
+async def book_for_ever(bookkeeper: Bookkeeper, *, interval: float) -> None:
+    """Book what wallet tells, now and every `interval` seconds."""
+    while True:
+        try:
+            await bookkeeper.step()
+        except PoolError as error:
+            log.warning("bookkeeping delayed", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="bookkeeping")
+        await asyncio.sleep(interval)
+
+
+async def check_every_night(ledger: Ledger, *, hour: int) -> None:
+    """Look at the whole ledger once a day, at this hour (UTC)."""
+    while True:
+        await asyncio.sleep(seconds_until(hour, datetime.now(UTC)))
+        try:
+            await ledger.watch()
+        except PoolError as error:
+            log.warning("ledger not checked", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next night may do better
+            log.exception("defect", loop="ledger")
+
+
+def seconds_until(hour: int, now: datetime) -> float:
+    """Return the seconds until the clock next shows this hour."""
+    then = now.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return ((then if then > now else then + timedelta(days=1)) - now).total_seconds()

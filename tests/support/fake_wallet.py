@@ -57,7 +57,7 @@ class Faults:
 
 
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
-    """A servicer of BatchPlant, BatchWork, BatchHarvest and JudgeOperations."""
+    """A servicer of the batch RPCs, JudgeOperations and ListMovements."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -94,6 +94,33 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         """Tell how operations ended, as the rows have it."""
         ids = [UUID(value) for value in request.operation_ids]
         return wallet_pb2.JudgeOperationsResponse(operations=await self._ended(ids))
+
+    async def ListMovements(
+        self, request: wallet_pb2.ListMovementsRequest, context: Any
+    ) -> wallet_pb2.ListMovementsResponse:
+        """Tell what ended, as the rows have it; nothing was withdrawn."""
+        rows = await self._pool.fetch(
+            "SELECT o.operation_id, o.kind::text, o.state::text, o.farmer_id, o.pooler_id, "
+            "o.block_index, o.amount, o.fee_charged, "
+            "(extract(epoch FROM o.settled_at) * 1000000)::bigint AS at_micros "
+            "FROM wallet.all_operations AS o WHERE o.settled_at IS NOT NULL "
+            "AND ((extract(epoch FROM o.settled_at) * 1000000)::bigint, o.operation_id) > ($1, $2) "
+            "ORDER BY o.settled_at, o.operation_id LIMIT $3",
+            request.after_micros,
+            UUID(request.after_id) if request.after_id else UUID(int=0),
+            request.page_size,
+        )
+        return wallet_pb2.ListMovementsResponse(movements=map(self._movement, rows))
+
+    def _movement(self, row: "asyncpg.Record") -> wallet_pb2.Movement:
+        operation = self._message(row["operation_id"], row["state"])
+        operation.kind = wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{row['kind'].upper()}")
+        operation.farmer_id = str(row["farmer_id"] or "")
+        operation.pooler_id = str(row["pooler_id"] or "")
+        operation.block_index = row["block_index"]
+        operation.amount = row["amount"]
+        operation.fee_charged = row["fee_charged"]
+        return wallet_pb2.Movement(operation=operation, at_micros=row["at_micros"])
 
     async def _ended(self, ids: Sequence[UUID]) -> list[wallet_pb2.Operation]:
         rows = await self._pool.fetch(

@@ -17,13 +17,19 @@ _READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
 ALLOWED: Mapping[str, Mapping[str, str]] = {
     "chain.blocks": {"wallet": "SIU", **_READERS},
     "chain.head": {"wallet": "SIU", **_READERS},
-    "harvest.balances": {"harvest": "SIu", "registry": "S"},
+    # Only the database writes the ledger, and what was earned by it.
+    "harvest.account_balances": {"harvest": "S"},
+    "harvest.accounts": {"harvest": "S"},
+    "harvest.balances": {"harvest": "S", "registry": "S"},
     "harvest.batch_items": {"harvest": "SIu"},
     "harvest.batches": {"harvest": "SIu"},
     # Only the database writes sums of events, in the statements that write the events.
     "harvest.block_sums": {"harvest": "S"},
+    "harvest.bookkeeping": {"harvest": "Su"},
+    "harvest.entries": {"harvest": "S"},
     "harvest.farmer_earnings": {"harvest": "S"},
     "harvest.harvests": {"harvest": "SI", "wallet": "S"},
+    "harvest.journals": {"harvest": "S"},
     # Only the database writes this table, with the events.
     "harvest.pending": {"harvest": "S"},
     "harvest.pooler_earnings": {"harvest": "S", "wallet": "S"},

@@ -1,6 +1,11 @@
 """Errors that harvest's callers see."""
 
-from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
+from libs.common.errors import (
+    FailedPreconditionError,
+    InternalError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 
 
 class BlockNotClosedError(FailedPreconditionError):
@@ -19,3 +24,9 @@ class FarmerPagesClosedError(PermissionDeniedError):
     """The operator shows farmers' figures to operators and to their own poolers only."""
 
     default_reason = "FARMER_PAGES_CLOSED"
+
+
+class BookingRefusedError(InternalError):
+    """The database refuses a journal that what wallet tells would make: a person has to look."""
+
+    default_reason = "BOOKING_REFUSED"

@@ -25,7 +25,7 @@ CASE WHEN o.state = 'succeeded' THEN o.stake_returned ELSE 0 END AS stake_return
 e.id = o.operation_id OR e.status = 'success'
 
 -- name: recorded :part
--- Each new success changes the balance in the same statement.
+-- The database books each in the same statement: the ledger and what the farmer has earned.
 recorded AS (
     INSERT INTO harvest.harvests (
         id, block_index, farmer_id, pooler_id, custodial_wallet, reward_amount, stake_returned,
@@ -38,22 +38,7 @@ recorded AS (
     -- In one order, so that two statements with the same farmers never wait crosswise.
     ORDER BY farmer_id, event_id
     ON CONFLICT DO NOTHING
-    RETURNING farmer_id, reward_amount, status, harvested_at
-),
-booked AS (
-    INSERT INTO harvest.balances AS b (
-        farmer_id, current_balance, total_rewards, harvests, updated_at
-    )
-    SELECT farmer_id, reward_amount, reward_amount, 1, harvested_at
-    FROM recorded
-    WHERE status = 'success'
-    ORDER BY farmer_id
-    ON CONFLICT (farmer_id) DO UPDATE SET
-        -- A balance that is at its end keeps no batch from being recorded.
-        current_balance = least(b.current_balance::numeric + excluded.current_balance, 9223372036854775807),
-        total_rewards = least(b.total_rewards::numeric + excluded.total_rewards, 9223372036854775807),
-        harvests = least(b.harvests::bigint + 1, 2147483647),
-        updated_at = excluded.updated_at
+    RETURNING id
 )
 
 -- name: candidates :many

@@ -15,10 +15,12 @@ from services.harvest.domain.model import (
     Harvest,
     PendingBlock,
 )
+from services.harvest.store.ledger import QUERIES as LEDGER_QUERIES
 from services.harvest.store.reports import QUERIES as REPORT_QUERIES
 
-#: Queries: those of harvest and its reports, and those that all services with batches share.
-QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES)
+#: Queries: those of harvest, its reports and its ledger, and those that all services with batches
+#: share.
+QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES, LEDGER_QUERIES)
 
 
 class Store(BatchTables[FarmerId, Harvest]):

@@ -247,6 +247,20 @@ class Operation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Movement:
+    """What has moved KALE, or cost something: an end, or a withdrawal that was asked for."""
+
+    #: The operation; of one that was asked for, wherever it stands.
+    operation: Operation
+    #: Whether a withdrawal was asked for.
+    is_request: bool
+    #: When it ended, or was asked for.
+    at: datetime
+    #: Stroops of KALE that a withdrawal sends; 0 for one of XLM, and for all that is none.
+    withdrawn_kale: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ending:
     """An operation that has ended, and what the chain gave for it."""
 

@@ -1,6 +1,6 @@
 """Pure mapping between the domain and kalepool.wallet.v1, both ways."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +16,7 @@ from services.wallet.domain.model import (
     ChainHead,
     FailureReason,
     Intent,
+    Movement,
     Operation,
     OperationKind,
     OperationState,
@@ -43,6 +44,8 @@ _REASON_NUMBERS = {
     for reason in FailureReason
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Microseconds until the year 9999.
+_LAST_MICROS = 253_370_764_800_000_000
 
 
 def timestamp(value: datetime) -> Timestamp:
@@ -114,6 +117,21 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
         created_at=timestamp(operation.created_at),
         settled_at=None if operation.settled_at is None else timestamp(operation.settled_at),
     )
+
+
+def movement_message(movement: Movement) -> wallet_pb2.Movement:
+    """Return the message of an end, or of a withdrawal that was asked for."""
+    return wallet_pb2.Movement(
+        operation=operation_message(movement.operation),
+        is_request=movement.is_request,
+        at_micros=(movement.at - _EPOCH) // timedelta(microseconds=1),
+        withdrawn_kale=movement.withdrawn_kale,
+    )
+
+
+def moment_of(micros: int) -> datetime:
+    """Return a moment by its microseconds since 1970; the last one that counts for a later one."""
+    return _EPOCH + timedelta(microseconds=min(micros, _LAST_MICROS))
 
 
 def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:

@@ -35,6 +35,7 @@ INTERNAL = (
     "BatchWork",
     "BatchHarvest",
     "JudgeOperations",
+    "ListMovements",
 )
 #: Methods that wait until operations are settled.
 SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest")
@@ -199,6 +200,17 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         return wallet_pb2.JudgeOperationsResponse(
             operations=map(messages.operation_message, settled)
         )
+
+    async def ListMovements(
+        self, request: wallet_pb2.ListMovementsRequest, context: Context
+    ) -> wallet_pb2.ListMovementsResponse:
+        """See wallet.proto."""
+        after = (
+            messages.moment_of(request.after_micros),
+            UUID(request.after_id) if request.after_id else UUID(int=0),
+        )
+        found = await self._operations.movements(after, size_of(request.page_size))
+        return wallet_pb2.ListMovementsResponse(movements=map(messages.movement_message, found))
 
     async def GetOperation(
         self, request: wallet_pb2.GetOperationRequest, context: Context

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
@@ -17,6 +18,7 @@ from services.wallet.domain.model import (
     ChainHead,
     Ending,
     FailureReason,
+    Movement,
     NewOperation,
     Operation,
     OperationEvent,
@@ -27,6 +29,7 @@ from services.wallet.domain.model import (
     TransactionId,
 )
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
+from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.blocks import kept_head
 from services.wallet.store.orders import Orders
 from services.wallet.store.refusals import Now, find_standing, nonces, note_refusals
@@ -187,10 +190,36 @@ class OperationStore:
         rows = await self._database.many("settled_among", f"{{{','.join(map(str, ids))}}}")
         return [self._judged(row) for row in rows]
 
+    async def movements(self, after: tuple[datetime, UUID], limit: int) -> list[Movement]:
+        """Return what ended, and which withdrawals were asked for, after a moment and operation.
+
+        One that wallet did not write has failed as TAMPERED. Raises RowKeysMissingError.
+        """
+        return [
+            self._movement(row) for row in await self._database.many("movements", *after, limit)
+        ]
+
+    def _movement(self, row: Record) -> Movement:
+        is_withdrawal = row["withdrawn"] is not None
+        operation = operation_of(row)
+        if is_withdrawal and not self._orders.is_asked(row):
+            operation = self._tampered_one(operation)
+        elif not row["is_request"]:
+            operation = self._judged(row)
+        return Movement(
+            operation=operation,
+            is_request=row["is_request"],
+            at=row["at"],
+            withdrawn_kale=row["withdrawn"] if row["asset"] == Asset.KALE.value else 0,
+        )
+
     def _judged(self, row: Record) -> Operation:
         operation = operation_of(row)
         if self._orders.is_end(row):
             return operation
+        return self._tampered_one(operation)
+
+    def _tampered_one(self, operation: Operation) -> Operation:
         self._tell_tampered(operation)
         return replace(
             operation,

@@ -267,12 +267,8 @@ class Orders:
             payment_row(row), row["payment_mac"]
         )
 
-    def has_left(self, row: Record) -> bool:
-        """Judge whether a withdrawal (withdrawn, withdrawal_mac) has left, or may have.
-
-        It has by wallet's word (end_mac), or its payer's transaction, which carries it now, may
-        still take it along.
-        """
+    def is_asked(self, row: Record) -> bool:
+        """Judge what a withdrawal (withdrawn, withdrawal_mac) sends, and that it was asked for."""
         order = withdrawal_bytes(
             operation_id=row["operation_id"],
             wallet_id=row["wallet_id"],
@@ -282,7 +278,15 @@ class Orders:
             destination=row["destination"],
             requested_at=row["requested_at"],
         )
-        if not self._macs.is_genuine(order, row["withdrawal_mac"]):
+        return self._macs.is_genuine(order, row["withdrawal_mac"])
+
+    def has_left(self, row: Record) -> bool:
+        """Judge whether a withdrawal (withdrawn, withdrawal_mac) has left, or may have.
+
+        It has by wallet's word (end_mac), or its payer's transaction, which carries it now, may
+        still take it along.
+        """
+        if not self.is_asked(row):
             return False
         if row["state"] == OperationState.SUCCEEDED.value:
             return self.is_end(row)

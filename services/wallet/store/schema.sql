@@ -214,6 +214,8 @@ CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_fo
 CREATE INDEX idx_operations_found_ends ON wallet.operations (id) WHERE is_found;
 CREATE INDEX idx_operations_held ON wallet.operations (id)
 WHERE state = 'queued' AND unproven >= 2;
+-- What has ended, in the order of the ends: harvest books it.
+CREATE INDEX idx_operations_ends ON wallet.operations (settled_at, id) WHERE settled_at IS NOT NULL;
 
 -- Every envelope that ever carried an operation.
 CREATE TABLE wallet.transaction_operations (

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
+from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 from pydantic import SecretStr
 
 from libs.common import errors, failpoints
@@ -28,6 +28,7 @@ class Harvest:
     """A running harvest service and what is around it."""
 
     stub: "harvest_pb2_grpc.HarvestServiceAsyncStub"
+    ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub"
     world: PoolWorld
     wallet: FakeWallet
     pooler: UUID
@@ -73,6 +74,7 @@ async def running_harvest(
             api_rate_limit=0,
             shutdown_grace_ms=100,
             recovery_seconds=0.3,
+            bookkeeping_seconds=0.1,
             harvest_sweep_seconds=sweep,
             harvest_patience_seconds=patience,
         )
@@ -83,6 +85,7 @@ async def running_harvest(
             await world.head(current=BLOCK + 1)
             yield Harvest(
                 stub=harvest_pb2_grpc.HarvestServiceStub(channel),
+                ledger=ledger_pb2_grpc.LedgerServiceStub(channel),
                 world=world,
                 wallet=wallet,
                 pooler=await world.pooler(),
@@ -289,6 +292,42 @@ async def test_harvests_are_append_only(harvest: Harvest) -> None:
                 await own.execute(statement)
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
         await harvest.world.connection.execute("DELETE FROM harvest.harvests")
+
+
+async def test_the_ledger_is_kept_shown_and_adds_up(harvest: Harvest) -> None:
+    people = person, _ = [await harvest.worker() for _ in range(2)]
+    for one in people:
+        await harvest.world.settled(one, BLOCK, "plant", amount=STAKE_RETURNED, fee_charged=3)
+    await harvest.harvest()
+    # A harvest, a plant and its cost for each.
+
+    async def is_booked() -> bool:
+        return await harvest.world.count("harvest.journals") == 6
+
+    await eventually(is_booked)
+    request = ledger_pb2.ListJournalsRequest(farmer_id=str(person.farmer_id), page_size=1)
+    kinds = []
+    while True:
+        page = await call(harvest.ledger.ListJournals, request, timeout=5)
+        kinds += [one.kind for one in page.journals]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert sorted(kinds) == [ledger_pb2.JOURNAL_KIND_HARVEST, ledger_pb2.JOURNAL_KIND_PLANT]
+    have = {one.role: (one.asset, one.amount) for one in page.accounts}
+    assert have == {
+        "farmer:available": (ledger_pb2.LEDGER_ASSET_KALE, REWARD),
+        "farmer:staked": (ledger_pb2.LEDGER_ASSET_KALE, 0),
+    }
+    checked = await call(harvest.ledger.CheckLedger, ledger_pb2.CheckLedgerRequest(), timeout=5)
+    assert (checked.journals, list(checked.differences), list(checked.overdrawn)) == (6, [], [])
+    status = await call(
+        harvest.ledger.GetLedgerStatus, ledger_pb2.GetLedgerStatusRequest(), timeout=5
+    )
+    assert (list(status.warnings), status.HasField("checked_at")) == ([], False)
+    request = ledger_pb2.ListJournalsRequest(farmer_id=str(new_id()))
+    with pytest.raises(errors.NotFoundError):
+        await call(harvest.ledger.ListJournals, request, timeout=5)
 
 
 async def test_it_sweeps_by_itself_and_a_defect_does_not_end_that(sweeping: Harvest) -> None:

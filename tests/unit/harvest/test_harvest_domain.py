@@ -57,6 +57,7 @@ def test_a_report_has_thirty_days_and_forty_eight_hours() -> None:
 REASONS = {
     errors.BlockNotClosedError: "BLOCK_NOT_CLOSED",
     errors.BlockNotFarmedError: "BLOCK_NOT_FARMED",
+    errors.BookingRefusedError: "BOOKING_REFUSED",
     errors.FarmerPagesClosedError: "FARMER_PAGES_CLOSED",
 }
 

@@ -1118,6 +1118,96 @@ class JudgeOperationsResponse(_message.Message):
 Global___JudgeOperationsResponse: _TypeAlias = JudgeOperationsResponse  # noqa: Y015
 
 @_typing.final
+class ListMovementsRequest(_message.Message):
+    """See ListMovements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_MICROS_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    after_micros: _builtins.int
+    """Microseconds since 1970 of the movement to go on after."""
+    after_id: _builtins.str
+    """UUID of its operation; empty means the first of that moment."""
+    page_size: _builtins.int
+    """How many, from 1 to 1,000; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        after_micros: _builtins.int = ...,
+        after_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "after_micros", b"after_micros", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMovementsRequest: _TypeAlias = ListMovementsRequest  # noqa: Y015
+
+@_typing.final
+class ListMovementsResponse(_message.Message):
+    """Movements after the one that was named; fewer than were asked for when there are no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVEMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def movements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Movement]:
+        """In the order of their moments, and of the operations' ids."""
+
+    def __init__(
+        self,
+        *,
+        movements: _abc.Iterable[Global___Movement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["movements", b"movements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMovementsResponse: _TypeAlias = ListMovementsResponse  # noqa: Y015
+
+@_typing.final
+class Movement(_message.Message):
+    """An operation that ended, or a withdrawal that was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    IS_REQUEST_FIELD_NUMBER: _builtins.int
+    AT_MICROS_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_KALE_FIELD_NUMBER: _builtins.int
+    is_request: _builtins.bool
+    """Whether it is told that a withdrawal was asked for, and not that it ended."""
+    at_micros: _builtins.int
+    """Microseconds since 1970: when it ended, or was asked for."""
+    withdrawn_kale: _builtins.int
+    """Stroops of KALE that a withdrawal sends; 0 for one of XLM, and for all that is none."""
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """The operation; it has not ended yet, or has by now, when it is told that it was asked for."""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation | None = ...,
+        is_request: _builtins.bool = ...,
+        at_micros: _builtins.int = ...,
+        withdrawn_kale: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_micros", b"at_micros", "is_request", b"is_request", "operation", b"operation", "withdrawn_kale", b"withdrawn_kale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Movement: _TypeAlias = Movement  # noqa: Y015
+
+@_typing.final
 class GetOperationRequest(_message.Message):
     """See GetOperation."""
 

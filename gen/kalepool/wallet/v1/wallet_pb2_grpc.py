@@ -101,6 +101,11 @@ class WalletServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.FromString,
                 _registered_method=True)
+        self.ListMovements = channel.unary_unary(
+                '/kalepool.wallet.v1.WalletService/ListMovements',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.FromString,
+                _registered_method=True)
         self.GetOperation = channel.unary_unary(
                 '/kalepool.wallet.v1.WalletService/GetOperation',
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.GetOperationRequest.SerializeToString,
@@ -268,6 +273,21 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMovements(self, request, context):
+        """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
+        that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+        write wallet's rows may not therefore say what is booked: one that wallet did not write is
+        FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
+        before what was listed already, so that the last minutes are to be listed again. An operation
+        whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
+
+        Errors: UNAVAILABLE before the keys of rows are open.
+        Command line: none; harvest does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOperation(self, request, context):
         """Reads one operation: what it is, where it stands, what it cost.
 
@@ -379,6 +399,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.JudgeOperations,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.SerializeToString,
+            ),
+            'ListMovements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMovements,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.SerializeToString,
             ),
             'GetOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOperation,
@@ -737,6 +762,33 @@ class WalletService:
             '/kalepool.wallet.v1.WalletService/JudgeOperations',
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMovements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.WalletService/ListMovements',
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

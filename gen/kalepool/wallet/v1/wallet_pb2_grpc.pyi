@@ -122,6 +122,17 @@ class WalletServiceStub:
     Errors: UNAVAILABLE before the keys of rows are open.
     Command line: none; plant, work and harvest do it.
     """
+    ListMovements: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListMovementsRequest, _wallet_pb2.ListMovementsResponse]
+    """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
+    that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+    write wallet's rows may not therefore say what is booked: one that wallet did not write is
+    FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
+    before what was listed already, so that the last minutes are to be listed again. An operation
+    whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
+
+    Errors: UNAVAILABLE before the keys of rows are open.
+    Command line: none; harvest does it.
+    """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]
     """Reads one operation: what it is, where it stands, what it cost.
 
@@ -245,6 +256,17 @@ class WalletServiceAsyncStub(WalletServiceStub):
 
     Errors: UNAVAILABLE before the keys of rows are open.
     Command line: none; plant, work and harvest do it.
+    """
+    ListMovements: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListMovementsRequest, _wallet_pb2.ListMovementsResponse]  # type: ignore[assignment]
+    """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
+    that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+    write wallet's rows may not therefore say what is booked: one that wallet did not write is
+    FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
+    before what was listed already, so that the last minutes are to be listed again. An operation
+    whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
+
+    Errors: UNAVAILABLE before the keys of rows are open.
+    Command line: none; harvest does it.
     """
     GetOperation: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]  # type: ignore[assignment]
     """Reads one operation: what it is, where it stands, what it cost.
@@ -438,6 +460,23 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: UNAVAILABLE before the keys of rows are open.
         Command line: none; plant, work and harvest do it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMovements(
+        self,
+        request: _wallet_pb2.ListMovementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ListMovementsResponse, _abc.Awaitable[_wallet_pb2.ListMovementsResponse]]:
+        """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
+        that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+        write wallet's rows may not therefore say what is booked: one that wallet did not write is
+        FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
+        before what was listed already, so that the last minutes are to be listed again. An operation
+        whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
+
+        Errors: UNAVAILABLE before the keys of rows are open.
+        Command line: none; harvest does it.
         """
 
     @_abc_1.abstractmethod

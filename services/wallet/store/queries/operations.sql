@@ -82,6 +82,38 @@ SELECT * FROM wallet.all_operations
 WHERE operation_id = ANY($1::text::uuid[]) AND settled_at IS NOT NULL
 ORDER BY settled_at, operation_id;
 
+-- name: movements :many
+-- Operations that ended, and withdrawals that were asked for, after a moment ($1) and an operation ($2), $3 at
+-- most, in the order of both.
+WITH told AS (
+    (
+        SELECT o.id, o.settled_at AS at, false AS is_request
+        FROM wallet.operations AS o
+        WHERE o.settled_at IS NOT NULL AND (o.settled_at, o.id) > ($1::timestamptz, $2::uuid)
+        ORDER BY o.settled_at, o.id
+        LIMIT $3
+    )
+    UNION ALL
+    (
+        SELECT d.operation_id, d.requested_at, true
+        FROM wallet.withdrawals AS d
+        WHERE d.requested_at >= $1 AND (d.requested_at, d.operation_id) > ($1, $2)
+        ORDER BY d.requested_at, d.operation_id
+        LIMIT $3
+    )
+    ORDER BY 2, 1
+    LIMIT $3
+)
+SELECT t.at, t.is_request, o.*, d.wallet_id, d.request_id, d.asset, d.amount AS withdrawn, d.destination,
+    d.requested_at, d.mac AS withdrawal_mac
+FROM told AS t
+-- Looked up one by one, whatever the statistics say.
+CROSS JOIN LATERAL (
+    SELECT a.* FROM wallet.all_operations AS a WHERE a.operation_id = t.id OFFSET 0
+) AS o
+LEFT JOIN wallet.withdrawals AS d ON d.operation_id = t.id
+ORDER BY t.at, t.id;
+
 -- name: operation :one
 SELECT * FROM wallet.all_operations WHERE operation_id = $1;
 

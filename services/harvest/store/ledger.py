@@ -1,0 +1,211 @@
+"""Typed access to the pool's ledger: accounts, journals and entries."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.db.pool import Database, Record, Session
+from libs.common.ids import FarmerId
+from services.harvest.domain.bookkeeping import Bookings, Bookkeeping, Position, Transfer
+from services.harvest.domain.errors import BookingRefusedError
+from services.harvest.domain.ledger import (
+    Account,
+    Difference,
+    Entry,
+    Journal,
+    Sum,
+)
+
+QUERIES = Path(__file__).parent / "queries_ledger.sql"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The whole ledger as it was at one moment, whatever is booked meanwhile."""
+
+    #: The session that sees it so.
+    session: Session
+    #: The moment.
+    at: datetime
+    #: The newest journal.
+    last: int
+
+    async def accounts(self) -> list[Account]:
+        """Return all accounts."""
+        return [_account(row) for row in await self.session.many("ledger_accounts")]
+
+    async def sums(self, after: int, until: int) -> dict[int, Sum]:
+        """Return by account what the entries of a range of journals add up to."""
+        rows = await self.session.many("ledger_sums", after, until)
+        return {
+            row["account_id"]: Sum(amount=int(row["amount"]), entries=row["entries"])
+            for row in rows
+        }
+
+    async def unbalanced(self, after: int, until: int) -> list[Difference]:
+        """Return the journals of a range whose entries do not add up to nothing."""
+        rows = await self.session.many("unbalanced_journals", after, until)
+        return [
+            Difference(
+                kind="journal",
+                journal_id=row["journal_id"],
+                asset=row["asset"],
+                kept=int(row["amount"]),
+                expected=0,
+            )
+            for row in rows
+        ]
+
+    async def booked_earnings(self, after: int, until: int) -> dict[UUID, int]:
+        """Return by farmer what a range of journals gave of rewards."""
+        rows = await self.session.many("booked_earnings", after, until)
+        return {row["farmer_id"]: int(row["amount"]) for row in rows}
+
+    async def kept_earnings(self) -> dict[UUID, int]:
+        """Return what each farmer has earned, as it is told."""
+        rows = await self.session.many("kept_earnings")
+        return {row["farmer_id"]: row["current_balance"] for row in rows}
+
+    async def journals(self, after: int, until: int) -> int:
+        """Count the journals of a range."""
+        row = await self.session.one("count_journals", after, until)
+        return 0 if row is None else int(row["journals"])
+
+
+class LedgerStore:
+    """The reads of the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Look at the whole ledger as it is now."""
+        async with (
+            self._database.session() as session,
+            session.connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            row = await session.one("ledger_state")
+            if row is None:
+                raise LookupError("a time without a row")
+            yield Snapshot(session=session, at=row["now"], last=row["last"])
+
+    async def accounts_of(self, farmer_id: FarmerId) -> list[Account]:
+        """Return a farmer's accounts."""
+        return [_account(row) for row in await self._database.many("farmer_accounts", farmer_id)]
+
+    async def journals_of(
+        self, farmer_id: FarmerId, *, before: int | None, limit: int
+    ) -> list[Journal]:
+        """Return a farmer's journals, newest first."""
+        rows = await self._database.many("farmer_journals", farmer_id, before, limit)
+        return [
+            _journal(list(entries)) for _, entries in groupby(rows, lambda row: row["journal_id"])
+        ]
+
+
+class BookkeepingStore:
+    """What is booked of wallet's movements, and how far they are read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def state(self) -> Bookkeeping:
+        """Return how far everything is booked."""
+        row = await self._database.one("bookkeeping")
+        if row is None:
+            raise LookupError("harvest.bookkeeping has no row")
+        return Bookkeeping(
+            read=Position(at=row["read_at"], operation_id=row["read_id"]),
+            lost_before=row["lost_before"],
+        )
+
+    async def book(
+        self, bookings: Bookings, read: Sequence[Position], *, settled_after: float
+    ) -> int:
+        """Book what movements come to; return how many journals that made.
+
+        With them it is remembered how far was read, up to what is older than so many seconds.
+        Raises BookingRefusedError.
+        """
+        async with _refusals(), self._database.transaction() as session:
+            await session.one("lock_bookkeeping")
+            booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
+            names = [str(name) for name in bookings.denials]
+            booked += await _count(session, "book_denials", names)
+            await session.execute(
+                "advance_bookkeeping",
+                [position.at for position in read],
+                [position.operation_id for position in read],
+                settled_after,
+            )
+        return booked
+
+    async def book_losses(self, before_block: int) -> int:
+        """Book the stakes of blocks before this one that are lost; return how many."""
+        async with self._database.transaction() as session:
+            await session.one("lock_bookkeeping")
+            return await _count(session, "book_losses", before_block)
+
+
+@asynccontextmanager
+async def _refusals() -> AsyncIterator[None]:
+    """Turn the database's refusal of a journal into BookingRefusedError."""
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        raise BookingRefusedError(str(error)) from error
+
+
+async def _count(session: Session, query: str, *arguments: object) -> int:
+    row = await session.one(query, *arguments)
+    return 0 if row is None else int(row["booked"])
+
+
+def _columns(transfers: Sequence[Transfer]) -> tuple[list[object], ...]:
+    """Return transfers as the arguments of the query, in order."""
+    told = [item.movement for item in transfers]
+    return (
+        [item.kind for item in transfers],
+        [str(one.operation_id) for one in told],
+        [one.farmer_id for one in told],
+        [one.pooler_id for one in told],
+        [item.block_index for item in transfers],
+        [one.ledger for one in told],
+        [one.transaction_hash for one in told],
+        [one.at for one in told],
+        [item.amount for item in transfers],
+    )
+
+
+def _account(row: Record) -> Account:
+    return Account(**{**row, "amount": int(row["amount"])})
+
+
+def _journal(rows: Sequence[Record]) -> Journal:
+    """Return the journal of which these are the entries."""
+    first = rows[0]
+    return Journal(
+        journal_id=first["journal_id"],
+        kind=first["kind"],
+        source_key=first["source_key"],
+        block_index=first["block_index"],
+        ledger=first["ledger"],
+        transaction_hash=first["transaction_hash"],
+        happened_at=first["happened_at"],
+        entries=tuple(
+            Entry(
+                owner_id=row["owner_id"],
+                role=row["role"],
+                asset=row["asset"],
+                amount=int(row["amount"]),
+            )
+            for row in rows
+        ),
+    )

@@ -1,0 +1,101 @@
+"""The use case of bookkeeping: wallet's movements are read in order and booked."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from libs.batches.model import HORIZON
+from libs.common.failpoints import failpoint
+from libs.common.log import get_security_logger
+from services.harvest.domain.bookkeeping import Movement, Position, bookings_of
+from services.harvest.domain.errors import BookingRefusedError
+from services.harvest.store.ledger import BookkeepingStore
+from services.harvest.store.store import Store
+
+security = get_security_logger()
+
+#: Movements that are read and booked at once.
+PAGE = 1000
+#: Seconds after which no movement can still come to stand before what was read: no transaction of
+#: wallet's takes so long.
+SETTLED_AFTER = 300.0
+#: Looks until one reads the last minutes again.
+AGAIN_EVERY = 12
+
+
+class Movements(Protocol):
+    """Reads wallet's movements."""
+
+    async def after(
+        self, position: Position, limit: int
+    ) -> tuple[list[Movement], Sequence[Position]]:
+        """Return the movements after a place that wallet itself wrote, and the places of all."""
+        ...
+
+
+class Bookkeeper:
+    """Books wallet's movements; one per process, and any number of processes.
+
+    How far was read is remembered in the database, as far back that nothing can still come before
+    it. From there it reads again when it starts, and now and then: a journal that is there already
+    is not made again.
+    """
+
+    def __init__(
+        self, *, store: Store, ledger: BookkeepingStore, wallet: Movements, page: int = PAGE
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._wallet = wallet
+        self._page = page
+        #: What this process has read last, and its looks so far.
+        self._read: Position | None = None
+        self._looks = 0
+        #: Why nothing more is booked, in words; empty while all is well.
+        self.problem = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return in words why nothing more is booked."""
+        return [f"nothing more is booked: {self.problem}"] if self.problem else []
+
+    async def step(self) -> int:
+        """Book everything that is new; return how many journals that made.
+
+        What the database refuses to book holds up all that comes after it, until a person has
+        looked at it.
+        """
+        try:
+            booked = await self._step()
+        except BookingRefusedError as error:
+            if self.problem != error.message:
+                security.critical("booking refused", error=error.message)
+            self.problem = error.message
+            raise
+        self.problem = ""
+        return booked
+
+    async def _step(self) -> int:
+        begins_anew = self._looks % AGAIN_EVERY == 0
+        if self._read is None or begins_anew:
+            self._read = (await self._ledger.state()).read
+        booked = 0
+        while True:
+            movements, places = await self._wallet.after(self._read, self._page)
+            await failpoint("harvest.bookkeeping.read")
+            if places:
+                booked += await self._ledger.book(
+                    bookings_of(movements), places, settled_after=SETTLED_AFTER
+                )
+                await failpoint("harvest.bookkeeping.booked")
+                self._read = places[-1]
+            if len(places) < self._page:
+                break
+        if begins_anew:
+            booked += await self._book_losses()
+        self._looks += 1
+        return booked
+
+    async def _book_losses(self) -> int:
+        """Book stakes that are lost: pails are gone by then, and all plants and harvests known."""
+        current = await self._store.current_block()
+        return await self._ledger.book_losses(max(0, (current or 0) - HORIZON))
