@@ -44,6 +44,8 @@ class Harvests:
         self._rewards: Counter[int] = Counter()
         #: Harvests that the last sweep has left open; None when it failed.
         self.pending: int | None = None
+        #: Harvests that are under way.
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def succeeded(self) -> int:
@@ -83,7 +85,14 @@ class Harvests:
         due = self._due(opened, purses or {})
         for block in [one for one in self._unharvested if one.index in due]:
             self._unharvested.remove(block)
-            tasks.create_task(self._harvest(block.index))
+            task = tasks.create_task(self._harvest(block.index))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def until_paid(self) -> None:
+        """Wait until no harvest is under way: what they give back can be planted."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     def _due(self, opened: Block | None, purses: Mapping[FarmerId, Purse]) -> set[int]:
         closed = [one for one in self._unharvested if opened is None or one.index < opened.index]

@@ -237,8 +237,7 @@ class BlockLoop:
         """
         what = "find the next block"
         try:
-            self._purses = await read_purses(self._client, self._pooler_id)
-            index = await self._plantable()
+            index = await self._next_with_purses()
             what = f"farm block {index}"
             choice = await self._choose(index)
             if choice.is_for_nobody:
@@ -262,6 +261,23 @@ class BlockLoop:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     # Who is planted -------------------------------------------------------------------------------
+
+    async def _next_with_purses(self) -> int:
+        """Wait for the next block that is worth planting, and read what farmers have until then.
+
+        Works may be over long before the harvest of the block before has paid: what that gives
+        back is there to be planted. But no block waits for a harvest.
+        """
+        finding = asyncio.create_task(self._plantable())
+        paying = asyncio.create_task(self._harvests.until_paid())
+        try:
+            await asyncio.wait({finding, paying}, return_when=asyncio.FIRST_COMPLETED)
+            self._purses = await read_purses(self._client, self._pooler_id)
+            return await finding
+        finally:
+            for task in (finding, paying):
+                task.cancel()
+            await asyncio.gather(finding, paying, return_exceptions=True)
 
     async def _plantable(self) -> int:
         """Return the next block that is worth planting.

@@ -11,6 +11,7 @@ import pytest
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 
+from client import BatchSummary, FarmerId, PoolClient, PoolerId
 from libs.common.errors import FailedPreconditionError
 from libs.kale import farm
 from pooler.config import PoolerConfig
@@ -24,6 +25,7 @@ from pooler.events import (
     Trouble,
     Worked,
 )
+from pooler.plants import Purse, read_purses
 from pooler.prices import PricesError, PriceSettings
 from pooler.report import describe_run
 from pooler.run import run
@@ -400,6 +402,34 @@ async def test_grouped_harvests_wait_for_one_another_but_no_plant_waits_for_them
     waits = story.index((Planted, third)) < story.index((Harvested, first))
     assert waits == (stake == "none")
     assert story.index((Harvested, first)) < story.index((Harvested, second))
+
+
+async def test_what_a_harvest_gives_back_is_there_when_the_next_stakes_are_chosen(
+    pool: FakePool, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Works are over at once, long before a harvest that takes its time; no block waits for it."""
+    begun, paid, seen = asyncio.Event(), asyncio.Event(), list[bool]()
+    whole, read = PoolClient.harvest, read_purses
+
+    async def slow(client: PoolClient, *arguments: Any, **options: Any) -> BatchSummary:
+        begun.set()
+        await asyncio.sleep(1.0)
+        try:
+            return await whole(client, *arguments, **options)
+        finally:
+            paid.set()
+
+    async def noted(client: PoolClient, pooler_id: PoolerId) -> dict[FarmerId, Purse]:
+        head = (await client.block()).head
+        could_wait = head.plantable_block == head.current_block
+        seen.append(could_wait and begun.is_set() and not paid.is_set())
+        return await read(client, pooler_id)
+
+    monkeypatch.setattr(PoolClient, "harvest", slow)
+    monkeypatch.setattr("pooler.run.read_purses", noted)
+    await run(replace(config(server, blocks=3), enough_zeros=1), lambda _: None)
+    assert seen == [False, False, False]
+    assert paid.is_set()
 
 
 @pytest.mark.parametrize(
