@@ -70,8 +70,8 @@ async def test_what_the_chain_and_harvest_know_is_shown(world: RegistryWorld) ->
     farmers = [await world.farmer(pooler_id) for _ in range(3)]
     await world.wallet.fund(farmers[0].farmer_id)
     await world.wallet.fund(farmers[1].farmer_id, has_trustline=False)
-    async with connect(world.database.dsn("harvest")) as harvest:
-        await harvest.execute(
+    async with connect(world.database.admin_dsn) as everybody:
+        await everybody.execute(
             "INSERT INTO harvest.balances (farmer_id, current_balance, total_rewards, harvests, "
             "updated_at) VALUES ($1, $2, $2, 3, now())",
             UUID(farmers[0].farmer_id),
