@@ -120,10 +120,14 @@ func (p *pooler) farmNext(ctx context.Context, last int64) (int64, error) {
 	if err != nil {
 		return last, err
 	}
-	worked, err := p.work.SubmitWork(ctx, &workv1.SubmitWorkRequest{
-		PoolerId: p.id, BlockIndex: &index, Submissions: found, RequestId: rand.Text()})
-	if err != nil {
-		return last, fmt.Errorf("work: %w", err)
+	worked := &workv1.SubmitWorkResponse{}
+	// Nobody may be planted: a block can be over before the plants are.
+	if len(found) > 0 {
+		worked, err = p.work.SubmitWork(ctx, &workv1.SubmitWorkRequest{
+			PoolerId: p.id, BlockIndex: &index, Submissions: found, RequestId: rand.Text()})
+		if err != nil {
+			return last, fmt.Errorf("work: %w", err)
+		}
 	}
 	rewards, err := p.rewardsOf(ctx, last)
 	if err != nil {

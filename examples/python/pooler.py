@@ -53,8 +53,9 @@ async def farm_next(pool: PoolClient, watch: ChainWatch, pooler: PoolerId, last:
         )
         for farmer in planted
     ]
-    worked = await pool.submit_work(pooler, block.index, found)
-    line = {"block": block.index, "planted": len(planted), "worked": worked.succeeded}
+    # Nobody may be planted: a block can be over before the plants are.
+    worked = (await pool.submit_work(pooler, block.index, found)).succeeded if found else 0
+    line = {"block": block.index, "planted": len(planted), "worked": worked}
     # By the pool's records: it harvests by itself, too, and may have been faster.
     paid = [] if last < 0 else [farmer async for farmer in pool.harvested(pooler, last)]
     print(json.dumps({**line, "rewards": sum(one.amount for one in paid)}), flush=True)

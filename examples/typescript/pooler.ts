@@ -194,12 +194,13 @@ async function farmNext(last: number): Promise<number> {
   await ask(harvest, harvest.harvestPending, HarvestPendingRequest.fromPartial({ poolerId }));
   const submissions = await mineAll(block, planted.plantings, budget(block, head));
   const submitted = SubmitWorkRequest.fromPartial({ poolerId, blockIndex, submissions, requestId: randomUUID() });
-  const worked = await ask(work, work.submitWork, submitted);
+  // Nobody may be planted: a block can be over before the plants are.
+  const worked = submissions.length ? await ask(work, work.submitWork, submitted) : undefined;
   console.log(
     JSON.stringify({
       block: blockIndex,
       planted: planted.successfulPlants,
-      worked: worked.submittedWork,
+      worked: worked?.submittedWork ?? 0,
       rewards: last < 0 ? 0 : Number(await rewardsOf(last)),
     }),
   );
