@@ -32,7 +32,8 @@ class WalletMovements:
         """Return the movements after a place that wallet itself wrote, and the places of all."""
         request = wallet_pb2.ListMovementsRequest(
             after_micros=(position.at - _EPOCH) // _MICROSECOND,
-            after_id=str(position.operation_id),
+            # At the beginning no operation was read: nobody has that id.
+            after_id=str(position.operation_id) if position.operation_id.int else "",
             page_size=limit,
         )
         response = await call(self._stub.ListMovements, request, timeout=_ANSWER)

@@ -43,7 +43,7 @@ async def book_for_ever(bookkeeper: Bookkeeper, *, interval: float) -> None:
         try:
             await bookkeeper.step()
         except PoolError as error:
-            log.warning("bookkeeping delayed", reason=error.reason)
+            log.warning("bookkeeping delayed", reason=error.reason, error=error.message)
         except Exception:  # a defect must not end the loop: the next round may do better
             log.exception("defect", loop="bookkeeping")
         await asyncio.sleep(interval)
