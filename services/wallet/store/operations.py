@@ -490,17 +490,11 @@ def _is_limited(row: Record) -> bool:
 
 def _in_order(operations: Sequence[QueuedOperation]) -> list[QueuedOperation]:
     """Return what goes first, with those together that can share a template, and each farmer's."""
-    oldest = sorted(operations, key=lambda item: (item.block_index, item.id), reverse=True)
-    first = {item.wallet_id: (item.block_index, item.amount > 0, item.id) for item in oldest}
-    return sorted(
-        operations,
-        key=lambda item: (
-            _ORDER[item.kind],
-            first[item.wallet_id],
-            item.block_index,
-            item.id,
-        ),
-    )
+    oldest_first = sorted(operations, key=lambda item: (item.block_index, item.id))
+    first: dict[WalletId, tuple[int, bool, OperationId]] = {}
+    for item in oldest_first:
+        first.setdefault(item.wallet_id, (item.block_index, item.amount > 0, item.id))
+    return sorted(oldest_first, key=lambda item: (_ORDER[item.kind], first[item.wallet_id]))
 
 
 #: The order in which the engine prefers kinds.

@@ -45,10 +45,6 @@ class Role(KeyEnum):
     NONCE = "nonce"
 
 
-#: Roles in which each call may name an entry of its own.
-_OF_CALL = frozenset(Role) - {Role.FIXED}
-
-
 @dataclass(frozen=True, kw_only=True)
 class CarriedCall:
     """One call in a transaction."""
@@ -161,8 +157,8 @@ class TemplateReader:
     ) -> tuple[bytes, ...]:
         found: dict[bytes, None] = {}  # no key may occur twice
         for slot in slots:
-            for carried_call in carried_calls if slot.role in _OF_CALL else carried_calls[:1]:
-                found[slot.key or self._key(slot.role, carried_call)] = None
+            keys = [slot.key] if slot.key else (self._key(slot.role, one) for one in carried_calls)
+            found |= dict.fromkeys(keys)
         return tuple(found)
 
     def _key(self, role: Role, carried_call: CarriedCall) -> bytes:
