@@ -1,21 +1,19 @@
 """harvest's client of wallet: what has moved KALE, or cost something."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import grpc
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
+from libs.common.clock import micros_of, moment_of
 from libs.common.grpc.client import call
 from libs.common.ids import FarmerId, PoolerId
 from services.harvest.domain.bookkeeping import ASKED, FAILED, SUCCEEDED, Movement, Position
 
 #: Seconds for an answer.
 _ANSWER = 10.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class WalletMovements:
@@ -31,7 +29,7 @@ class WalletMovements:
     ) -> tuple[list[Movement], Sequence[Position]]:
         """Return the movements after a place that wallet itself wrote, and the places of all."""
         request = wallet_pb2.ListMovementsRequest(
-            after_micros=(position.at - _EPOCH) // _MICROSECOND,
+            after_micros=micros_of(position.at),
             # At the beginning no operation was read: nobody has that id.
             after_id=str(position.operation_id) if position.operation_id.int else "",
             page_size=limit,
@@ -47,7 +45,7 @@ class WalletMovements:
 
 def _position(movement: wallet_pb2.Movement) -> Position:
     return Position(
-        at=_EPOCH + movement.at_micros * _MICROSECOND,
+        at=moment_of(movement.at_micros),
         operation_id=UUID(movement.operation.operation_id),
     )
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-#: Ten-thousandths of a whole.
-WHOLE = 10_000
+from libs.kale.amounts import WHOLE
+from libs.kale.constants import MAX_I64
+
 #: The owner of the pool's own accounts.
 POOL = UUID(int=0)
-#: The largest number that earnings hold: what is beyond it is kept as this.
-_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +195,8 @@ def wrong_balances(accounts: Sequence[Account], sums: Mapping[int, Sum]) -> Iter
 def wrong_earnings(kept: Mapping[UUID, int], booked: Mapping[UUID, int]) -> Iterator[Difference]:
     """Yield the farmers whose earnings are not what was booked to them."""
     for farmer in sorted(kept.keys() | booked.keys()):
-        expected = max(0, min(booked.get(farmer, 0), _MOST))
+        # Earnings hold no more: what is beyond is kept as this.
+        expected = max(0, min(booked.get(farmer, 0), MAX_I64))
         if kept.get(farmer, 0) != expected:
             yield Difference(
                 kind="earnings",

@@ -9,6 +9,7 @@ from kalepool.harvest.v1 import ledger_pb2, ledger_pb2_grpc
 from libs.common.grpc.spans import timestamp
 from libs.common.ids import FarmerId
 from libs.common.paging import id_after, size_of, token_after
+from libs.kale.constants import MAX_I64
 from services.harvest.domain.ledger import POOL, Account, Difference, Entry, Journal, LedgerCheck
 from services.harvest.store.ledger import BookkeepingStore
 from services.harvest.usecases.bookkeeping import Bookkeeper
@@ -22,8 +23,8 @@ _ASSETS = {
     "kale": ledger_pb2.LEDGER_ASSET_KALE,
     "xlm": ledger_pb2.LEDGER_ASSET_XLM,
 }
-#: What a field of a message holds.
-_LEAST, _MOST = -(2**63), 2**63 - 1
+#: The least number that a field of a message holds.
+_MIN_I64 = -(2**63)
 
 
 class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
@@ -61,7 +62,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         before = id_after(request.page_token)
         accounts = await self._ledger.accounts(farmer)
         found = await self._ledger.journals(
-            farmer, before=None if before is None else min(before.int, _MOST), limit=size + 1
+            farmer, before=None if before is None else min(before.int, MAX_I64), limit=size + 1
         )
         return ledger_pb2.ListJournalsResponse(
             accounts=map(account_message, accounts),
@@ -135,4 +136,4 @@ def _owner(owner_id: UUID | None) -> str:
 
 
 def _fit(amount: int) -> int:
-    return max(_LEAST, min(amount, _MOST))
+    return max(_MIN_I64, min(amount, MAX_I64))

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum, unique
+
+from libs.common.clock import micros_of
 
 #: Hash that the first record names as the previous one.
 GENESIS = bytes(32)
@@ -13,7 +15,6 @@ GENESIS = bytes(32)
 VERSION = 1
 #: Bytes of a text that a record keeps at most.
 _MOST = 4096
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Findings of a kind that are told one by one.
 _TOLD = 5
 
@@ -154,7 +155,7 @@ def _kept(text: str) -> str:
 
 def _moment(at: datetime) -> bytes:
     """Return a moment as its hash takes it, in microseconds since 1970."""
-    return ((at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
+    return micros_of(at).to_bytes(8, "big", signed=True)
 
 
 def _hash(number: int, moment: bytes, texts: Sequence[str], previous: bytes) -> bytes:

@@ -10,14 +10,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
+from libs.common.clock import micros_of
 from services.wallet.domain.errors import RowNameError
 
 #: Version of the bytes: other columns, or another way to write them, are another version.
 _FORMAT = "1"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: What is written: ids as their bytes, moments as microseconds.
 Value = str | int | bytes | None
@@ -262,4 +262,4 @@ def _id(value: UUID | None) -> bytes | None:
 
 
 def _moment(value: datetime | None) -> int | None:
-    return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+    return None if value is None else micros_of(value)

@@ -1,12 +1,13 @@
 """Pure mapping between the domain and kalepool.wallet.v1, both ways."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
+from libs.common.clock import micros_of, moment_of
 from libs.common.ids import FarmerId
 from libs.kale.amounts import WHOLE, format_percentage, parse_percentage
 from services.wallet.domain.kinds import OPERATION_KINDS
@@ -43,16 +44,14 @@ _REASON_NUMBERS = {
     reason: common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason.name}")
     for reason in FailureReason
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Microseconds until the year 9999.
 _LAST_MICROS = 253_370_764_800_000_000
 
 
 def timestamp(value: datetime) -> Timestamp:
     """Return the protobuf timestamp."""
-    since = value - _EPOCH
-    seconds = since.days * 86_400 + since.seconds
-    return Timestamp(seconds=seconds, nanos=since.microseconds * 1_000)
+    seconds, micros = divmod(micros_of(value), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1_000)
 
 
 def reason_number(reason: FailureReason | None) -> common_pb2.FailureReason.ValueType:
@@ -124,14 +123,14 @@ def movement_message(movement: Movement) -> wallet_pb2.Movement:
     return wallet_pb2.Movement(
         operation=operation_message(movement.operation),
         is_request=movement.is_request,
-        at_micros=(movement.at - _EPOCH) // timedelta(microseconds=1),
+        at_micros=micros_of(movement.at),
         withdrawn_kale=movement.withdrawn_kale,
     )
 
 
-def moment_of(micros: int) -> datetime:
-    """Return a moment by its microseconds since 1970; the last one that counts for a later one."""
-    return _EPOCH + timedelta(microseconds=min(micros, _LAST_MICROS))
+def place_after(micros: int) -> datetime:
+    """Return the moment to go on after; the last one that counts for a later one."""
+    return moment_of(min(micros, _LAST_MICROS))
 
 
 def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:

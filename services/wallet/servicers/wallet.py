@@ -206,7 +206,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.ListMovementsResponse:
         """See wallet.proto."""
         after = (
-            messages.moment_of(request.after_micros),
+            messages.place_after(request.after_micros),
             UUID(request.after_id) if request.after_id else UUID(int=0),
         )
         found = await self._operations.movements(after, size_of(request.page_size))

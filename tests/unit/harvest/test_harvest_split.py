@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.harvest.domain.ledger import WHOLE, Split, Terms, by_largest_remainder, split
+from libs.kale.amounts import WHOLE
+from services.harvest.domain.ledger import Split, Terms, by_largest_remainder, split
 
 BPS = st.integers(0, WHOLE)
 
