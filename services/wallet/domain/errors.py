@@ -12,6 +12,7 @@ from libs.common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from libs.kale.amounts import format_percentage
 
 
 class WalletNotFoundError(NotFoundError):
@@ -150,6 +151,18 @@ class FeeTooHighError(FailedPreconditionError):
     """The fees together are more than the pool allows (MAX_FEE_BPS)."""
 
     default_reason = "FEE_TOO_HIGH"
+
+
+class StakeAboveAgreementError(FailedPreconditionError):
+    """The farmer has agreed to stake less."""
+
+    default_reason = "STAKE_NOT_AGREED"
+
+    @classmethod
+    def above(cls, stake_bps: int) -> "StakeAboveAgreementError":
+        """Return the error with what was agreed to, in ten-thousandths."""
+        agreed = format_percentage(stake_bps)
+        return cls(f"stake_percentage: {agreed} was agreed to", metadata={"limit": agreed})
 
 
 class AgreementTamperedError(FailedPreconditionError):

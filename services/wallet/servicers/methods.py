@@ -1,6 +1,7 @@
 """The gRPC services of wallet, and the methods that are not as most are."""
 
 from services.wallet.servicers import (
+    agreements,
     approvals,
     custody,
     engine,
@@ -18,6 +19,7 @@ FULL_NAMES = (
     wallet.FULL_NAME,
     engine.FULL_NAME,
     withdrawals.FULL_NAME,
+    agreements.FULL_NAME,
     custody.FULL_NAME,
     approvals.FULL_NAME,
     keys.FULL_NAME,
@@ -36,4 +38,10 @@ SLOW = (
     *reconciliation.SLOW,
 )
 #: Methods that other services call.
-INTERNAL = (*wallet.INTERNAL, *withdrawals.INTERNAL, *approvals.INTERNAL, *tokens.INTERNAL)
+INTERNAL = (
+    *wallet.INTERNAL,
+    *withdrawals.INTERNAL,
+    *approvals.INTERNAL,
+    *tokens.INTERNAL,
+    *agreements.INTERNAL,
+)

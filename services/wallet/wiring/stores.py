@@ -3,6 +3,7 @@
 from libs.common.db.pool import Database
 from services.wallet.config import WalletSettings
 from services.wallet.keys.row_macs import RowMacs
+from services.wallet.store.agreements import AgreementStore
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
@@ -14,6 +15,8 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
+from services.wallet.store.own_say import OwnSayStore
+from services.wallet.store.owners import OwnerStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.rights import RightsStore
@@ -49,5 +52,17 @@ class Stores:
         self.order_rows = OrderRowStore(database)
         self.turning = TurningStore(database, orders)
         self.withdrawals = WithdrawalStore(database, orders)
+        self.agreements = AgreementStore(database, orders)
+        self.owners = OwnerStore(database, orders)
+        self.own_say = OwnSayStore(
+            database,
+            orders,
+            wallets=self.wallets,
+            agreements=self.agreements,
+            owners=self.owners,
+            withdrawals=self.withdrawals,
+            rules=settings.agreements(),
+            terms=settings.withdrawals(),
+        )
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)
