@@ -18,7 +18,7 @@ from libs.kale.signed_message import message_hash
 from trials.security.turns import outside
 
 #: How many such farmers there are.
-OTHERS = 9
+OTHERS = 12
 #: Seconds of a call, and until their accounts are there.
 _TIMEOUT, _PATIENCE = 20.0, 120.0
 _KALE = 10**7
