@@ -1548,7 +1548,8 @@ SELECT
     a.effective_at
 FROM wallet.agreements AS a
 INNER JOIN wallet.wallets AS w ON a.wallet_id = w.id;
-GRANT SELECT ON wallet.farmer_agreements, wallet.pooler_marks TO kalepool_registry, kalepool_harvest;
+GRANT SELECT ON wallet.farmer_agreements TO kalepool_harvest;
+GRANT SELECT ON wallet.pooler_marks TO kalepool_registry;
 
 -- Changes of what was agreed, and of who speaks for a farmer: told with the moment from which they count. What is
 -- registered with a farmer changes nothing.
