@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,6 +46,8 @@ DATABASE = DIRECTORY / "database.env"
 PROFILE = "local"
 #: Seconds until everything has stopped at the latest.
 STOP_TIMEOUT = 60.0
+#: Seconds within which an `up` records what it starts.
+SOON = 5.0
 #: Folder whose lock an `up` holds while it starts the pool; there is no such folder.
 STARTING = Path("var") / "starting"
 #: The process that is the chain.
@@ -70,8 +71,20 @@ async def supervise() -> int:
         gateway=True,
         environment={"wallet": {"WITHDRAW_COOLING_MS": str(COOLING_SECONDS * 1000)}},
     )
+
+    def progress(text: str) -> None:
+        # The first word comes once nobody else is in the folder, and before anything runs: from now
+        # on `down` finds the pool, whatever becomes of the `up` that has started this process.
+        if not is_recorded():
+            _write(_beginning(os.getpid()))
+        print(text, flush=True)  # noqa: T201
+
+    def is_recorded() -> bool:
+        state = _last_state()
+        return state is not None and state["supervisor"] == os.getpid()
+
     try:
-        async with open_stack(config, partial(print, flush=True)) as stack:
+        async with open_stack(config, progress) as stack:
             # The certificate by which the services know the gateway.
             stack.certificates(CallerKind.SERVICE, GATEWAY)
             with new_private_file(DATABASE) as file:
@@ -79,7 +92,7 @@ async def supervise() -> int:
             while True:
                 _write(
                     {
-                        "supervisor": os.getpid(),
+                        **_beginning(os.getpid()),
                         "ready": True,
                         "pids": stack.pids(),
                         "ports": stack.ports,
@@ -159,8 +172,19 @@ def _start(console: Console) -> dict[str, Any] | None:
     # From now on `down` finds the pool, also when this process is killed.
     state = _last_state()
     if state is None or state["supervisor"] != child.pid:
-        _write({"supervisor": child.pid, "ready": False, "pids": {}, "ports": FIXED_PORTS})
+        _write(_beginning(child.pid))
     return _wait(child, console)
+
+
+def _beginning(pid: int) -> dict[str, Any]:
+    """Return the state of a pool whose supervisor has just begun."""
+    return {
+        "supervisor": pid,
+        "since": _since(pid),
+        "ready": False,
+        "pids": {},
+        "ports": dict(FIXED_PORTS),
+    }
 
 
 def _show(state: Mapping[str, Any], console: Console, *, was_ready: bool) -> None:
@@ -214,7 +238,7 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
 
 def down(console: Console) -> int:
     """Stop the pool, also one that is being started, and wait until it is gone."""
-    state = _state()
+    state = _state() or _state_to_come()
     if state is None:
         if not _clear_orphans(console):
             console.print("no pool is running")
@@ -291,11 +315,34 @@ def _state() -> dict[str, Any] | None:
     The state that a killed pool has left does not count, whoever has its process id now.
     """
     state = _last_state()
-    return state if state is not None and _is_supervisor(int(state["supervisor"])) else None
+    return state if state is not None and _is_supervised(state) else None
 
 
-def _is_supervisor(pid: int) -> bool:
-    return is_alive(pid) and "demo supervise" in _command_of(pid)
+def _state_to_come() -> dict[str, Any] | None:
+    """Return the state that an `up` of this moment is about to write, or None."""
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        if (state := _state()) is not None:
+            return state
+        try:
+            with held(STARTING):
+                return _state()
+        except BusyError:
+            time.sleep(0.05)
+    return None
+
+
+def _is_supervised(state: Mapping[str, Any]) -> bool:
+    """Tell whether the state's supervisor runs: its process, and not a later one of that number."""
+    pid = int(state["supervisor"])
+    if not is_alive(pid) or "demo supervise" not in _command_of(pid):
+        return False
+    return state.get("since") in {None, _since(pid)}
+
+
+def _since(pid: int) -> str:
+    """Return when a process began, as `ps` tells it; empty when there is none."""
+    return _ps(pid, "lstart=").strip()
 
 
 def _write(state: Mapping[str, Any]) -> None:
@@ -323,7 +370,7 @@ def _last_state() -> dict[str, Any] | None:
 def _clear_orphans(console: Console) -> bool:
     """End the processes of a pool whose supervisor was killed; return whether there were any."""
     state = _last_state()
-    if state is None or _is_supervisor(int(state["supervisor"])):
+    if state is None or _is_supervised(state):
         return False
     orphans = {name: pid for name, pid in state["pids"].items() if _is_ours(name, int(pid))}
     for pid in orphans.values():
@@ -344,7 +391,11 @@ def _is_ours(name: str, pid: int) -> bool:
 
 
 def _command_of(pid: int) -> str:
+    return _ps(pid, "command=")
+
+
+def _ps(pid: int, column: str) -> str:
     shown = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return shown.stdout

@@ -8,18 +8,20 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from devstack import pgbouncer
 from devstack.folder import held
 from devstack.postgres import EmbeddedPostgres
-from devstack.processes import Command, Process, ProcessDiedError
+from devstack.processes import Command, Process, ProcessDiedError, listens
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import open_channel
@@ -41,7 +43,7 @@ FIXED_PORTS = {
     GATEWAY: 3000,
 }
 #: Processes that do not speak gRPC.
-_NO_GRPC = frozenset({"localnet", GATEWAY})
+_NO_GRPC = frozenset({"localnet", GATEWAY, pgbouncer.NAME})
 #: Folder of the pool's certificates, in that of its data.
 CERTIFICATES = "certificates"
 #: Name of the operator who runs the pool.
@@ -52,6 +54,7 @@ DAYS = 30.0
 START_TIMEOUT = 90.0
 
 Progress = Callable[[str], None]
+ResultT = TypeVar("ResultT")
 
 
 class PortTakenError(Exception):
@@ -80,6 +83,8 @@ class StackConfig:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: Folder of PostgreSQL's data and log; None: below `directory`.
     postgres_home: Path | None = None
+    #: Whether the services reach PostgreSQL through a PgBouncer (an installed `pgbouncer`).
+    pgbouncer: bool = False
     #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
     nodes: tuple[int, ...] = ()
 
@@ -174,6 +179,9 @@ class Stack:
         admin = DatabaseAddress(dsn=self.admin_dsn)
         await migrate_all(admin, self._passwords)
         await restrict_all(admin)
+        if self.config.pgbouncer:
+            progress("starting PgBouncer")
+            await self._start_pgbouncer()
         progress("starting the local Stellar network")
         await self._start(self._localnet())
         await self._wait("localnet", partial(_answers, self.rpc_url))
@@ -264,14 +272,26 @@ class Stack:
         for process in self._processes.values():
             process.check()
 
+    async def watched(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Do some work; raise ProcessDiedError when a process ends by itself meanwhile."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=0.5))[0]:
+                self.check()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
     async def stop(self) -> None:
         """Stop the services first, then the network; PostgreSQL is stopped by its owner."""
         if GATEWAY in self._processes:
             await self._processes[GATEWAY].stop()
         services = [process for name, process in self._processes.items() if name not in _NO_GRPC]
         await asyncio.gather(*(process.stop() for process in services))
-        if "localnet" in self._processes:
-            await self._processes["localnet"].stop()
+        for name in ("localnet", pgbouncer.NAME):
+            if name in self._processes:
+                await self._processes[name].stop()
 
     async def _start(self, command: Command) -> None:
         self._commands[command.name] = command
@@ -307,7 +327,7 @@ class Stack:
             "PORT": str(self.ports[name]),
             "TOKEN_PORT": str(self._token_ports[name] if self.config.token_ports else 0),
             **self.certificates(CallerKind.SERVICE, name).environment,
-            "DATABASE_URL": self.service_dsn(name),
+            **self._database_environment(name),
             # Everybody shares one address here; poolers on a real network each have their own.
             "API_RATE_LIMIT": "100000",
             **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
@@ -316,6 +336,25 @@ class Stack:
             **self.config.environment.get(name, {}),
         }
         return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
+
+    def _database_environment(self, name: str) -> dict[str, str]:
+        dsn = self.service_dsn(name)
+        if not self.config.pgbouncer:
+            return {"DATABASE_URL": dsn}
+        return {
+            "DATABASE_URL": pgbouncer.through(dsn, self.ports["pgbouncer"]),
+            "DATABASE_PGBOUNCER": "true",
+        }
+
+    async def _start_pgbouncer(self) -> None:
+        (port,) = free_ports(1)
+        self.ports["pgbouncer"] = port
+        passwords = {role_of(name): word for name, word in self._passwords.items()}
+        folder = self.config.directory.absolute() / "pgbouncer"
+        command = pgbouncer.command(folder, port, self.admin_dsn, passwords)
+        await self._start(command)
+        process = self._processes[command.name]
+        await listens(port, process.check, seconds=START_TIMEOUT)
 
     def _gateway(self) -> Command:
         environment = {

@@ -160,10 +160,10 @@ def settle_memory() -> None:
 
 
 async def serve(open_app: Callable[[], AbstractAsyncContextManager[object]]) -> None:
-    """Run an app until SIGTERM or SIGINT."""
+    """Run an app until SIGTERM, SIGINT, or the SIGHUP of a terminal that is closed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with open_app():
         settle_memory()
