@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from libs.common.local import LOCAL_HOSTS
+from libs.common.local import LOCAL_HOSTS, host_of
 from libs.common.log import get_logger
 
 log = get_logger(__name__)
@@ -64,12 +64,5 @@ def is_local(dsn: str) -> bool:
     named = netloc.split(",") if netloc else parse_qs(parts.query).get("host", [""])[-1].split(",")
     # A folder of sockets begins with a slash.
     return all(
-        _host(item) in LOCAL_HOSTS or item.startswith(("/", "%2F")) or not item for item in named
+        host_of(item) in LOCAL_HOSTS or item.startswith(("/", "%2F")) or not item for item in named
     )
-
-
-def _host(text: str) -> str:
-    """Return the host of host, host:port or [host]:port."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0].lower()

@@ -24,6 +24,7 @@ from libs.common.errors import (
 from libs.common.grpc.access import AccessControl
 from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
+from libs.common.grpc.draining import Draining
 from libs.common.grpc.identity import Caller, CallerKind, Grant, calling
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
@@ -55,8 +56,9 @@ class CallPolicy:
     rules: RuleBook
     #: Calls per minute and caller.
     rate_limit: RateLimit
-    #: Calls and streams in progress.
+    #: Calls and streams in progress: how many there may be, and their end when the service stops.
     admission: Admission
+    draining: Draining
     #: The orders that take a second person; None: there are none.
     second_person: SecondPerson | None
     #: Answers that their callers have not taken.
@@ -135,7 +137,7 @@ class CallInterceptor(ServerInterceptor):
             with CallRecord(method, context) as call:
                 try:
                     caller = await self._identify(call)
-                    with self._admitted(call, caller):
+                    with self._taken(method), self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         with self._alarm.within(timeout):
@@ -154,7 +156,7 @@ class CallInterceptor(ServerInterceptor):
             with CallRecord(method, context) as call:
                 try:
                     caller = await self._identify(call)
-                    with self._admitted(call, caller):
+                    with self._taken(method), self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         await self._policy.access.check_owner(method, caller, request)
@@ -274,6 +276,9 @@ class CallInterceptor(ServerInterceptor):
                 yield call
         except ResourceExhaustedError as error:
             await call.abort(error)
+
+    def _taken(self, method: str) -> AbstractContextManager[None]:
+        return self._policy.draining.taking(is_endless=self._policy.is_endless(method))
 
     def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
         """Count the call while the block runs.

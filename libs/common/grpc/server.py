@@ -18,6 +18,7 @@ from libs.common.config import ServiceSettings
 from libs.common.descriptors import connections_for_callers, limit, raise_limit
 from libs.common.grpc.access import Access, AccessControl, Owned, Owners
 from libs.common.grpc.client import open_channel
+from libs.common.grpc.draining import Draining
 from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
@@ -28,6 +29,7 @@ from libs.common.grpc.tls import Transport
 from libs.common.grpc.token_keys import FetchedKeys
 from libs.common.grpc.tokens import KeySource, TokenCheck
 from libs.common.grpc.untaken import Untaken
+from libs.common.local import address_of
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
@@ -40,6 +42,8 @@ log = get_logger(__name__)
 #: Seconds in which a call has to bring its request. With the usual rate limit a pooler cannot have
 #: so many calls that bring none that there is no room for others.
 _REQUEST_WAIT = 10.0
+#: Seconds that answers get to leave once all calls have ended.
+_LAST_ANSWERS = 1.0
 #: Bytes of answers that one caller may leave in our memory.
 _UNTAKEN_BYTES = 32 * 1024 * 1024
 _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
@@ -128,8 +132,8 @@ async def open_server(
             for task in tasks:
                 task.cancel()
             await monitor.drain()
-            grace = settings.shutdown_grace_ms / 1000
-            await asyncio.gather(*(server.stop(grace) for server in servers))
+            await policy.draining.end(settings.shutdown_grace_ms / 1000)
+            await asyncio.gather(*(server.stop(_LAST_ANSWERS) for server in servers))
             log.info("stopped")
 
 
@@ -217,11 +221,12 @@ def _listening(
 
 def _port(host: str, port: int, add: Callable[[str], int]) -> int:
     """Have a server listen; raise ListenError when it cannot."""
+    address = address_of(host, port)
     try:
-        return add(f"{host}:{port}")
+        return add(address)
     except RuntimeError as error:
         raise ListenError(
-            f"cannot listen at {host}:{port} (HOST, and PORT or TOKEN_PORT): another program does, "
+            f"cannot listen at {address} (HOST, and PORT or TOKEN_PORT): another program does, "
             "or it is no address of this machine"
         ) from error
 
@@ -247,6 +252,7 @@ def _policy(
         admission=Admission(
             max_calls=settings.max_calls_in_progress, max_streams=settings.max_streams_per_caller
         ),
+        draining=Draining(),
         default_timeout=settings.request_timeout / 1000,
         method_timeouts={
             prefix + name: cap for prefix in prefixes for name, cap in spec.method_timeouts.items()
