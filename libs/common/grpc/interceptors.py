@@ -204,24 +204,19 @@ class CallInterceptor(ServerInterceptor):
 
         async def unary(_requests: Any, context: Context) -> Any:
             call = await self._known(method, context)
-            try:
+            async with _told(call):
                 request = await self._request(context)
-            except DeadlineExceededError as error:
-                await call.abort(error)
-            await _refuse_malformed(request, context)
-            return await inner(request, context)
+                await _refuse_malformed(request, context)
+                return await inner(request, context)
 
         async def watch(_requests: Any, context: Context) -> None:
-            async with self._one_of_few(method, context) as call:
-                try:
-                    request = await self._request(context)
-                except DeadlineExceededError as error:
-                    await call.abort(error)
+            async with self._one_of_few(method, context) as call, _told(call):
+                request = await self._request(context)
                 await _refuse_malformed(request, context)
                 await inner(request, context)
 
         async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._one_of_few(method, context):
+            async with self._one_of_few(method, context) as call, _told(call):
                 async for response in inner(_well_formed(requests, context), context):
                     yield response
 
@@ -347,6 +342,17 @@ async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncI
         except StopAsyncIteration:
             return
         yield response
+
+
+@asynccontextmanager
+async def _told(call: CallRecord) -> AsyncIterator[None]:
+    """End a call of a standard service by its error; a defect tells nothing of itself."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:
+        await call.abort(error)
 
 
 async def _while_granted(responses: AsyncIterator[Any], grant: Grant) -> AsyncIterator[Any]:

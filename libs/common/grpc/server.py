@@ -11,7 +11,6 @@ import grpc
 import uvloop
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.config import ServiceSettings
@@ -23,6 +22,7 @@ from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.common.grpc.reflection import add_reflection
 from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.standing import Standings
 from libs.common.grpc.tls import Transport
@@ -144,7 +144,7 @@ def _register(
     spec.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
-    reflection.enable_server_reflection(_reflected(spec), server)
+    add_reflection(_reflected(spec), server)
 
 
 #: Objects made before the garbage collector looks at the youngest (Python: 700): an answer of a
@@ -349,5 +349,4 @@ def _reflected(spec: ServiceSpec) -> Sequence[str]:
         *spec.full_names,
         health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
         _INFO.full_name,
-        reflection.SERVICE_NAME,
     )
