@@ -19,6 +19,7 @@ from devstack.interrupt import INTERRUPTED, run_to_end
 from devstack.postgres import PostgresStartError
 from devstack.processes import ProcessDiedError
 from devstack.stack import PortTakenError
+from libs.common.stdout import with_output
 
 #: Exit status: something did not start, or ended by itself.
 FAILED = 1
@@ -74,6 +75,6 @@ def _count(low: int, high: int) -> Any:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(with_output("demo", lambda: main(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
