@@ -28,7 +28,7 @@ from devstack.stack import (
     PortTakenError,
     Stack,
     StackConfig,
-    check_fixed_ports,
+    check_ports,
     open_stack,
 )
 from libs.common.authority import CERTIFICATE_FILE
@@ -61,13 +61,13 @@ ANEW = "the next make up begins anew, with an empty pool on a new chain"
 AFTERWARDS = f"make down ends it, with all that it holds: {ANEW}"
 
 
-async def supervise() -> int:
+async def supervise(ports: Mapping[str, int]) -> int:
     """Run the pool until it is told to stop; `up` leaves this running in the background."""
     config = StackConfig(
         directory=DIRECTORY,
         ledger_seconds=5.0,
         block_seconds=300,
-        fixed_ports=True,
+        ports=ports,
         gateway=True,
         environment={"wallet": {"WITHDRAW_COOLING_MS": str(COOLING_SECONDS * 1000)}},
     )
@@ -76,7 +76,7 @@ async def supervise() -> int:
         # The first word comes once nobody else is in the folder, and before anything runs: from now
         # on `down` finds the pool, whatever becomes of the `up` that has started this process.
         if not is_recorded():
-            _write(_beginning(os.getpid()))
+            _write(_beginning(os.getpid(), ports))
         print(text, flush=True)  # noqa: T201
 
     def is_recorded() -> bool:
@@ -92,7 +92,7 @@ async def supervise() -> int:
             while True:
                 _write(
                     {
-                        **_beginning(os.getpid()),
+                        **_beginning(os.getpid(), ports),
                         "ready": True,
                         "pids": stack.pids(),
                         "ports": stack.ports,
@@ -121,8 +121,8 @@ async def until_started_again(stack: Stack, every: float = 1.0) -> None:
         await stack.wait_ready(name)
 
 
-def up(console: Console) -> int:
-    """Start the pool in the background and print where it is.
+def up(console: Console, ports: Mapping[str, int] = FIXED_PORTS) -> int:
+    """Start the pool at these ports in the background and print where it is.
 
     Another `up` that is starting the pool is waited for.
     """
@@ -130,7 +130,7 @@ def up(console: Console) -> int:
     while True:
         try:
             with held(STARTING):
-                return _up(console)
+                return _up(console, ports)
         except BusyError:
             if not is_told:
                 console.print("another make up is starting the pool; this one waits for it")
@@ -138,14 +138,14 @@ def up(console: Console) -> int:
             time.sleep(0.2)
 
 
-def _up(console: Console) -> int:
+def _up(console: Console, ports: Mapping[str, int]) -> int:
     _clear_orphans(console)
     state = _state()
     was_ready = state is not None and state["ready"]
     if not was_ready:
         try:
             # Without its `up`, which was killed, a supervisor goes on.
-            state = _start(console) if state is None else _wait(_Supervisor(state), console)
+            state = _start(console, ports) if state is None else _wait(_Supervisor(state), console)
         except PortTakenError as error:
             console.print(str(error), style="red", highlight=False, soft_wrap=True)
             return 1
@@ -158,32 +158,38 @@ def _up(console: Console) -> int:
     return 0
 
 
-def _start(console: Console) -> dict[str, Any] | None:
+def _start(console: Console, ports: Mapping[str, int]) -> dict[str, Any] | None:
     """Start the supervisor; return the state of the pool once it serves.
 
     Raise PortTakenError before anything is started.
     """
-    check_fixed_ports()
+    check_ports(ports)
     STATE.parent.mkdir(exist_ok=True)
     with LOG.open("wb") as log:
         child = subprocess.Popen(
-            SUPERVISOR, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            (*SUPERVISOR, "--ports-from", str(min(ports.values())))
+            if ports != FIXED_PORTS
+            else SUPERVISOR,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     # From now on `down` finds the pool, also when this process is killed.
     state = _last_state()
     if state is None or state["supervisor"] != child.pid:
-        _write(_beginning(child.pid))
+        _write(_beginning(child.pid, ports))
     return _wait(child, console)
 
 
-def _beginning(pid: int) -> dict[str, Any]:
+def _beginning(pid: int, ports: Mapping[str, int]) -> dict[str, Any]:
     """Return the state of a pool whose supervisor has just begun."""
     return {
         "supervisor": pid,
         "since": _since(pid),
         "ready": False,
         "pids": {},
-        "ports": dict(FIXED_PORTS),
+        "ports": dict(ports),
     }
 
 
@@ -212,6 +218,8 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
     A folder that cannot be written is told, and nothing more: the pool runs all the same.
     """
     folder = (DIRECTORY / CERTIFICATES).absolute()
+    # Pools beside each other, from two clones, have profiles of their own.
+    name = PROFILE if ports == FIXED_PORTS else f"{PROFILE}-{min(ports.values())}"
     settings = {
         **{f"{name}_target": f"127.0.0.1:{ports[name]}" for name in SERVICES},
         "tls_cert_file": str(folder / f"{OPERATOR}.pem"),
@@ -220,16 +228,16 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
     }
     try:
         before = profiles.load()
-        place = profiles.save(before.put(PROFILE, settings).select(PROFILE))
+        place = profiles.save(before.put(name, settings).select(name))
     except CommandLineError as error:
         console.print(f"no profile was written: {error}", style="yellow", markup=False)
         return
     console.print(
-        f"to call it: .venv/bin/kalepool watch (profile {PROFILE} in {place}, selected)",
+        f"to call it: .venv/bin/kalepool watch (profile {name} in {place}, selected)",
         highlight=False,
         soft_wrap=True,
     )
-    if before.selected not in {"", PROFILE}:
+    if before.selected not in {"", name}:
         again = f"kalepool profile use {before.selected}"
         console.print(
             f"{before.selected} was selected before: {again} selects it again", highlight=False

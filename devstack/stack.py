@@ -58,7 +58,7 @@ ResultT = TypeVar("ResultT")
 
 
 class PortTakenError(Exception):
-    """Another program listens on a port of FIXED_PORTS; the message says on which."""
+    """Another program listens on a port that the pool needs; the message says on which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ class StackConfig:
     ledger_seconds: float = 1.0
     #: Seconds of a KALE block.
     block_seconds: int = 30
-    #: Use FIXED_PORTS instead of free ones.
-    fixed_ports: bool = False
+    #: Ports by process, such as FIXED_PORTS; None: free ones.
+    ports: Mapping[str, int] | None = None
     #: Give each service a port for callers without certificates, who show access tokens.
     token_ports: bool = False
     #: The services that run; their schemas are all there in any case.
@@ -94,7 +94,7 @@ class Stack:
 
     def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
         self.config = config
-        self.ports, self._token_ports = _choose_ports(fixed=config.fixed_ports)
+        self.ports, self._token_ports = _choose_ports(config.ports)
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
         self._authority = make_authority(TRUST_DOMAIN)
@@ -184,7 +184,7 @@ class Stack:
             await self._start_pgbouncer()
         progress("starting the local Stellar network")
         await self._start(self._localnet())
-        await self._wait("localnet", partial(_answers, self.rpc_url))
+        await self.wait_ready("localnet")
         progress(f"starting {', '.join(self.config.services)}")
         for name in self.config.services:
             await self._start(self._service(name))
@@ -256,12 +256,16 @@ class Stack:
     async def wait_ready(self, name: str) -> None:
         """Return when a process serves; raise ProcessDiedError when it does not."""
         if name == "localnet":
-            await self._wait(name, partial(_answers, self.rpc_url))
+            await self._wait(name, self._localnet_answers)
         elif name == GATEWAY:
             await self._wait(name, partial(_answers_http, f"{self.gateway_url}/health"))
         else:
             service = self._commands[name].arguments[-1].rpartition(".")[2]
             await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
+
+    async def _localnet_answers(self) -> bool:
+        """Tell whether our own localnet serves: by its word in the log, and at its port."""
+        return '"ready"' in self._processes["localnet"].log_tail() and await _answers(self.rpc_url)
 
     def has_ended(self, name: str) -> bool:
         """Tell whether a process is gone, by itself or because it was ended."""
@@ -310,6 +314,8 @@ class Stack:
                 tail = self._processes[name].log_tail()
                 raise ProcessDiedError(f"{name} does not serve after {START_TIMEOUT} s:\n{tail}")
             await asyncio.sleep(0.1)
+        # Somebody else's process may have answered at the port, and ours have ended.
+        self._processes[name].check()
 
     def _localnet(self) -> Command:
         environment = {
@@ -418,13 +424,18 @@ async def open_stack(
         yield stack
 
 
-def check_fixed_ports() -> None:
-    """Raise PortTakenError when another program listens on one of FIXED_PORTS."""
-    taken = [f"{port} ({name})" for name, port in FIXED_PORTS.items() if not _is_free(port)]
+def ports_from(first: int) -> dict[str, int]:
+    """Return ports by process: the numbers from this one on."""
+    return dict(zip(FIXED_PORTS, range(first, first + len(FIXED_PORTS)), strict=True))
+
+
+def check_ports(ports: Mapping[str, int]) -> None:
+    """Raise PortTakenError when another program listens on one of these ports."""
+    taken = [f"{port} ({name})" for name, port in ports.items() if not _is_free(port)]
     if taken:
         raise PortTakenError(
             f"taken by another program: port {', '.join(taken)} of 127.0.0.1; "
-            "end that program (another pool, perhaps), then try again"
+            "end that program (another pool, perhaps), or choose others (make up PORTS_FROM=61000)"
         )
 
 
@@ -439,12 +450,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _choose_ports(*, fixed: bool) -> tuple[dict[str, int], dict[str, int]]:
+def _choose_ports(wanted: Mapping[str, int] | None) -> tuple[dict[str, int], dict[str, int]]:
     """Return the ports, and those for callers with tokens."""
-    if fixed:
-        check_fixed_ports()
+    if wanted is not None:
+        check_ports(wanted)
     free = iter(free_ports(len(FIXED_PORTS) + len(SERVICES)))
-    ports = dict(FIXED_PORTS) if fixed else {name: next(free) for name in FIXED_PORTS}
+    ports = dict(wanted) if wanted is not None else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}
 
 
