@@ -30,7 +30,7 @@ PYTEST_WORKERS ?= 4
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench yield faults day security history mutants screenshots up down secrets certificates lock clean
+	contracts verify-contracts test test-release test-fast demo bench yield faults day security history mutants screenshots up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -108,6 +108,9 @@ test: setup ## Run all tests, and once more, alone, the few that failed; sets up
 	-@$(PY) -m compileall -qq $(CODE) gen
 	@$(PY) scripts/run_tests.py -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+test-release: setup ## Run what takes long, before a release: signals at many moments, PgBouncer, strange users
+	@$(PY) -m pytest tests/release -p no:xdist $(PYTEST_ARGS)
+
 test-fast: setup ## Run the unit tests only
 	@$(PY) -m pytest tests/unit -m "not e2e and not faults" $(PYTEST_ARGS)
 
@@ -146,8 +149,8 @@ mutants: setup ## Make wrong changes and show which no test notices (CHANGED=1; 
 screenshots: setup ## Take the pictures of docs/images from a pool that farms (needs Chromium)
 	@$(PY) -m scripts.screenshots
 
-up: setup ## Start the pool and leave it running; prints the addresses
-	@$(PY) -m demo up
+up: setup ## Start the pool and leave it running; prints the addresses (PORTS_FROM=61000: seven ports from there on)
+	@$(PY) -m demo up $(if $(PORTS_FROM),--ports-from $(PORTS_FROM))
 
 down: setup ## Stop what `make up` started
 	@$(PY) -m demo down

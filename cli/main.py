@@ -1,7 +1,6 @@
 """The command `kalepool`: reads the command line, runs one command, reports its error."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import BoundArguments
@@ -37,6 +36,7 @@ from cli.settings import Given, choose
 from cli.show import Output, note
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.grpc.errors import is_answered
+from libs.common.stdout import with_output
 from libs.common.version import VERSION
 
 #: Exit status: the pool refused, is away, or is not healthy.
@@ -140,8 +140,13 @@ def launch(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status, with one line on standard error when it is not 0."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return with_output("kalepool", lambda: _told(given))
+
+
+def _told(arguments: Sequence[str]) -> int:
     try:
-        return _launch(sys.argv[1:] if arguments is None else arguments)
+        return _launch(arguments)
     except cyclopts.CycloptsError as error:
         note(_usage(error))
     except CommandLineError as error:
@@ -150,10 +155,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note("the command line is not valid UTF-8")
     except PoolError as error:
         note(describe(error))
-        return REFUSED
-    except BrokenPipeError:
-        # The reader has closed the pipe; output that Python would still flush is discarded.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED

@@ -75,15 +75,23 @@ class Profiles:
 
 
 def place() -> Path:
-    """Return the file of the profiles; it need not exist."""
+    """Return the file of the profiles; it need not exist.
+
+    Raise CommandLineError for a user without a home: the file would be made wherever we are.
+    """
     home = os.environ.get(HOME_VARIABLE)
     folder = Path(home) if home else platformdirs.user_config_path("kalepool", appauthor=False)
+    if not home and not folder.is_absolute():
+        raise CommandLineError(f"this user has no home folder: set {HOME_VARIABLE} to a folder")
     return folder / _FILE
 
 
 def load() -> Profiles:
     """Read the profiles. Raise CommandLineError for a file that holds anything else."""
-    path = place()
+    try:
+        path = place()
+    except CommandLineError:
+        return Profiles()  # nowhere to have any
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,7 @@ down                            stops it
 
 import argparse
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +18,8 @@ from demo.standing import down, supervise, up
 from devstack.interrupt import INTERRUPTED, run_to_end
 from devstack.postgres import PostgresStartError
 from devstack.processes import ProcessDiedError
-from devstack.stack import PortTakenError
+from devstack.stack import FIXED_PORTS, PortTakenError, ports_from
+from libs.common.stdout import with_output
 
 #: Exit status: something did not start, or ended by itself.
 FAILED = 1
@@ -32,11 +33,11 @@ def main(arguments: list[str]) -> int:
         case "run":
             return run_to_end(_told(run_demo(options.farmers, options.blocks, console)))
         case "up":
-            return up(console)
+            return up(console, options.ports)
         case "down":
             return down(console)
         case _:
-            return run_to_end(_told(supervise()))
+            return run_to_end(_told(supervise(options.ports)))
 
 
 async def _told(work: Coroutine[Any, Any, int]) -> int:
@@ -56,10 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="farm some blocks and compare records and chain")
     run.add_argument("--farmers", type=_count(1, 1000), default=25)
     run.add_argument("--blocks", type=_count(1, 1000), default=2)
-    commands.add_parser("up", help="start the pool and leave it running")
     commands.add_parser("down", help="stop what up has started")
-    commands.add_parser("supervise", help="what up runs in the background")
+    for name, text in (
+        ("up", "start the pool and leave it running"),
+        ("supervise", "what up runs in the background"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument(
+            "--ports-from",
+            dest="ports",
+            type=_ports,
+            default=FIXED_PORTS,
+            metavar="PORT",
+            help="use the ports from this one on, instead of each service's own",
+        )
     return parser
+
+
+def _ports(text: str) -> Mapping[str, int]:
+    return ports_from(_count(1024, 65_536 - len(FIXED_PORTS))(text))
 
 
 def _count(low: int, high: int) -> Any:
@@ -74,6 +90,6 @@ def _count(low: int, high: int) -> Any:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(with_output("demo", lambda: main(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

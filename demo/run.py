@@ -44,7 +44,9 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
         ):
             screen.progress(f"the pool's page is {stack.gateway_url}")
             shares = shares_settings(DIRECTORY, port)
-            result = await farm(stack, farmers, blocks, observe, screen.progress, shares=shares)
+            result = await stack.watched(
+                farm(stack, farmers, blocks, observe, screen.progress, shares=shares)
+            )
         mined = await results_of_miners(DIRECTORY)
     write_summary(DIRECTORY / "summary.json", result, farmers, blocks, mined)
     show(console, result)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,7 +28,7 @@ from devstack.stack import (
     PortTakenError,
     Stack,
     StackConfig,
-    check_fixed_ports,
+    check_ports,
     open_stack,
 )
 from libs.common.authority import CERTIFICATE_FILE
@@ -47,6 +46,8 @@ DATABASE = DIRECTORY / "database.env"
 PROFILE = "local"
 #: Seconds until everything has stopped at the latest.
 STOP_TIMEOUT = 60.0
+#: Seconds within which an `up` records what it starts.
+SOON = 5.0
 #: Folder whose lock an `up` holds while it starts the pool; there is no such folder.
 STARTING = Path("var") / "starting"
 #: The process that is the chain.
@@ -60,18 +61,30 @@ ANEW = "the next make up begins anew, with an empty pool on a new chain"
 AFTERWARDS = f"make down ends it, with all that it holds: {ANEW}"
 
 
-async def supervise() -> int:
+async def supervise(ports: Mapping[str, int]) -> int:
     """Run the pool until it is told to stop; `up` leaves this running in the background."""
     config = StackConfig(
         directory=DIRECTORY,
         ledger_seconds=5.0,
         block_seconds=300,
-        fixed_ports=True,
+        ports=ports,
         gateway=True,
         environment={"wallet": {"WITHDRAW_COOLING_MS": str(COOLING_SECONDS * 1000)}},
     )
+
+    def progress(text: str) -> None:
+        # The first word comes once nobody else is in the folder, and before anything runs: from now
+        # on `down` finds the pool, whatever becomes of the `up` that has started this process.
+        if not is_recorded():
+            _write(_beginning(os.getpid(), ports))
+        print(text, flush=True)  # noqa: T201
+
+    def is_recorded() -> bool:
+        state = _last_state()
+        return state is not None and state["supervisor"] == os.getpid()
+
     try:
-        async with open_stack(config, partial(print, flush=True)) as stack:
+        async with open_stack(config, progress) as stack:
             # The certificate by which the services know the gateway.
             stack.certificates(CallerKind.SERVICE, GATEWAY)
             with new_private_file(DATABASE) as file:
@@ -79,7 +92,7 @@ async def supervise() -> int:
             while True:
                 _write(
                     {
-                        "supervisor": os.getpid(),
+                        **_beginning(os.getpid(), ports),
                         "ready": True,
                         "pids": stack.pids(),
                         "ports": stack.ports,
@@ -108,8 +121,8 @@ async def until_started_again(stack: Stack, every: float = 1.0) -> None:
         await stack.wait_ready(name)
 
 
-def up(console: Console) -> int:
-    """Start the pool in the background and print where it is.
+def up(console: Console, ports: Mapping[str, int] = FIXED_PORTS) -> int:
+    """Start the pool at these ports in the background and print where it is.
 
     Another `up` that is starting the pool is waited for.
     """
@@ -117,7 +130,7 @@ def up(console: Console) -> int:
     while True:
         try:
             with held(STARTING):
-                return _up(console)
+                return _up(console, ports)
         except BusyError:
             if not is_told:
                 console.print("another make up is starting the pool; this one waits for it")
@@ -125,14 +138,14 @@ def up(console: Console) -> int:
             time.sleep(0.2)
 
 
-def _up(console: Console) -> int:
+def _up(console: Console, ports: Mapping[str, int]) -> int:
     _clear_orphans(console)
     state = _state()
     was_ready = state is not None and state["ready"]
     if not was_ready:
         try:
             # Without its `up`, which was killed, a supervisor goes on.
-            state = _start(console) if state is None else _wait(_Supervisor(state), console)
+            state = _start(console, ports) if state is None else _wait(_Supervisor(state), console)
         except PortTakenError as error:
             console.print(str(error), style="red", highlight=False, soft_wrap=True)
             return 1
@@ -145,22 +158,39 @@ def _up(console: Console) -> int:
     return 0
 
 
-def _start(console: Console) -> dict[str, Any] | None:
+def _start(console: Console, ports: Mapping[str, int]) -> dict[str, Any] | None:
     """Start the supervisor; return the state of the pool once it serves.
 
     Raise PortTakenError before anything is started.
     """
-    check_fixed_ports()
+    check_ports(ports)
     STATE.parent.mkdir(exist_ok=True)
     with LOG.open("wb") as log:
         child = subprocess.Popen(
-            SUPERVISOR, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            (*SUPERVISOR, "--ports-from", str(min(ports.values())))
+            if ports != FIXED_PORTS
+            else SUPERVISOR,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     # From now on `down` finds the pool, also when this process is killed.
     state = _last_state()
     if state is None or state["supervisor"] != child.pid:
-        _write({"supervisor": child.pid, "ready": False, "pids": {}, "ports": FIXED_PORTS})
+        _write(_beginning(child.pid, ports))
     return _wait(child, console)
+
+
+def _beginning(pid: int, ports: Mapping[str, int]) -> dict[str, Any]:
+    """Return the state of a pool whose supervisor has just begun."""
+    return {
+        "supervisor": pid,
+        "since": _since(pid),
+        "ready": False,
+        "pids": {},
+        "ports": dict(ports),
+    }
 
 
 def _show(state: Mapping[str, Any], console: Console, *, was_ready: bool) -> None:
@@ -188,6 +218,8 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
     A folder that cannot be written is told, and nothing more: the pool runs all the same.
     """
     folder = (DIRECTORY / CERTIFICATES).absolute()
+    # Pools beside each other, from two clones, have profiles of their own.
+    name = PROFILE if ports == FIXED_PORTS else f"{PROFILE}-{min(ports.values())}"
     settings = {
         **{f"{name}_target": f"127.0.0.1:{ports[name]}" for name in SERVICES},
         "tls_cert_file": str(folder / f"{OPERATOR}.pem"),
@@ -196,16 +228,16 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
     }
     try:
         before = profiles.load()
-        place = profiles.save(before.put(PROFILE, settings).select(PROFILE))
+        place = profiles.save(before.put(name, settings).select(name))
     except CommandLineError as error:
         console.print(f"no profile was written: {error}", style="yellow", markup=False)
         return
     console.print(
-        f"to call it: .venv/bin/kalepool watch (profile {PROFILE} in {place}, selected)",
+        f"to call it: .venv/bin/kalepool watch (profile {name} in {place}, selected)",
         highlight=False,
         soft_wrap=True,
     )
-    if before.selected not in {"", PROFILE}:
+    if before.selected not in {"", name}:
         again = f"kalepool profile use {before.selected}"
         console.print(
             f"{before.selected} was selected before: {again} selects it again", highlight=False
@@ -214,7 +246,7 @@ def select_profile(console: Console, ports: Mapping[str, int]) -> None:
 
 def down(console: Console) -> int:
     """Stop the pool, also one that is being started, and wait until it is gone."""
-    state = _state()
+    state = _state() or _state_to_come()
     if state is None:
         if not _clear_orphans(console):
             console.print("no pool is running")
@@ -291,11 +323,34 @@ def _state() -> dict[str, Any] | None:
     The state that a killed pool has left does not count, whoever has its process id now.
     """
     state = _last_state()
-    return state if state is not None and _is_supervisor(int(state["supervisor"])) else None
+    return state if state is not None and _is_supervised(state) else None
 
 
-def _is_supervisor(pid: int) -> bool:
-    return is_alive(pid) and "demo supervise" in _command_of(pid)
+def _state_to_come() -> dict[str, Any] | None:
+    """Return the state that an `up` of this moment is about to write, or None."""
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        if (state := _state()) is not None:
+            return state
+        try:
+            with held(STARTING):
+                return _state()
+        except BusyError:
+            time.sleep(0.05)
+    return None
+
+
+def _is_supervised(state: Mapping[str, Any]) -> bool:
+    """Tell whether the state's supervisor runs: its process, and not a later one of that number."""
+    pid = int(state["supervisor"])
+    if not is_alive(pid) or "demo supervise" not in _command_of(pid):
+        return False
+    return state.get("since") in {None, _since(pid)}
+
+
+def _since(pid: int) -> str:
+    """Return when a process began, as `ps` tells it; empty when there is none."""
+    return _ps(pid, "lstart=").strip()
 
 
 def _write(state: Mapping[str, Any]) -> None:
@@ -323,7 +378,7 @@ def _last_state() -> dict[str, Any] | None:
 def _clear_orphans(console: Console) -> bool:
     """End the processes of a pool whose supervisor was killed; return whether there were any."""
     state = _last_state()
-    if state is None or _is_supervisor(int(state["supervisor"])):
+    if state is None or _is_supervised(state):
         return False
     orphans = {name: pid for name, pid in state["pids"].items() if _is_ours(name, int(pid))}
     for pid in orphans.values():
@@ -344,7 +399,11 @@ def _is_ours(name: str, pid: int) -> bool:
 
 
 def _command_of(pid: int) -> str:
+    return _ps(pid, "command=")
+
+
+def _ps(pid: int, column: str) -> str:
     shown = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return shown.stdout

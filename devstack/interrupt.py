@@ -12,19 +12,28 @@ from devstack.folder import BusyError
 INTERRUPTED = 130
 #: Exit status of a command that another run of it keeps out.
 BUSY = 2
+#: Signals by which a command is asked to end; SIGHUP when its terminal is closed.
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_to_end(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command to its exit status; Ctrl-C and SIGTERM cancel it, all is stopped first.
+    """Run a command to its exit status; a signal that asks it to end cancels it.
 
-    A folder that another run uses ends the command with a sentence, and status 2.
+    All that it has started is stopped first: a second signal does not cancel that. A folder that
+    another run uses ends the command with a sentence, and status 2.
     """
 
     async def guarded() -> int:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+
+        def cancel() -> None:
+            for number in ASKING:
+                loop.add_signal_handler(number, _is_ending)
+            task.cancel()
+
+        for number in ASKING:
+            loop.add_signal_handler(number, cancel)
         try:
             return await task
         except asyncio.CancelledError:
@@ -34,3 +43,7 @@ def run_to_end(work: Coroutine[Any, Any, int]) -> int:
             return BUSY
 
     return asyncio.run(guarded())
+
+
+def _is_ending() -> None:
+    """Leave a further signal alone: what was started is being stopped."""

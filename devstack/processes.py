@@ -9,8 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack.owned import PIPE_VARIABLE
+
 #: Seconds that a process gets to end after SIGTERM before it is killed.
 GRACE = 15.0
+#: Ends a program that is none of ours when its standard input ends without a line: we are gone.
+_GUARD = (
+    'read -r line && exit 0; kill -TERM "$1" 2>/dev/null; sleep 15; kill -KILL "$1" 2>/dev/null'
+)
 
 
 class ProcessDiedError(Exception):
@@ -23,32 +29,70 @@ class Command:
 
     #: The process's name, also of its log file.
     name: str
-    #: Arguments of the Python interpreter, such as `-m services.plant`.
+    #: Arguments of the program, such as `-m services.plant` of this Python.
     arguments: Sequence[str]
     #: Its environment on top of a minimal one.
     environment: Mapping[str, str]
+    #: Path of the program; None: this Python.
+    program: str | None = None
+    #: Folder in which it runs; None: ours.
+    folder: Path | None = None
 
 
 class Process:
-    """One running child; its output goes to `<logs>/<name>.log`."""
+    """One running child; its output goes to `<logs>/<name>.log`. It ends when we are gone."""
 
     def __init__(self, command: Command, logs: Path) -> None:
         self.command = command
         self.log_path = logs / f"{command.name}.log"
         self._child: asyncio.subprocess.Process | None = None
+        #: Each ends the child when we are gone: our end of a pipe, or another program's guard.
+        self._pipe: int | None = None
+        self._guard: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start the child in a process group of its own, so that Ctrl-C reaches only us."""
+        if self.command.program is None:
+            await self._start_python()
+        else:
+            self._child = await self._spawn(self.command.program, *self.command.arguments)
+            self._guard = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", _GUARD, "guard", str(self.pid)),
+                stdin=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+
+    async def _start_python(self) -> None:
+        theirs, self._pipe = os.pipe()
+        try:
+            self._child = await self._spawn(
+                *(sys.executable, "-m", "devstack.owned", *self.command.arguments),
+                pipe=theirs,
+            )
+        except BaseException:
+            self._close_pipe()
+            raise
+        finally:
+            os.close(theirs)
+
+    async def _spawn(self, *words: str, pipe: int | None = None) -> asyncio.subprocess.Process:
+        owner = {} if pipe is None else {PIPE_VARIABLE: str(pipe)}
         with self.log_path.open("ab") as log:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self.command.arguments,
-                env=_environment(self.command.environment),
+            return await asyncio.create_subprocess_exec(
+                *words,
+                env=_environment(self.command.environment) | owner,
+                cwd=self.command.folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=() if pipe is None else (pipe,),
             )
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
 
     @property
     def pid(self) -> int:
@@ -84,17 +128,24 @@ class Process:
     async def stop(self, *, number: int = signal.SIGTERM) -> None:
         """Ask the child to end with a signal, wait, and kill it when it does not."""
         child = self._child
-        if child is None or child.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(number)
-        try:
-            async with asyncio.timeout(GRACE):
-                await child.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
+        if child is not None and child.returncode is None:
+            await _end(child, number)
+        self._close_pipe()
+        if self._guard is not None:
+            await self._guard.communicate(b"ended\n")
+            self._guard = None
+
+
+async def _end(child: asyncio.subprocess.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(number)
+    try:
+        async with asyncio.timeout(GRACE):
             await child.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

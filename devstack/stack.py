@@ -8,18 +8,20 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from devstack import pgbouncer
 from devstack.folder import held
 from devstack.postgres import EmbeddedPostgres
-from devstack.processes import Command, Process, ProcessDiedError
+from devstack.processes import Command, Process, ProcessDiedError, listens
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import open_channel
@@ -41,7 +43,7 @@ FIXED_PORTS = {
     GATEWAY: 3000,
 }
 #: Processes that do not speak gRPC.
-_NO_GRPC = frozenset({"localnet", GATEWAY})
+_NO_GRPC = frozenset({"localnet", GATEWAY, pgbouncer.NAME})
 #: Folder of the pool's certificates, in that of its data.
 CERTIFICATES = "certificates"
 #: Name of the operator who runs the pool.
@@ -52,10 +54,11 @@ DAYS = 30.0
 START_TIMEOUT = 90.0
 
 Progress = Callable[[str], None]
+ResultT = TypeVar("ResultT")
 
 
 class PortTakenError(Exception):
-    """Another program listens on a port of FIXED_PORTS; the message says on which."""
+    """Another program listens on a port that the pool needs; the message says on which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +71,8 @@ class StackConfig:
     ledger_seconds: float = 1.0
     #: Seconds of a KALE block.
     block_seconds: int = 30
-    #: Use FIXED_PORTS instead of free ones.
-    fixed_ports: bool = False
+    #: Ports by process, such as FIXED_PORTS; None: free ones.
+    ports: Mapping[str, int] | None = None
     #: Give each service a port for callers without certificates, who show access tokens.
     token_ports: bool = False
     #: The services that run; their schemas are all there in any case.
@@ -80,6 +83,8 @@ class StackConfig:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: Folder of PostgreSQL's data and log; None: below `directory`.
     postgres_home: Path | None = None
+    #: Whether the services reach PostgreSQL through a PgBouncer (an installed `pgbouncer`).
+    pgbouncer: bool = False
     #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
     nodes: tuple[int, ...] = ()
 
@@ -89,7 +94,7 @@ class Stack:
 
     def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
         self.config = config
-        self.ports, self._token_ports = _choose_ports(fixed=config.fixed_ports)
+        self.ports, self._token_ports = _choose_ports(config.ports)
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
         self._authority = make_authority(TRUST_DOMAIN)
@@ -174,9 +179,12 @@ class Stack:
         admin = DatabaseAddress(dsn=self.admin_dsn)
         await migrate_all(admin, self._passwords)
         await restrict_all(admin)
+        if self.config.pgbouncer:
+            progress("starting PgBouncer")
+            await self._start_pgbouncer()
         progress("starting the local Stellar network")
         await self._start(self._localnet())
-        await self._wait("localnet", partial(_answers, self.rpc_url))
+        await self.wait_ready("localnet")
         progress(f"starting {', '.join(self.config.services)}")
         for name in self.config.services:
             await self._start(self._service(name))
@@ -248,12 +256,16 @@ class Stack:
     async def wait_ready(self, name: str) -> None:
         """Return when a process serves; raise ProcessDiedError when it does not."""
         if name == "localnet":
-            await self._wait(name, partial(_answers, self.rpc_url))
+            await self._wait(name, self._localnet_answers)
         elif name == GATEWAY:
             await self._wait(name, partial(_answers_http, f"{self.gateway_url}/health"))
         else:
             service = self._commands[name].arguments[-1].rpartition(".")[2]
             await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
+
+    async def _localnet_answers(self) -> bool:
+        """Tell whether our own localnet serves: by its word in the log, and at its port."""
+        return '"ready"' in self._processes["localnet"].log_tail() and await _answers(self.rpc_url)
 
     def has_ended(self, name: str) -> bool:
         """Tell whether a process is gone, by itself or because it was ended."""
@@ -264,14 +276,26 @@ class Stack:
         for process in self._processes.values():
             process.check()
 
+    async def watched(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Do some work; raise ProcessDiedError when a process ends by itself meanwhile."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=0.5))[0]:
+                self.check()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
     async def stop(self) -> None:
         """Stop the services first, then the network; PostgreSQL is stopped by its owner."""
         if GATEWAY in self._processes:
             await self._processes[GATEWAY].stop()
         services = [process for name, process in self._processes.items() if name not in _NO_GRPC]
         await asyncio.gather(*(process.stop() for process in services))
-        if "localnet" in self._processes:
-            await self._processes["localnet"].stop()
+        for name in ("localnet", pgbouncer.NAME):
+            if name in self._processes:
+                await self._processes[name].stop()
 
     async def _start(self, command: Command) -> None:
         self._commands[command.name] = command
@@ -290,6 +314,8 @@ class Stack:
                 tail = self._processes[name].log_tail()
                 raise ProcessDiedError(f"{name} does not serve after {START_TIMEOUT} s:\n{tail}")
             await asyncio.sleep(0.1)
+        # Somebody else's process may have answered at the port, and ours have ended.
+        self._processes[name].check()
 
     def _localnet(self) -> Command:
         environment = {
@@ -307,7 +333,7 @@ class Stack:
             "PORT": str(self.ports[name]),
             "TOKEN_PORT": str(self._token_ports[name] if self.config.token_ports else 0),
             **self.certificates(CallerKind.SERVICE, name).environment,
-            "DATABASE_URL": self.service_dsn(name),
+            **self._database_environment(name),
             # Everybody shares one address here; poolers on a real network each have their own.
             "API_RATE_LIMIT": "100000",
             **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
@@ -316,6 +342,25 @@ class Stack:
             **self.config.environment.get(name, {}),
         }
         return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
+
+    def _database_environment(self, name: str) -> dict[str, str]:
+        dsn = self.service_dsn(name)
+        if not self.config.pgbouncer:
+            return {"DATABASE_URL": dsn}
+        return {
+            "DATABASE_URL": pgbouncer.through(dsn, self.ports["pgbouncer"]),
+            "DATABASE_PGBOUNCER": "true",
+        }
+
+    async def _start_pgbouncer(self) -> None:
+        (port,) = free_ports(1)
+        self.ports["pgbouncer"] = port
+        passwords = {role_of(name): word for name, word in self._passwords.items()}
+        folder = self.config.directory.absolute() / "pgbouncer"
+        command = pgbouncer.command(folder, port, self.admin_dsn, passwords)
+        await self._start(command)
+        process = self._processes[command.name]
+        await listens(port, process.check, seconds=START_TIMEOUT)
 
     def _gateway(self) -> Command:
         environment = {
@@ -379,13 +424,18 @@ async def open_stack(
         yield stack
 
 
-def check_fixed_ports() -> None:
-    """Raise PortTakenError when another program listens on one of FIXED_PORTS."""
-    taken = [f"{port} ({name})" for name, port in FIXED_PORTS.items() if not _is_free(port)]
+def ports_from(first: int) -> dict[str, int]:
+    """Return ports by process: the numbers from this one on."""
+    return dict(zip(FIXED_PORTS, range(first, first + len(FIXED_PORTS)), strict=True))
+
+
+def check_ports(ports: Mapping[str, int]) -> None:
+    """Raise PortTakenError when another program listens on one of these ports."""
+    taken = [f"{port} ({name})" for name, port in ports.items() if not _is_free(port)]
     if taken:
         raise PortTakenError(
             f"taken by another program: port {', '.join(taken)} of 127.0.0.1; "
-            "end that program (another pool, perhaps), then try again"
+            "end that program (another pool, perhaps), or choose others (make up PORTS_FROM=61000)"
         )
 
 
@@ -400,12 +450,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _choose_ports(*, fixed: bool) -> tuple[dict[str, int], dict[str, int]]:
+def _choose_ports(wanted: Mapping[str, int] | None) -> tuple[dict[str, int], dict[str, int]]:
     """Return the ports, and those for callers with tokens."""
-    if fixed:
-        check_fixed_ports()
+    if wanted is not None:
+        check_ports(wanted)
     free = iter(free_ports(len(FIXED_PORTS) + len(SERVICES)))
-    ports = dict(FIXED_PORTS) if fixed else {name: next(free) for name in FIXED_PORTS}
+    ports = dict(wanted) if wanted is not None else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}
 
 

@@ -15,10 +15,10 @@ from localnet.config import LocalnetSettings
 
 
 async def serve(settings: LocalnetSettings) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM, SIGINT, or the SIGHUP of a terminal that is closed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signum, stop.set)
     async with open_localnet(settings) as running:
         ready = {

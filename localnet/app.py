@@ -104,11 +104,11 @@ async def _serving(nodes: Nodes, *, timer: bool) -> AsyncIterator[RunningLocalne
     try:
         await web.TCPSite(runner, rpc.settings.host, rpc.settings.port).start()
         host, port = runner.addresses[0][:2]
-        nodes.announce(f"http://{host}:{port}/friendbot")
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        nodes.announce(f"{url}/friendbot")
         loops.append(asyncio.create_task(funding.run()))
         if timer:
             loops.append(asyncio.create_task(_close_ledgers(nodes)))
-        url = f"http://{host}:{port}"
         yield RunningLocalnet(node=nodes.chain, nodes=nodes, url=url, loops=tuple(loops))
     finally:
         for loop in loops:

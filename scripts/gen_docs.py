@@ -192,6 +192,8 @@ def errors() -> str:
     import_module("libs.http.errors")
     import_module("libs.http.strict_json")
     import_module("libs.batches.model")
+    import_module("libs.common.db.failures")
+    import_module("libs.common.grpc.draining")
     import_module("libs.common.grpc.standing")
     import_module("libs.common.grpc.tokens")
     import_module("pooler.shares.domain.errors")

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from libs.common.config import Bytes, Count, Settings
 from libs.common.db.migrate import ensure_roles, migrate
 from libs.common.db.rights import restrict
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.tls import DatabaseAddress, check_dsn
 from libs.common.names import SERVICES, role_of
 
 #: Connections that a role may have, unless a setting says otherwise: the pools of three processes.
@@ -55,6 +55,12 @@ class MigrationSettings(Settings):
     #: Password to set for the role kalepool_harvest; empty leaves it as it is.
     harvest_db_password: SecretStr = SecretStr("")
 
+    @field_validator("database_admin_url")
+    @classmethod
+    def _is_address(cls, url: SecretStr) -> SecretStr:
+        check_dsn(url.get_secret_value())
+        return url
+
     def admin(self) -> DatabaseAddress:
         """Return the address of PostgreSQL and the authorities that vouch for it."""
         dsn = self.database_admin_url.get_secret_value()
@@ -92,8 +98,12 @@ async def migrate_all(
     await ensure_roles(admin, wanted, connections=connections)
     ran: dict[str, list[str]] = {}
     for name in SERVICES:
-        ran[name] = await migrate(admin, schema=name, folder=migrations_of(name))
+        ran[name] = await _migrate(admin, name)
     return ran
+
+
+async def _migrate(admin: DatabaseAddress, name: str) -> list[str]:
+    return await migrate(admin, schema=name, folder=migrations_of(name), reader=role_of(name))
 
 
 async def migrate_one(service: str, settings: MigrationSettings) -> list[str]:
@@ -104,7 +114,7 @@ async def migrate_one(service: str, settings: MigrationSettings) -> list[str]:
     admin, given = settings.admin(), settings.passwords()
     wanted = {role_of(name): given[name] for name in SERVICES}
     await ensure_roles(admin, wanted, connections=settings.database_role_connections)
-    return await migrate(admin, schema=service, folder=migrations_of(service))
+    return await _migrate(admin, service)
 
 
 async def restrict_all(

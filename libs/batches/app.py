@@ -17,6 +17,7 @@ from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.store import BatchTables
 from libs.batches.wallet import WalletClient
 from libs.common.db.pool import Database, open_database
+from libs.common.db.schemas import Release
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.tls import Transport, transport_of
 
@@ -46,6 +47,7 @@ async def open_batches(
     *,
     name: str,
     queries: Sequence[Path],
+    migrations: Path,
     store: Callable[[Database, Judge], StoreT],
     submit: Callable[[WalletClient, Chunk[ItemT]], Awaitable[None]],
 ) -> AsyncIterator[BatchParts[StoreT, ItemT]]:
@@ -61,7 +63,9 @@ async def open_batches(
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
                 lock_timeout_ms=settings.database_lock_timeout_ms,
+                pgbouncer=settings.database_pgbouncer,
                 name=name,
+                release=Release.of(name, migrations),
             )
         )
         transport = transport_of(settings.tls_files())

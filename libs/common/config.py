@@ -29,7 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.tls import DatabaseAddress, check_dsn
 from libs.common.grpc.identity import DOMAIN_FORM, TRUST_DOMAIN
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
@@ -192,6 +192,9 @@ class ServiceSettings(TransportSettings):
     #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's. On
     #: another machine it has to prove its name, unless DATABASE_URL has an sslmode.
     database_ca_file: Path | None = None
+    #: DATABASE_URL is a PgBouncer's in transaction mode: nothing is kept in a session. The job of
+    #: migrations needs PostgreSQL itself (DATABASE_ADMIN_URL).
+    database_pgbouncer: bool = False
     #: Connections to PostgreSQL at most.
     database_pool_size: Annotated[Count, Field(ge=1, le=1000)] = 20
     #: Milliseconds that one statement, or waiting for a connection, may take.
@@ -258,6 +261,12 @@ class ServiceSettings(TransportSettings):
         if self.transport == "plaintext" and self.second_person_seconds:
             raise ValueError("SECOND_PERSON_SECONDS needs TRANSPORT=mtls: nobody shows a name else")
         return self
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_address(cls, url: SecretStr) -> SecretStr:
+        check_dsn(url.get_secret_value())
+        return url
 
     def database(self) -> DatabaseAddress:
         """Return PostgreSQL's address and the authority that vouches for it."""

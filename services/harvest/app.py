@@ -24,7 +24,7 @@ from services.harvest.servicers import reports as report_servicer
 from services.harvest.servicers.harvest import HarvestServicer
 from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.reports import ReportStore
-from services.harvest.store.store import QUERIES, Store
+from services.harvest.store.store import MIGRATIONS, QUERIES, Store
 from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
@@ -37,7 +37,12 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(
-                settings, name="harvest", queries=QUERIES, store=Store, submit=WalletClient.harvest
+                settings,
+                name="harvest",
+                queries=QUERIES,
+                migrations=MIGRATIONS,
+                store=Store,
+                submit=WalletClient.harvest,
             )
         )
         harvester = Harvester(

@@ -13,7 +13,7 @@ from libs.kale.networks import farm_of
 from services.access import ACCESS
 from services.plant.config import PlantSettings
 from services.plant.servicer import PlantServicer
-from services.plant.store.store import QUERIES, Store
+from services.plant.store.store import MIGRATIONS, QUERIES, Store
 from services.plant.usecases import Planter
 
 
@@ -23,7 +23,12 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(
-                settings, name="plant", queries=QUERIES, store=Store, submit=WalletClient.plant
+                settings,
+                name="plant",
+                queries=QUERIES,
+                migrations=MIGRATIONS,
+                store=Store,
+                submit=WalletClient.plant,
             )
         )
         planter = Planter(

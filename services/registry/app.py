@@ -9,6 +9,7 @@ from kalepool.registry.v1 import registry_pb2_grpc
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
+from libs.common.db.schemas import Release
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.identity import actor
@@ -26,7 +27,7 @@ from services.registry.receivers import open_receivers
 from services.registry.servicers import notifications as notification_servicer
 from services.registry.servicers.registry import RegistryServicer
 from services.registry.store.notifications import NotificationStore
-from services.registry.store.store import QUERIES, Store
+from services.registry.store.store import MIGRATIONS, QUERIES, Store
 from services.registry.usecases.deliveries import AT_ONCE, Bell, Deliverer, SendingTerms
 from services.registry.usecases.notifications import Notifications
 from services.registry.usecases.registry import Registry
@@ -44,8 +45,10 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
                 lock_timeout_ms=settings.database_lock_timeout_ms,
+                pgbouncer=settings.database_pgbouncer,
                 name="registry",
                 actor=actor,
+                release=Release.of("registry", MIGRATIONS),
             )
         )
         transport = transport_of(settings.tls_files())

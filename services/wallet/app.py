@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from libs.common.db.pool import Database, open_database
+from libs.common.db.schemas import Release
 from libs.common.grpc.server import RunningServer, open_server
 from libs.common.grpc.tls import transport_of
 from services.wallet import loops
@@ -11,7 +12,7 @@ from services.wallet.chain import open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.keys.open_providers import open_keys
 from services.wallet.notices import tell_notices
-from services.wallet.store import QUERIES
+from services.wallet.store import MIGRATIONS, QUERIES
 from services.wallet.store.hold_ups import HoldUps
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.wiring.callers import Callers
@@ -71,5 +72,7 @@ def _database(
         pool_size=connections,
         timeout_ms=settings.database_timeout,
         lock_timeout_ms=settings.database_lock_timeout_ms,
+        pgbouncer=settings.database_pgbouncer,
         name=name,
+        release=Release.of("wallet", MIGRATIONS),
     )

@@ -22,6 +22,7 @@ from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper
@@ -222,6 +223,17 @@ async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
             await wakeup.wait(seen, LEDGERLESS)
 
     await repeat("onboard", step)
+
+
+async def bring_back(lost: LostFarmers, ledgers: Wakeup) -> None:
+    """Bring farmers back whose account or line has gone; look with every new ledger."""
+
+    async def step() -> None:
+        seen = ledgers.count
+        await lost.step()
+        await ledgers.wait(seen, LEDGERLESS)
+
+    await repeat("lost farmers", step)
 
 
 async def pay(carrier: PaymentCarrier, wakeup: Wakeup) -> None:

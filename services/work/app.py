@@ -15,7 +15,7 @@ from services.access import ACCESS
 from services.work.config import WorkSettings
 from services.work.hashing import Hasher
 from services.work.servicer import WorkServicer
-from services.work.store.store import QUERIES, Store
+from services.work.store.store import MIGRATIONS, QUERIES, Store
 from services.work.usecases import Submitter
 
 
@@ -25,7 +25,12 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(
-                settings, name="work", queries=QUERIES, store=Store, submit=WalletClient.work
+                settings,
+                name="work",
+                queries=QUERIES,
+                migrations=MIGRATIONS,
+                store=Store,
+                submit=WalletClient.work,
             )
         )
         submitter = Submitter(

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from devstack.stack import StackConfig, open_stack
-from libs.common.db.migrate import read_migrations
+from libs.common.db.migration_files import read_migrations
 from libs.common.db.rights import findings
 from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES, role_of

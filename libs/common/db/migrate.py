@@ -1,73 +1,49 @@
 """Forward-only migrations in plain SQL, one folder and one schema per service, run as a job.
 
 A file `NNNN_name.sql` runs once, in its own transaction, in the order of its number. The files that
-ran are kept with their checksums in `<schema>.schema_migrations`. A lock of that table, on which no
-service has any right, makes concurrent runs wait.
+ran are kept with their checksums in `<schema>.schema_migrations`. A lock of that table, which no
+service can take, makes concurrent runs wait.
 """
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
 
-from libs.common.db.pool import MADE_MEANWHILE, translated_errors
+from libs.common.db.failures import translated_errors
+from libs.common.db.migration_files import Migration, MigrationError, read_migrations
+from libs.common.db.pool import MADE_MEANWHILE
+from libs.common.db.sessions import session_settings
 from libs.common.db.tls import DatabaseAddress
 from libs.common.db.version import refuse_old
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
-_FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
 #: Somebody may hold a table that a migration changes: it gives up, and is begun again by a person.
 _SETTINGS = {"lock_timeout": "60s"}
+#: How long (ms) a statement, and a wait for a lock, may take in sessions that say nothing else.
+_TIMEOUT_MS, _LOCK_TIMEOUT_MS = 30_000, 10_000
 #: Tries to change a role that other runs change at the same moment.
 _TRIES = 20
 
 
-class MigrationError(Exception):
-    """A migration cannot run: a file changed after it ran, or has a wrong name."""
+async def migrate(
+    admin: DatabaseAddress, *, schema: str, folder: Path, reader: str | None = None
+) -> list[str]:
+    """Bring one service's schema up to date; return the names of the files that ran.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Migration:
-    """One migration file."""
-
-    #: Its place in the order.
-    number: int
-    #: File name.
-    name: str
-    #: Its statements.
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        """Return the SHA-256 of the statements (hex)."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-
-def read_migrations(folder: Path) -> list[Migration]:
-    """Read all files of a folder in order; raise MigrationError for wrong names, gaps or twins."""
-    migrations = []
-    for path in sorted(folder.glob("*.sql")):
-        match = _FILE.match(path.name)
-        if match is None:
-            raise MigrationError(f"{path.name}: not named NNNN_name.sql")
-        sql = path.read_text(encoding="utf-8")
-        migrations.append(Migration(number=int(match["number"]), name=path.name, sql=sql))
-    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
-        raise MigrationError(f"{folder}: numbers must be 1, 2, 3 ... without gaps")
-    return migrations
-
-
-async def migrate(admin: DatabaseAddress, *, schema: str, folder: Path) -> list[str]:
-    """Bring one service's schema up to date; return the names of the files that ran."""
+    The role `reader` may read which migrations ran: its service compares them with its release.
+    """
     connection = await connect_as_admin(admin)
     try:
         with translated_errors():
-            return await _run_missing(connection, schema, read_migrations(folder))
+            ran = await _run_missing(connection, schema, read_migrations(folder))
+            if reader is not None:
+                await connection.execute(
+                    f'GRANT SELECT (number) ON {schema}.schema_migrations TO "{reader}"'
+                )
+            return ran
     finally:
         await connection.close()
 
@@ -80,12 +56,15 @@ async def ensure_roles(
 ) -> None:
     """Create the login roles that are missing and set the passwords that are given.
 
+    A role's sessions begin with the settings of ours, also where PgBouncer opens them.
     `connections` is the number of connections that each role may have; None leaves it as it is.
     """
     connection = await connect_as_admin(admin)
     try:
         for role, password in passwords.items():
             await _ensure_role(connection, role, password)
+            for name, value in session_settings(_TIMEOUT_MS, _LOCK_TIMEOUT_MS).items():
+                await _change_role(connection, role, f"SET {name} = '{value}'")
             if connections is not None:
                 await _change_role(connection, role, f"CONNECTION LIMIT {connections:d}")
     finally:

@@ -5,15 +5,18 @@ A failure is UnavailableError when PostgreSQL is away, and a defect otherwise.
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from libs.common.db.failures import Causes, translated_errors
 from libs.common.db.queries import Query, load_queries
+from libs.common.db.schemas import Release
+from libs.common.db.sessions import session_settings
 from libs.common.db.tls import DatabaseAddress
 from libs.common.db.version import refuse_old
 from libs.common.errors import UnavailableError
@@ -25,20 +28,6 @@ if TYPE_CHECKING:  # it has type arguments in its stub only
     _BaseConnection: TypeAlias = asyncpg.Connection[Record]
 else:
     _BaseConnection = asyncpg.Connection
-
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    # asyncpg's error for a connection that the server ended while nothing ran on it.
-    asyncpg.InternalClientError,
-    asyncpg.ReadOnlySQLTransactionError,
-    # Somebody holds what a statement waited for.
-    asyncpg.LockNotAvailableError,
-)
 
 
 class _Connection(_BaseConnection):
@@ -70,8 +59,9 @@ MADE_MEANWHILE = (
 )
 #: Seconds for which an answer tells that PostgreSQL is there.
 _MOMENT = 1.0
-#: Tells the actor to the database, for the records that the database itself writes of changes.
-_TELL_ACTOR = "SELECT pg_catalog.set_config('kalepool.actor', $1, false)"
+#: Tells the actor to the database, for the records that the database itself writes of changes. It
+#: ends with the transaction: the connection may be somebody else's after that (PgBouncer).
+_TELL_ACTOR = "SELECT pg_catalog.set_config('kalepool.actor', $1, true)"
 
 
 class Session:
@@ -111,34 +101,64 @@ class Database:
         queries: dict[str, Query],
         timeout: float,
         actor: Callable[[], str] | None = None,
+        release: Release | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
+        """Take `is_shared` where a connection is ours for a transaction only (PgBouncer)."""
         self._pool = pool
         self._actor = actor
+        self._is_shared = is_shared
         self._queries = queries
         self._timeout = timeout
+        self._release = release
+        self._causes = Causes()
         #: When PostgreSQL last answered (monotonic s).
         self._answered = -math.inf
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Open a session outside of any transaction: each statement commits for itself."""
-        with translated_errors():
-            # A connection that is free needs no timer.
-            timeout = None if self._pool.get_idle_size() else self._timeout
-            connection = await self._pool.acquire(timeout=timeout)
-            try:
-                if self._actor is not None:
-                    await connection.execute(_TELL_ACTOR, self._actor())
+        """Open a session outside of any transaction: each statement commits for itself.
+
+        All statements are one transaction where the database records who is behind a change, and
+        where a connection is ours for a transaction only.
+        """
+        if self._actor is not None or self._is_shared:
+            async with self.transaction() as session:
+                yield session
+        else:
+            async with self._connection() as connection:
                 yield Session(connection, self._queries)
-                self._answered = time.monotonic()
-            finally:
-                await self._pool.release(connection, timeout=self._timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Open a session in a transaction that commits at the end and rolls back on any error."""
-        async with self.session() as session, session.connection.transaction():
-            yield session
+        async with self._connection() as connection, connection.transaction():
+            if self._actor is not None:
+                await connection.execute(_TELL_ACTOR, self._actor())
+            yield Session(connection, self._queries)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """Open a session that sees the database as it is at one moment, and changes nothing."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield Session(connection, self._queries)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with translated_errors(self._causes):
+            # A connection that is free needs no timer.
+            timeout = None if self._pool.get_idle_size() else self._timeout
+            connection = await self._pool.acquire(timeout=timeout)
+            try:
+                yield connection
+                self._answered = time.monotonic()
+                self._causes.answered()
+            finally:
+                await self._pool.release(connection, timeout=self._timeout)
 
     async def one(self, name: str, *arguments: object) -> Record | None:
         """Run Session.one in a session of its own."""
@@ -156,26 +176,20 @@ class Database:
             return await session.execute(name, *arguments)
 
     async def is_up(self) -> bool:
-        """Tell, for the health check, whether PostgreSQL answers or answered a moment ago."""
+        """Tell, for the health check, whether PostgreSQL takes statements, or did a moment ago."""
         if time.monotonic() - self._answered < _MOMENT:
             return True
         try:
             async with self.session() as session:
-                await session.connection.fetchval("SELECT 1", timeout=2)
-        except UnavailableError:
+                if self._release is None:
+                    await session.connection.fetchval("SELECT 1", timeout=2)
+                else:
+                    await self._release.check(session.connection)
+        except UnavailableError as error:
+            if error.__cause__ is None:  # PostgreSQL answers, and is not what we need
+                self._causes.failed(error.message)
             return False
         return True
-
-
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn every error that means "PostgreSQL is away" into UnavailableError."""
-    try:
-        yield
-    except _AWAY as error:
-        raise UnavailableError(
-            "the database is not available", reason="DATABASE_UNAVAILABLE", retry_after=1.0
-        ) from error
 
 
 @asynccontextmanager
@@ -188,6 +202,8 @@ async def open_database(
     name: str,
     lock_timeout_ms: int = 10_000,
     actor: Callable[[], str] | None = None,
+    release: Release | None = None,
+    pgbouncer: bool = False,
 ) -> AsyncIterator[Database]:
     """Open a pool that connects lazily.
 
@@ -196,7 +212,11 @@ async def open_database(
 
     `queries` is the service's queries.sql, or several files that belong together; `name` is shown
     in pg_stat_activity. `actor` returns who is behind the next session, for the database's records.
+    `release` is what the database has to have, for the health check; None: nothing.
     A statement ends after `timeout_ms`, and after `lock_timeout_ms` when it waits for a lock.
+
+    With `pgbouncer` the address is a PgBouncer's that lends a connection for one transaction:
+    nothing is kept in a session, and the role's settings, which migrations make, count.
     """
     loaded = load_queries(*([queries] if isinstance(queries, Path) else queries))
     timeout = timeout_ms / 1000
@@ -209,15 +229,17 @@ async def open_database(
         # A block is as long as the five minutes after which statements would be prepared anew; and
         # no service has so many.
         max_cached_statement_lifetime=0,
-        statement_cache_size=256,
+        statement_cache_size=0 if pgbouncer else 256,
         command_timeout=timeout,
         timeout=min(timeout, 10),
-        server_settings=_server_settings(name, timeout_ms, lock_timeout_ms),
+        server_settings=_server_settings(
+            name, {} if pgbouncer else session_settings(timeout_ms, lock_timeout_ms)
+        ),
         connection_class=_Connection,
         init=refuse_old,
     )
     async with _opened(pool) as opened:
-        yield Database(opened, loaded, timeout, actor)
+        yield Database(opened, loaded, timeout, actor, release, is_shared=pgbouncer)
 
 
 @asynccontextmanager
@@ -226,18 +248,6 @@ async def _opened(pool: "asyncpg.Pool[Record]") -> AsyncIterator["asyncpg.Pool[R
         yield pool
 
 
-def _server_settings(name: str, timeout_ms: int, lock_timeout_ms: int) -> dict[str, str]:
-    return {
-        "application_name": f"kalepool-{name}",
-        "timezone": "UTC",
-        # Every name in a query says its schema: nobody can put another function in its place.
-        "search_path": "pg_catalog",
-        # Whatever database or role are set to: a transaction that waited for a lock sees what the
-        # others have committed, and what is committed survives the server's end.
-        "default_transaction_isolation": "read committed",
-        "synchronous_commit": "on",
-        "statement_timeout": str(timeout_ms),
-        "lock_timeout": str(min(lock_timeout_ms, timeout_ms)),
-        # A transaction that a dead or stuck process left open must not hold its locks for ever.
-        "idle_in_transaction_session_timeout": str(timeout_ms),
-    }
+def _server_settings(name: str, settings: dict[str, str]) -> dict[str, str]:
+    # PgBouncer passes these two on, and refuses others.
+    return {"application_name": f"kalepool-{name}", "timezone": "UTC", **settings}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from libs.common.local import LOCAL_HOSTS
+from libs.common.local import LOCAL_HOSTS, host_of
 from libs.common.log import get_logger
 
 log = get_logger(__name__)
@@ -38,6 +38,25 @@ class DatabaseAddress:
         return ssl.create_default_context(cafile=self.authority)
 
 
+def check_dsn(dsn: str) -> str:
+    """Return an address of PostgreSQL as it was given.
+
+    Raise ValueError for a text that is none, without repeating it: it may have a password.
+    """
+    form = "must be postgresql://role:password@host:port/database"
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        raise ValueError(form) from None
+    if parts.scheme not in {"postgresql", "postgres"} or not dsn.startswith(f"{parts.scheme}://"):
+        raise ValueError(form)
+    for item in parts.netloc.rpartition("@")[2].split(","):
+        port = item.rpartition("]")[2].partition(":")[2]
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError(f"{form}: the port is no number from 1 to 65535")
+    return dsn
+
+
 def is_local(dsn: str) -> bool:
     """Tell whether all hosts of an address are this machine."""
     parts = urlsplit(dsn)
@@ -45,12 +64,5 @@ def is_local(dsn: str) -> bool:
     named = netloc.split(",") if netloc else parse_qs(parts.query).get("host", [""])[-1].split(",")
     # A folder of sockets begins with a slash.
     return all(
-        _host(item) in LOCAL_HOSTS or item.startswith(("/", "%2F")) or not item for item in named
+        host_of(item) in LOCAL_HOSTS or item.startswith(("/", "%2F")) or not item for item in named
     )
-
-
-def _host(text: str) -> str:
-    """Return the host of host, host:port or [host]:port."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0].lower()

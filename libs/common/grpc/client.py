@@ -12,6 +12,7 @@ from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.renewing import Options, RenewingChannel
 from libs.common.grpc.tls import PLAINTEXT, Transport
 from libs.common.grpc.trace import passed_on
+from libs.common.local import is_local
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -31,6 +32,19 @@ _OPTIONS: Options = (
 )
 
 
+def _options(target: str, name: str = "") -> Options:
+    """Return the options of a channel to a service of this name.
+
+    A proxy (http_proxy, https_proxy) leads away from this machine: no channel to itself goes there.
+    """
+    options = _OPTIONS
+    if is_local(target):
+        options = (*options, ("grpc.enable_http_proxy", 0))
+    if name:
+        options = (*options, ("grpc.ssl_target_name_override", name))
+    return options
+
+
 @asynccontextmanager
 async def open_channel(
     target: str, transport: Transport = PLAINTEXT, *, name: str = ""
@@ -40,10 +54,10 @@ async def open_channel(
     With mutual TLS the other side has to show that it is the service `name`.
     """
     if transport.certificates is None:
-        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(target, options=_options(target)) as channel:
             yield channel
         return
-    options = (*_OPTIONS, ("grpc.ssl_target_name_override", name)) if name else _OPTIONS
+    options = _options(target, name)
     async with RenewingChannel(target, transport.certificates, options) as renewing:
         yield renewing
 
@@ -57,7 +71,7 @@ async def open_nameless_channel(
     The other side has to show that it is the service `name`, by the word of `authority` (PEM).
     """
     credentials = grpc.ssl_channel_credentials(root_certificates=authority)
-    options = (*_OPTIONS, ("grpc.ssl_target_name_override", name))
+    options = _options(target, name)
     async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
         yield channel
 

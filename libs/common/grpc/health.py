@@ -20,12 +20,28 @@ INTERVAL = 1.0
 TIMEOUT = 3.0
 
 
+class _Health(health.aio.HealthServicer):
+    """The library's servicer, which lists all entries, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: dict[str, Any] = {}
+
+    async def List(self, request: object, context: object) -> Any:  # noqa: N802  (as in its proto)
+        """Return the status of each entry (grpc.health.v1.Health/List)."""
+        messages: Any = health_pb2  # its types do not know this method yet
+        answer = messages.HealthListResponse()
+        for name, status in self.statuses.items():
+            answer.statuses[name].status = status
+        return answer
+
+
 class HealthMonitor:
     """The loop that runs the checks and tells the health service their result."""
 
     def __init__(self, names: tuple[str, ...], checks: Mapping[str, Check]) -> None:
         """Take the health entries `names` (the empty name and the service's), all of one status."""
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = _Health()
         self._names = names
         self._checks = checks
         self._failing: frozenset[str] | None = None
@@ -51,10 +67,13 @@ class HealthMonitor:
     async def drain(self) -> None:
         """Answer NOT_SERVING from now on, and end all Watch streams."""
         await self.servicer.enter_graceful_shutdown()
+        not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
+        self.servicer.statuses = dict.fromkeys(self._names, not_serving)
 
     async def _publish(self, *, serving: bool) -> None:
         statuses = health_pb2.HealthCheckResponse
         status = statuses.SERVING if serving else statuses.NOT_SERVING
+        self.servicer.statuses = dict.fromkeys(self._names, status)
         for name in self._names:
             await self.servicer.set(name, status)
 

@@ -24,6 +24,7 @@ from libs.common.errors import (
 from libs.common.grpc.access import AccessControl
 from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
+from libs.common.grpc.draining import Draining
 from libs.common.grpc.identity import Caller, CallerKind, Grant, calling
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
@@ -55,8 +56,9 @@ class CallPolicy:
     rules: RuleBook
     #: Calls per minute and caller.
     rate_limit: RateLimit
-    #: Calls and streams in progress.
+    #: Calls and streams in progress: how many there may be, and their end when the service stops.
     admission: Admission
+    draining: Draining
     #: The orders that take a second person; None: there are none.
     second_person: SecondPerson | None
     #: Answers that their callers have not taken.
@@ -135,7 +137,7 @@ class CallInterceptor(ServerInterceptor):
             with CallRecord(method, context) as call:
                 try:
                     caller = await self._identify(call)
-                    with self._admitted(call, caller):
+                    with self._taken(method), self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         with self._alarm.within(timeout):
@@ -154,7 +156,7 @@ class CallInterceptor(ServerInterceptor):
             with CallRecord(method, context) as call:
                 try:
                     caller = await self._identify(call)
-                    with self._admitted(call, caller):
+                    with self._taken(method), self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         await self._policy.access.check_owner(method, caller, request)
@@ -202,24 +204,19 @@ class CallInterceptor(ServerInterceptor):
 
         async def unary(_requests: Any, context: Context) -> Any:
             call = await self._known(method, context)
-            try:
+            async with _told(call):
                 request = await self._request(context)
-            except DeadlineExceededError as error:
-                await call.abort(error)
-            await _refuse_malformed(request, context)
-            return await inner(request, context)
+                await _refuse_malformed(request, context)
+                return await inner(request, context)
 
         async def watch(_requests: Any, context: Context) -> None:
-            async with self._one_of_few(method, context) as call:
-                try:
-                    request = await self._request(context)
-                except DeadlineExceededError as error:
-                    await call.abort(error)
+            async with self._one_of_few(method, context) as call, _told(call):
+                request = await self._request(context)
                 await _refuse_malformed(request, context)
                 await inner(request, context)
 
         async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._one_of_few(method, context):
+            async with self._one_of_few(method, context) as call, _told(call):
                 async for response in inner(_well_formed(requests, context), context):
                     yield response
 
@@ -274,6 +271,9 @@ class CallInterceptor(ServerInterceptor):
                 yield call
         except ResourceExhaustedError as error:
             await call.abort(error)
+
+    def _taken(self, method: str) -> AbstractContextManager[None]:
+        return self._policy.draining.taking(is_endless=self._policy.is_endless(method))
 
     def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
         """Count the call while the block runs.
@@ -342,6 +342,17 @@ async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncI
         except StopAsyncIteration:
             return
         yield response
+
+
+@asynccontextmanager
+async def _told(call: CallRecord) -> AsyncIterator[None]:
+    """End a call of a standard service by its error; a defect tells nothing of itself."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:
+        await call.abort(error)
 
 
 async def _while_granted(responses: AsyncIterator[Any], grant: Grant) -> AsyncIterator[Any]:

@@ -11,23 +11,25 @@ import grpc
 import uvloop
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.config import ServiceSettings
 from libs.common.descriptors import connections_for_callers, limit, raise_limit
 from libs.common.grpc.access import Access, AccessControl, Owned, Owners
 from libs.common.grpc.client import open_channel
+from libs.common.grpc.draining import Draining
 from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.common.grpc.reflection import add_reflection
 from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.standing import Standings
 from libs.common.grpc.tls import Transport
 from libs.common.grpc.token_keys import FetchedKeys
 from libs.common.grpc.tokens import KeySource, TokenCheck
 from libs.common.grpc.untaken import Untaken
+from libs.common.local import address_of
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
@@ -40,6 +42,8 @@ log = get_logger(__name__)
 #: Seconds in which a call has to bring its request. With the usual rate limit a pooler cannot have
 #: so many calls that bring none that there is no room for others.
 _REQUEST_WAIT = 10.0
+#: Seconds that answers get to leave once all calls have ended.
+_LAST_ANSWERS = 1.0
 #: Bytes of answers that one caller may leave in our memory.
 _UNTAKEN_BYTES = 32 * 1024 * 1024
 _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
@@ -128,8 +132,8 @@ async def open_server(
             for task in tasks:
                 task.cancel()
             await monitor.drain()
-            grace = settings.shutdown_grace_ms / 1000
-            await asyncio.gather(*(server.stop(grace) for server in servers))
+            await policy.draining.end(settings.shutdown_grace_ms / 1000)
+            await asyncio.gather(*(server.stop(_LAST_ANSWERS) for server in servers))
             log.info("stopped")
 
 
@@ -140,7 +144,7 @@ def _register(
     spec.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
-    reflection.enable_server_reflection(_reflected(spec), server)
+    add_reflection(_reflected(spec), server)
 
 
 #: Objects made before the garbage collector looks at the youngest (Python: 700): an answer of a
@@ -160,10 +164,10 @@ def settle_memory() -> None:
 
 
 async def serve(open_app: Callable[[], AbstractAsyncContextManager[object]]) -> None:
-    """Run an app until SIGTERM or SIGINT."""
+    """Run an app until SIGTERM, SIGINT, or the SIGHUP of a terminal that is closed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with open_app():
         settle_memory()
@@ -217,11 +221,12 @@ def _listening(
 
 def _port(host: str, port: int, add: Callable[[str], int]) -> int:
     """Have a server listen; raise ListenError when it cannot."""
+    address = address_of(host, port)
     try:
-        return add(f"{host}:{port}")
+        return add(address)
     except RuntimeError as error:
         raise ListenError(
-            f"cannot listen at {host}:{port} (HOST, and PORT or TOKEN_PORT): another program does, "
+            f"cannot listen at {address} (HOST, and PORT or TOKEN_PORT): another program does, "
             "or it is no address of this machine"
         ) from error
 
@@ -247,6 +252,7 @@ def _policy(
         admission=Admission(
             max_calls=settings.max_calls_in_progress, max_streams=settings.max_streams_per_caller
         ),
+        draining=Draining(),
         default_timeout=settings.request_timeout / 1000,
         method_timeouts={
             prefix + name: cap for prefix in prefixes for name, cap in spec.method_timeouts.items()
@@ -343,5 +349,4 @@ def _reflected(spec: ServiceSpec) -> Sequence[str]:
         *spec.full_names,
         health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
         _INFO.full_name,
-        reflection.SERVICE_NAME,
     )

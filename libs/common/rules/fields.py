@@ -11,6 +11,7 @@ from kalepool.rules.v1 import rules_pb2
 
 from libs.common.rules import values
 from libs.common.rules.values import Check, Parse
+from libs.common.texts import fault_of
 
 _NUMBERS = frozenset(
     {
@@ -98,7 +99,7 @@ def _format(number: rules_pb2.Format.ValueType, around: Surroundings) -> Check:
     if number == rules_pb2.FORMAT_UUID:
         return values.is_uuid
     if number == rules_pb2.FORMAT_TEXT:
-        return values.is_text
+        return fault_of
     name = rules_pb2.Format.Name(number).removeprefix("FORMAT_")
     if name not in around.formats:
         raise RuleError(f"this server knows no format {name}")

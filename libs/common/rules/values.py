@@ -20,7 +20,6 @@ Parse = Callable[[str], object]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NIL = str(UUID(int=0))
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: An escaped NUL, which PostgreSQL cannot keep; not a backslash that is itself escaped.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _KEY_KINDS: Mapping[int, type] = {rules_pb2.KEY_PART_INDEX: int, rules_pb2.KEY_PART_ID: UUID}
@@ -29,11 +28,6 @@ _KEY_KINDS: Mapping[int, type] = {rules_pb2.KEY_PART_INDEX: int, rules_pb2.KEY_P
 def is_uuid(text: str) -> str | None:
     """Check that the text is a UUID in its canonical form, in either case."""
     return None if _UUID.fullmatch(text) and text != _NIL else "must be a UUID"
-
-
-def is_text(text: str) -> str | None:
-    """Check that the text has no control characters."""
-    return "must not have control characters" if _CONTROL.search(text) else None
 
 
 def parses(parse: Parse) -> Check:

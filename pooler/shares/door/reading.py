@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from libs.common.errors import FieldViolation
+from libs.common.texts import fault_of
 from libs.http.strict_json import BadJsonError, Real, Repeated, Unusable, parse
 from pooler.shares.domain.errors import MalformedError
 from pooler.shares.domain.jobs import NONCES, TOKEN_LENGTH
@@ -178,18 +179,11 @@ def _text(
     if not isinstance(value, str):
         findings.add(name, "must be a text")
         return ""
-    if len(value) > most or _CONTROL.search(value) or not _is_sound(value):
-        findings.add(name, f"must have at most {most} characters, without control characters")
+    if len(value) > most:
+        findings.add(name, f"must have at most {most} characters")
+    elif (fault := fault_of(value)) is not None:
+        findings.add(name, fault)
     return value
-
-
-def _is_sound(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8: JSON may bring half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _terms(given: Mapping[str, Any], findings: _Findings) -> str:

@@ -87,10 +87,7 @@ class LedgerStore:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """Look at the whole ledger as it is now."""
-        async with (
-            self._database.session() as session,
-            session.connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._database.snapshot() as session:
             row = await session.one("ledger_state")
             if row is None:
                 raise LookupError("a time without a row")

@@ -21,6 +21,7 @@ from services.harvest.store.reports import QUERIES as REPORT_QUERIES
 #: Queries: those of harvest, its reports and its ledger, and those that all services with batches
 #: share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES, LEDGER_QUERIES)
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Store(BatchTables[FarmerId, Harvest]):

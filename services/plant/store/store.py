@@ -11,6 +11,7 @@ from services.plant.domain.model import Candidate, PlannedPlant, Planting, Plant
 
 #: Queries: those of plant, and those that all services with batches share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Store(BatchTables[tuple[FarmerId, int], Planting]):

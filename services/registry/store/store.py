@@ -15,6 +15,7 @@ from services.registry.store.notifications import QUERIES as NOTIFICATION_QUERIE
 
 #: Queries of poolers and farmers, and of notifications.
 QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES)
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Store:

@@ -42,6 +42,7 @@ class Decision(Enum):
     USE_NUMBER = "use a sequence number"
     PAY_RENT = "pay rent"
     TOP_UP = "top up a channel account"
+    BRING_BACK = "bring a farmer back onto the chain"
     SETTLE_PAYMENT = "settle a payment"
     SETTLE_CALL = "settle a call of the farm"
     SETTLE_FUNDING = "settle an account that is there"
@@ -83,6 +84,8 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.PAY_RENT: Needed.TWO_WORDS,
     # What a channel account has: the treasury pays it more, within a budget.
     Decision.TOP_UP: Needed.TWO_WORDS,
+    # That a farmer's account or line is gone: it is made anew, which fails when it is there.
+    Decision.BRING_BACK: Needed.TWO_WORDS,
     # Whether a payment was made, is still to be made, or failed.
     Decision.SETTLE_PAYMENT: Needed.PAYER_NUMBER,
     # A second plant or harvest is refused by the farm: a wrong end costs a fee, and the record of

@@ -31,6 +31,8 @@ class Accounts:
         self._store = store
         self._treasury = treasury
         self._touched: dict[WalletId, str] = {}
+        #: The ledgers at which accounts, or their lines, were not there, until they are.
+        self._absent: dict[WalletId, int] = {}
         self._cursor: WalletId | None = None
         self._treasury_state: AccountState | None = None
 
@@ -81,17 +83,34 @@ class Accounts:
         await self.read(due)
 
     async def read(self, wallets: dict[WalletId, str]) -> dict[WalletId, tuple[int, AccountState]]:
-        """Read accounts now and save their states; return ledger and state by wallet."""
+        """Read accounts now and save their states; return ledger and state by wallet.
+
+        That an account or its line is not there is saved once a later ledger shows it, too: a node
+        that leaves entries out of one answer takes no farmer out of a block.
+        """
         found: dict[WalletId, tuple[int, AccountState]] = {}
         ids = list(wallets)
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             ledger, states = await self._chain.accounts([wallets[item] for item in chunk])
             by_wallet = dict(zip(chunk, states, strict=True))
-            await self._store.save_accounts(by_wallet, ledger)
+            doubted = self._doubted(by_wallet, ledger)
+            sure = {item: state for item, state in by_wallet.items() if item not in doubted}
+            await self._store.save_accounts(sure, ledger)
+            self.touch((item, wallets[item]) for item in doubted)
             found |= {item: (ledger, state) for item, state in by_wallet.items()}
         self._note_treasury(found)
         return found
+
+    def _doubted(self, states: dict[WalletId, AccountState], ledger: int) -> set[WalletId]:
+        """Return the wallets whose account or line is not there by one ledger only."""
+        doubted = set()
+        for item, state in states.items():
+            if state.exists and state.has_trustline:
+                self._absent.pop(item, None)
+            elif self._absent.setdefault(item, ledger) >= ledger:
+                doubted.add(item)
+        return doubted
 
     def _note_treasury(self, found: dict[WalletId, tuple[int, AccountState]]) -> None:
         if self._treasury.is_open and self._treasury.wallet.id in found:

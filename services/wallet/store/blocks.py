@@ -77,7 +77,6 @@ class BlockStore:
 
 def _block(row: Record) -> Block:
     fields = dict(row)
-    del fields["updated_ledger"]
     fields["staked_total"] = int(fields["staked_total"])
     fields["normalized_total"] = int(fields["normalized_total"])
     return Block(**fields)

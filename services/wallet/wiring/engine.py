@@ -34,6 +34,7 @@ from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper, LowChannels
 from services.wallet.engine.treasury.deployment import Deployer
+from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -215,6 +216,7 @@ class Engine:
             loops.refresh_accounts(self.accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
             loops.onboard(self._onboarder(), changes),
+            loops.bring_back(self._lost_farmers(), self._ledgers),
             loops.pay(self._payment_carrier(numbers), changes),
             loops.keep_channels(self.keeper, self._ledgers),
             loops.keep_payers(self.payer_keeper, self._ledgers),
@@ -270,6 +272,15 @@ class Engine:
             wakeups=self.wakeups,
             limits=limits,
             alarms=self._alarms,
+        )
+
+    def _lost_farmers(self) -> LostFarmers:
+        return LostFarmers(
+            store=self._stores.lost_farmers,
+            chain=self.chain,
+            chain_view=self.chain_view,
+            accounts=self.accounts,
+            changes=self.wakeups.changes,
         )
 
     def _onboarder(self) -> Onboarder:

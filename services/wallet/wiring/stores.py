@@ -12,6 +12,7 @@ from services.wallet.store.custody import CustodyStore
 from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
+from services.wallet.store.lost_farmers import LostFarmerStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
@@ -44,6 +45,7 @@ class Stores:
         self.operations = OperationStore(database, orders)
         self.transactions = TransactionStore(database, orders, settings.fees(), kill_switch)
         self.channels = ChannelStore(database, orders)
+        self.lost_farmers = LostFarmerStore(database, orders)
         self.payers = PayerStore(database, orders)
         self.differences = ReconcileStore(database, orders)
         self.custody = CustodyStore(database, orders)

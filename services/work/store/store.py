@@ -20,6 +20,7 @@ from services.work.domain.model import (
 
 #: Queries: those of work, and those that all services with batches share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress, is_local
+from libs.common.db.tls import DatabaseAddress, check_dsn, is_local
 from libs.common.errors import UnavailableError
 from libs.common.grpc.identity import CallerKind
 from tests.support.database import DatabaseAccess
@@ -157,3 +157,34 @@ async def test_nothing_goes_out_in_clear_when_the_other_side_has_no_tls(
 )
 def test_what_stays_on_this_machine(dsn: str, local: bool) -> None:
     assert is_local(dsn) is local
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:p@localhost:5432/d",
+        "postgres://u:p@[::1]:5432,db.example/d?sslmode=verify-full",
+        "postgresql:///d?host=/var/run/postgresql",
+    ],
+)
+def test_what_is_an_address(dsn: str) -> None:
+    assert check_dsn(dsn) == dsn
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "",
+        "secret",
+        "mysql://u:secret@localhost/d",
+        "postgresql:u:secret@localhost/d",
+        "postgresql://u:secret@localhost:port/d",
+        "postgresql://u:secret@localhost:0/d",
+        "postgresql://u:secret@localhost,[::1]:99999/d",
+        "postgresql://u:secret@[::1/d",
+    ],
+)
+def test_what_is_none_is_not_repeated(dsn: str) -> None:
+    with pytest.raises(ValueError, match="must be postgresql://") as refused:
+        check_dsn(dsn)
+    assert "secret" not in str(refused.value)

@@ -5,7 +5,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from libs.common.db.migrate import MigrationError, migrate
+from libs.common.db.migrate import migrate
+from libs.common.db.migration_files import MigrationError
 from libs.common.db.tls import DatabaseAddress
 from tests.support.database import DatabaseAccess, connect
 

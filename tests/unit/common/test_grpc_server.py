@@ -10,9 +10,6 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
@@ -303,15 +300,6 @@ async def test_talks_with_reflection_are_bounded_too() -> None:
         assert (await again.read()).HasField("list_services_response")
 
 
-async def test_bytes_that_are_no_message_are_refused_by_reflection_too() -> None:
-    async with serving() as (_, channel):
-        method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-        talk: Any = channel.stream_stream(method, request_serializer=bytes)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await talk(iter([b"\xff\xff\xff"])).read()
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
 async def test_a_peer_that_is_away_is_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(errors.UnavailableError):
@@ -356,21 +344,6 @@ async def test_status_counts_services() -> None:
         )
         assert status.status == common_pb2.POOL_HEALTH_UNHEALTHY
         assert set(status.services) == {"registry", "wallet", "plant", "work", "harvest"}
-
-
-async def test_reflection_names_the_services() -> None:
-    async with serving() as (running, _):
-
-        def services() -> set[str]:
-            with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-                return set(ProtoReflectionDescriptorDatabase(channel).get_services())
-
-        names = await asyncio.to_thread(services)
-    assert names >= {
-        "kalepool.plant.v1.PlantService",
-        "kalepool.common.v1.InfoService",
-        "grpc.health.v1.Health",
-    }
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])

@@ -14,7 +14,6 @@ from libs.common.rules.values import (
     is_defined,
     is_json,
     is_page_token,
-    is_text,
     is_uuid,
     parses,
 )
@@ -39,14 +38,6 @@ ID = "0190a5f0-0000-7000-8000-00000000000a"
 )
 def test_an_id_has_its_canonical_form_and_is_not_nil(text: str, passes: bool) -> None:
     assert is_uuid(text) == (None if passes else "must be a UUID")
-
-
-@pytest.mark.parametrize(
-    ("text", "passes"),
-    [("ä ~\x80", True), ("\x1f", False), ("a\x00", False), ("\x7f", False), ("a\nb", False)],
-)
-def test_a_text_has_no_control_characters(text: str, passes: bool) -> None:
-    assert is_text(text) == (None if passes else "must not have control characters")
 
 
 def test_what_does_not_parse_is_told_in_the_parsers_words() -> None:

@@ -28,6 +28,7 @@ SERVICE = {
     "trust_domain": "kalepool",
     "database_url": PydanticUndefined,
     "database_ca_file": None,
+    "database_pgbouncer": False,
     "database_pool_size": 20,
     "database_timeout": 30_000,
     "database_lock_timeout_ms": 10_000,

@@ -105,18 +105,20 @@ def said(command: Callable[[Console], int], *, status: int = 0) -> str:
     return printed.get()
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_started(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_port_that_is_taken_is_told_before_anything_is_started() -> None:
     local = ("127.0.0.1", 0)
     with socket.create_server(local) as other, socket.create_server(local) as another:
         ports = {"wallet": other.getsockname()[1], "gateway": another.getsockname()[1]}
-        monkeypatch.setattr(stack, "FIXED_PORTS", ports)
-        text = said(standing.up, status=1)
+        text = said(lambda console: standing.up(console, ports), status=1)
     assert f"port {ports['wallet']} (wallet), {ports['gateway']} (gateway) of 127.0.0.1" in text
     assert not standing.STATE.exists()
     assert not standing.LOG.exists()
-    stack.check_fixed_ports()
+    stack.check_ports(ports)
+
+
+def test_a_pool_may_have_other_ports() -> None:
+    assert list(stack.ports_from(61_000)) == list(stack.FIXED_PORTS)
+    assert sorted(stack.ports_from(61_000).values()) == list(range(61_000, 61_007))
 
 
 def test_ctrl_c_leaves_nothing() -> None:

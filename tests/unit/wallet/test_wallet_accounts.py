@@ -21,14 +21,19 @@ class Chain:
         self.asked: list[list[str]] = []
         self.xlm: dict[str, int] = {TREASURY: 50}
         self.locked: set[str] = set()
+        self.ledger = LEDGER
+        #: Addresses without an account, and without a line.
+        self.gone: set[str] = set()
+        self.lineless: set[str] = set()
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """As the chain's."""
         self.asked.append(list(addresses))
-        return LEDGER, [
+        return self.ledger, [
             AccountState(
                 address=item,
-                exists=item in self.xlm,
+                exists=item in self.xlm if item == TREASURY else item not in self.gone,
+                has_trustline=item not in self.lineless,
                 xlm=self.xlm.get(item, 0),
                 obeys=item not in self.locked,
             )
@@ -51,7 +56,7 @@ class Store:
 
     async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
         """As the store's."""
-        assert ledger == LEDGER
+        assert ledger >= LEDGER
         self.saved |= states
 
 
@@ -187,3 +192,43 @@ async def test_a_treasury_that_was_not_read_is_not_funded() -> None:
     world.accounts.read = nothing  # type: ignore[method-assign]
     await world.accounts.refresh()
     assert world.funded == 0
+
+
+@pytest.mark.parametrize("what", ["gone", "lineless"])
+async def test_one_answer_that_leaves_an_account_out_is_not_saved(what: str) -> None:
+    world, wallet = World(), WalletId(new_id())
+    await world.accounts.refresh()
+    getattr(world.chain, what).add("GFARMER")
+    found = await world.accounts.read({wallet: "GFARMER"})
+    assert found[wallet][0] == LEDGER
+    assert wallet not in world.store.saved
+    # It is read again before the next ledger, and with it; the same ledger tells nothing more.
+    await world.accounts.catch_up()
+    assert world.read[-1] == "GFARMER"
+    assert wallet not in world.store.saved
+    getattr(world.chain, what).clear()
+    world.chain.ledger += 1
+    await world.accounts.refresh()
+    assert world.store.saved[wallet].exists
+    assert world.store.saved[wallet].has_trustline
+    # What was doubted before says nothing later.
+    getattr(world.chain, what).add("GFARMER")
+    world.chain.ledger += 1
+    await world.accounts.read({wallet: "GFARMER"})
+    assert world.store.saved[wallet].exists
+    assert world.store.saved[wallet].has_trustline
+
+
+@pytest.mark.parametrize("what", ["gone", "lineless"])
+async def test_what_a_later_ledger_shows_too_is_saved_and_asked_for_no_more(what: str) -> None:
+    world, wallet = World(), WalletId(new_id())
+    await world.accounts.refresh()
+    getattr(world.chain, what).add("GFARMER")
+    await world.accounts.read({wallet: "GFARMER"})
+    world.chain.ledger += 1
+    await world.accounts.refresh()
+    saved = world.store.saved[wallet]
+    assert (saved.exists, saved.has_trustline) == (what != "gone", what != "lineless")
+    assert "GFARMER" in world.read
+    await world.accounts.refresh()
+    assert "GFARMER" not in world.read

@@ -337,7 +337,8 @@ def host_of(url: str) -> str:
         host, port = None, None  # the error's own message would show a part of the URL
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
-    return host if port is None else f"{host}:{port}"
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
 
 
 def _words(error: Json) -> str:

@@ -51,10 +51,16 @@ RETURNING opened_ledger;
 SELECT ledger, close_time, current_block, plantable_block, paused, block_seconds FROM chain.head;
 
 -- name: block :one
-SELECT * FROM chain.blocks WHERE index = $1;
+SELECT
+    index, opened_ledger, opened_at, closes_at, entropy, min_gap, max_gap, min_stake, max_stake, min_zeros,
+    max_zeros, staked_total, normalized_total, expires_ledger
+FROM chain.blocks WHERE index = $1;
 
 -- name: blocks_between :many
-SELECT * FROM chain.blocks WHERE index > $1 AND index < $2 ORDER BY index;
+SELECT
+    index, opened_ledger, opened_at, closes_at, entropy, min_gap, max_gap, min_stake, max_stake, min_zeros,
+    max_zeros, staked_total, normalized_total, expires_ledger
+FROM chain.blocks WHERE index > $1 AND index < $2 ORDER BY index;
 
 -- name: newest_block :one
 SELECT max(index) AS index FROM chain.blocks WHERE updated_ledger >= 0;

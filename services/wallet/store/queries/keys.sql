@@ -21,10 +21,10 @@ UPDATE wallet.key_rotations SET ended_at = now() WHERE ended_at IS NULL AND kek_
 INSERT INTO wallet.key_rotations (id, kek_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
 -- name: last_rotation :one
-SELECT * FROM wallet.key_rotations ORDER BY id DESC LIMIT 1;
+SELECT id, kek_id, rewrapped, failed, started_at, ended_at FROM wallet.key_rotations ORDER BY id DESC LIMIT 1;
 
 -- name: open_rotation :one
-SELECT * FROM wallet.key_rotations WHERE ended_at IS NULL;
+SELECT id, kek_id, rewrapped, failed, started_at, ended_at FROM wallet.key_rotations WHERE ended_at IS NULL;
 
 -- name: keys_to_rewrap :many
 -- Data keys under any other KEK; the seeds are not even read.

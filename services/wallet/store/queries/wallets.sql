@@ -30,7 +30,8 @@ SELECT id FROM made;
 
 -- name: lock_wallet_of_farmer :one
 -- One change of what a wallet may stake at a time.
-SELECT * FROM wallet.wallets WHERE farmer_id = $1 FOR NO KEY UPDATE;
+SELECT id, kind, farmer_id, pooler_id, address, stake_bps, mac
+FROM wallet.wallets WHERE farmer_id = $1 FOR NO KEY UPDATE;
 
 -- name: set_stake_limit :exec
 -- What a wallet ($1) may stake at most ($2), with the row's new authenticator ($3).
