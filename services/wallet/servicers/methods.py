@@ -7,6 +7,7 @@ from services.wallet.servicers import (
     fees,
     keys,
     orders,
+    payouts,
     reconciliation,
     tokens,
     wallet,
@@ -18,6 +19,7 @@ FULL_NAMES = (
     wallet.FULL_NAME,
     engine.FULL_NAME,
     withdrawals.FULL_NAME,
+    payouts.FULL_NAME,
     custody.FULL_NAME,
     approvals.FULL_NAME,
     keys.FULL_NAME,
@@ -31,9 +33,16 @@ SLOW = (
     *wallet.SETTLING,
     *engine.SLOW,
     *withdrawals.SETTLING,
+    *payouts.SETTLING,
     *custody.SLOW,
     *orders.SLOW,
     *reconciliation.SLOW,
 )
 #: Methods that other services call.
-INTERNAL = (*wallet.INTERNAL, *withdrawals.INTERNAL, *approvals.INTERNAL, *tokens.INTERNAL)
+INTERNAL = (
+    *wallet.INTERNAL,
+    *withdrawals.INTERNAL,
+    *payouts.INTERNAL,
+    *approvals.INTERNAL,
+    *tokens.INTERNAL,
+)

@@ -62,6 +62,27 @@ class WalletStore:
             budget=budget,
         )
 
+    async def insert_pooler(
+        self,
+        sealed: SealedKey,
+        *,
+        pooler_id: PoolerId,
+        onboarding_id: OperationId,
+        address: str,
+    ) -> bool:
+        """Record a pooler's custodial account; return False when the pooler has one.
+
+        `address` is where the pooler is paid to. The treasury sponsors its reserve like a farmer's,
+        beside the budgets for those: each pooler has one.
+        """
+        return await self._insert(
+            sealed,
+            "pooler",
+            pooler_id=pooler_id,
+            onboarding_id=onboarding_id,
+            payout_address=address,
+        )
+
     async def insert_treasury(self, sealed: SealedKey) -> bool:
         """Record the treasury; return False when there is one."""
         return await self._insert(sealed, "treasury")
@@ -123,7 +144,7 @@ class WalletStore:
                 return False
             # Whoever has this lock sees all wallets that others have made.
             await lock_audit_log(session)
-            await _check_sponsored(session, pooler_id, budget)
+            await _check_sponsored(session, pooler_id if kind == "farmer" else None, budget)
             await add_records(session, acts, self._orders)
         return True
 
@@ -302,7 +323,7 @@ async def _check_sponsored(
     session: Session, pooler_id: PoolerId | None, terms: SponsorTerms
 ) -> None:
     """Raise SponsorshipBudgetError when a day's new farmers, this one included, are too many."""
-    if pooler_id is None:  # the pool's own account
+    if pooler_id is None:  # the pool's own account, or a pooler's
         return
     row = await session.one("sponsored_lately", pooler_id)
     if row is None:
