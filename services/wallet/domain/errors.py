@@ -12,6 +12,7 @@ from libs.common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from libs.kale.amounts import format_percentage
 
 
 class WalletNotFoundError(NotFoundError):
@@ -162,6 +163,18 @@ class FeesTamperedError(FailedPreconditionError):
     """What an account has paid is not what wallet wrote, or what the audit log tells of."""
 
     default_reason = "FEES_TAMPERED"
+
+
+class StakeAboveAgreementError(FailedPreconditionError):
+    """The farmer has agreed to stake less."""
+
+    default_reason = "STAKE_NOT_AGREED"
+
+    @classmethod
+    def above(cls, stake_bps: int) -> "StakeAboveAgreementError":
+        """Return the error with what was agreed to, in ten-thousandths."""
+        agreed = format_percentage(stake_bps)
+        return cls(f"stake_percentage: {agreed} was agreed to", metadata={"limit": agreed})
 
 
 class AgreementTamperedError(FailedPreconditionError):

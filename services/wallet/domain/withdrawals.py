@@ -67,6 +67,20 @@ class PayoutAddresses:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddressPast:
+    """The outside addresses of a farmer, and what they were before."""
+
+    #: Those that count and are to come.
+    now: PayoutAddresses
+    #: Number of the newest one; 0: there is none.
+    number: int
+    #: The newest one; empty: none.
+    newest: str
+    #: There was an address before: another one takes its place.
+    has_had_one: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewWithdrawal:
     """A farmer's request for a withdrawal."""
 

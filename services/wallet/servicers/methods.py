@@ -1,6 +1,7 @@
 """The gRPC services of wallet, and the methods that are not as most are."""
 
 from services.wallet.servicers import (
+    agreements,
     approvals,
     custody,
     engine,
@@ -20,6 +21,7 @@ FULL_NAMES = (
     engine.FULL_NAME,
     withdrawals.FULL_NAME,
     payouts.FULL_NAME,
+    agreements.FULL_NAME,
     custody.FULL_NAME,
     approvals.FULL_NAME,
     keys.FULL_NAME,
@@ -45,4 +47,5 @@ INTERNAL = (
     *payouts.INTERNAL,
     *approvals.INTERNAL,
     *tokens.INTERNAL,
+    *agreements.INTERNAL,
 )

@@ -14,7 +14,7 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record
 from libs.common.ids import new_id
 from services.wallet.domain.orders import Name, SeenRow, digest_of
-from services.wallet.store import orders, payout_rows
+from services.wallet.store import orders, payout_rows, versions
 from services.wallet.store.payers import since
 
 #: Milliseconds for which other services may still have to book how an operation ended: two days of
@@ -202,6 +202,24 @@ _TABLES: Mapping[str, _Table] = {
         past=_by_key("payout_addresses", "walk_addresses", _NO_NUMBER),
         live=lambda _: (_by_key("payout_addresses", "walk_addresses_in_force", _NO_NUMBER),),
     ),
+    "agreements": _Table(
+        ending="agreements",
+        data=versions.agreement_row,
+        past=_by_key("agreements", "walk_agreements", _NO_NUMBER),
+        live=lambda _: (_by_key("agreements", "walk_agreements_in_force", _NO_NUMBER),),
+    ),
+    "owner_accounts": _Table(
+        ending="owner_accounts",
+        data=versions.owner_account_row,
+        past=_by_key("owner_accounts", "walk_owner_accounts", _NO_NUMBER),
+        is_live=True,
+    ),
+    "pooler_marks": _Table(
+        ending="pooler_marks",
+        data=versions.pooler_mark_row,
+        past=_by_key("pooler_marks", "walk_pooler_marks", _NO_NUMBER),
+        is_live=True,
+    ),
     "shown_targets": _Table(
         ending="shown_targets",
         data=orders.shown_target_row,
@@ -242,9 +260,11 @@ _TABLES: Mapping[str, _Table] = {
         is_by_age=True,
     ),
 }
-#: Tables whose rows are named by a wallet and a number, with the greatest number that can be.
+#: Tables whose rows are named by whose they are and a number, with the greatest that can be.
 _NUMBERED = {
-    "payout_addresses": 2**31 - 1,
+    **dict.fromkeys(
+        ("payout_addresses", "agreements", "owner_accounts", "pooler_marks"), 2**31 - 1
+    ),
     "shown_targets": 2**63 - 1,
     "block_openings": 2**31 - 1,
 }

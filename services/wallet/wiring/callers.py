@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 
 import grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2_grpc,
     approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
@@ -29,6 +30,7 @@ from services.wallet.config import WalletSettings
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
+from services.wallet.servicers import agreements as agreement_servicer
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
@@ -44,6 +46,7 @@ from services.wallet.servicers.wallet import WalletServicer
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.wallets import WalletStore
+from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.fee_keeping import FeeKeeping
@@ -95,6 +98,9 @@ class Callers:
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
             sponsored=settings.sponsored(),
+            owners=self._stores.owners,
+            own_say=self._stores.own_say,
+            rules=settings.agreements(),
         )
         self._withdrawals = Withdrawals(
             wallets=self._stores.wallets,
@@ -123,6 +129,13 @@ class Callers:
             pool_payments=self._stores.pool_payments,
             marks=self._stores.fee_marks,
             treasury=self._engine.treasury,
+        )
+        self._agreements = Agreements(
+            wallets=self._stores.wallets,
+            agreements=self._stores.agreements,
+            owners=self._stores.owners,
+            own_say=self._stores.own_say,
+            rules=settings.agreements(),
         )
         self._tokens = Tokens(
             store=self._stores.tokens,
@@ -238,9 +251,11 @@ class Callers:
         payouts = payout_servicer.PayoutServicer(self._payouts)
         payout_pb2_grpc.add_PayoutServiceServicer_to_server(payouts, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
-            self._withdrawals, self._stores.withdrawals
+            self._withdrawals, self._stores.withdrawals, self._agreements
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
+        agreements = agreement_servicer.AgreementServicer(self._agreements)
+        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreements, server)
         fee_servicer.register(self._stores.fees, server)
 
     def _sees_chain(self) -> bool:

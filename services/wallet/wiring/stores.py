@@ -16,6 +16,8 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
+from services.wallet.store.own_say import OwnSayStore
+from services.wallet.store.owners import OwnerStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.payouts import PayoutStore
 from services.wallet.store.pool_payments import PoolPaymentStore
@@ -54,6 +56,17 @@ class Stores:
         self.turning = TurningStore(database, orders)
         self.withdrawals = WithdrawalStore(database, orders)
         self.agreements = AgreementStore(database, orders)
+        self.owners = OwnerStore(database, orders)
+        self.own_say = OwnSayStore(
+            database,
+            orders,
+            wallets=self.wallets,
+            agreements=self.agreements,
+            owners=self.owners,
+            withdrawals=self.withdrawals,
+            rules=settings.agreements(),
+            terms=settings.withdrawals(),
+        )
         self.fee_marks = FeeMarkStore(database, orders, self.agreements)
         self.payouts = PayoutStore(
             database, orders, withdrawals=self.withdrawals, marks=self.fee_marks

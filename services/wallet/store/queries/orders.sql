@@ -90,6 +90,29 @@ FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
 INNER JOIN wallet.payout_addresses AS a ON n.key = a.wallet_id AND n.number = a.number
 ORDER BY a.wallet_id, a.number;
 
+-- name: order_agreements :many
+SELECT
+    a.wallet_id AS key, a.number, a.wallet_id, a.stake_bps, a.pooler_bps, a.operator_bps, a.miners_bps,
+    a.payout_threshold, a.payout_interval_seconds, a.harvest_blocks, a.given_by, a.proof, a.terms_version,
+    a.terms_digest, a.signature, a.registered_at, a.effective_at, a.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.agreements AS a ON n.key = a.wallet_id AND n.number = a.number
+ORDER BY a.wallet_id, a.number;
+
+-- name: order_owner_accounts :many
+SELECT
+    o.wallet_id AS key, o.number, o.wallet_id, o.address, o.registered_at, o.effective_at, o.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.owner_accounts AS o ON n.key = o.wallet_id AND n.number = o.number
+ORDER BY o.wallet_id, o.number;
+
+-- name: order_pooler_marks :many
+SELECT
+    m.pooler_id AS key, m.number, m.pooler_id, m.farms_for_itself, m.registered_at, m.effective_at, m.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.pooler_marks AS m ON n.key = m.pooler_id AND n.number = m.number
+ORDER BY m.pooler_id, m.number;
+
 -- name: order_shown_targets :many
 SELECT s.payer_id AS key, s.target AS number, w.address, s.target, s.mac
 FROM unnest($1::uuid[], $2::bigint[]) AS n (key, number)
@@ -280,6 +303,49 @@ WHERE w.id >= $2
 ORDER BY w.id, a.number
 LIMIT $1;
 
+-- name: walk_agreements :many
+SELECT wallet_id AS key, number FROM wallet.agreements
+WHERE (wallet_id, number) >= ($2::uuid, $3::int)
+ORDER BY wallet_id, number
+LIMIT $1;
+
+-- name: walk_agreements_in_force :many
+-- The agreement of each wallet that counts now, and those after it, by wallet and number from $2 and $3 on.
+SELECT w.id AS key, a.number
+FROM wallet.wallets AS w
+CROSS JOIN LATERAL (
+    SELECT b.number
+    FROM wallet.agreements AS b
+    WHERE b.wallet_id = w.id
+      AND (w.id > $2 OR b.number >= $3::int)
+      AND b.number >= coalesce(
+          (
+              SELECT f.number FROM wallet.agreements AS f
+              WHERE f.wallet_id = w.id AND f.effective_at <= now()
+              ORDER BY f.number DESC
+              LIMIT 1
+          ),
+          1
+      )
+    ORDER BY b.number
+    LIMIT $1
+) AS a
+WHERE w.id >= $2
+ORDER BY w.id, a.number
+LIMIT $1;
+
+-- name: walk_owner_accounts :many
+SELECT wallet_id AS key, number FROM wallet.owner_accounts
+WHERE (wallet_id, number) >= ($2::uuid, $3::int)
+ORDER BY wallet_id, number
+LIMIT $1;
+
+-- name: walk_pooler_marks :many
+SELECT pooler_id AS key, number FROM wallet.pooler_marks
+WHERE (pooler_id, number) >= ($2::uuid, $3::int)
+ORDER BY pooler_id, number
+LIMIT $1;
+
 -- name: walk_shown_targets :many
 SELECT payer_id AS key, target AS number FROM wallet.shown_targets
 WHERE (payer_id, target) >= ($2::uuid, $3::bigint)
@@ -406,6 +472,21 @@ WHERE p.operation_id = n.key AND p.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.payout_addresses AS a SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
 WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_agreements :exec
+UPDATE wallet.agreements AS a SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_owner_accounts :exec
+UPDATE wallet.owner_accounts AS o SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE o.wallet_id = n.key AND o.number = n.number AND o.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_pooler_marks :exec
+UPDATE wallet.pooler_marks AS m SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE m.pooler_id = n.key AND m.number = n.number AND m.mac IS NOT DISTINCT FROM n.old;
 
 -- name: sign_order_shown_targets :exec
 UPDATE wallet.shown_targets AS s SET mac = n.mac
