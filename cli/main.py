@@ -11,6 +11,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from cli import (
+    agreement,
     certificates,
     custody,
     engine,
@@ -72,6 +73,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
         farming.balance,
         wallet.wallets,
         withdrawal.app,
+        agreement.app,
     ),
     "Run the pool": (wallet.treasury, engine.app, reconcile.app),
     "Guard keys and money": (custody.app, keys.app, orders.app),

@@ -81,6 +81,8 @@ _CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_Y
 _REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: Whom the pool tells what happens: nothing moves by that.
 _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: What the farmer itself has signed: who suspends it, or leaves, takes nothing of that away.
+_FARMERS_OWN = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -117,6 +119,8 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "SuspendPooler": _by_token(OPERATORS),
         "ResumePooler": _by_token(OPERATORS),
         "Heartbeat": _by_token(_own(pooler_id=Owned.POOLER)),
+        "PublishTerms": _by_token(_acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER))),
+        "GetTerms": _PUBLIC,
         "RegisterFarmer": _by_token(_acts(_REGISTERS, _own(pooler_id=Owned.POOLER))),
         "GetFarmer": _reads(_own(farmer_id=Owned.FARMER)),
         "ListFarmers": _reads(_own(pooler_id=Owned.POOLER)),
@@ -209,7 +213,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetOwnerAccount": _reads(_own(farmer_id=Owned.FARMER)),
         "SetOwnerAccount": OPERATORS,
         "DraftWish": _SIGNED,
-        "SignWish": _SIGNED,
+        "SignWish": _acts(_FARMERS_OWN, _SIGNED),
         "MarkPooler": OPERATORS,
     },
     "kalepool.wallet.v1.EngineService": {
