@@ -155,7 +155,7 @@ SELECT
     ) AS newest_transaction
 FROM unnest($1::uuid[], $2::int[]) AS n (wallet_id, number)
 INNER JOIN wallet.payouts AS f ON n.wallet_id = f.wallet_id AND f.number > n.number
-INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+LEFT JOIN wallet.operations AS o ON f.operation_id = o.id
 ORDER BY f.wallet_id, f.number;
 
 -- name: pool_payments_after :many
@@ -170,7 +170,7 @@ SELECT
     ) AS newest_transaction
 FROM unnest($1::uuid[], $2::int[]) AS n (wallet_id, number)
 INNER JOIN wallet.pool_payments AS f ON n.wallet_id = f.wallet_id AND f.number > n.number
-INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+LEFT JOIN wallet.operations AS o ON f.operation_id = o.id
 ORDER BY f.wallet_id, f.number;
 
 -- name: newest_paid :many
