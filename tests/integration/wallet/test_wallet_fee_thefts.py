@@ -3,9 +3,9 @@
 With all rights on the database, but without the keys of rows.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -179,7 +179,7 @@ async def world(rows: WalletRows) -> Fixture:
 
 
 async def terms(rows: WalletRows, farmer: WalletRow, *, at: datetime = OPENED, **more: int) -> None:
-    values: Mapping[str, int] = {
+    values: dict[str, Any] = {
         "pooler_bps": TERMS.pooler_bps,
         "operator_bps": TERMS.operator_bps,
         "miners_bps": TERMS.miners_bps,
@@ -229,7 +229,8 @@ async def test_a_request_leaves_once(world: Fixture) -> None:
         "INSERT INTO wallet.operations SELECT gen_random_uuid(), kind, wallet_id, 78, state, "
         "amount, stake_returned, nonce, hash, zeros, gap, transaction_id, attempts, fee_charged, "
         "ledger, reason, error_message, due_at, due_ledger, created_at, settled_at, pack_limit, "
-        "is_found, found_hash, unproven, mac, end_mac FROM wallet.operations WHERE kind = 'harvest'",
+        "is_found, found_hash, unproven, mac, end_mac FROM wallet.operations "
+        "WHERE kind = 'harvest'",
         # A block that opened when more was agreed.
         "UPDATE wallet.block_openings SET opened_at = opened_at + interval '1 year'",
         # Sums that somebody else wrote.
@@ -248,7 +249,8 @@ async def test_a_request_leaves_once(world: Fixture) -> None:
 )
 async def test_no_rewritten_row_takes_more(world: Fixture, forgery: str) -> None:
     await terms(world.rows, world.farmer, at=opened(50), pooler_bps=2_000)
-    await world.opened(77, opened(10)), await world.opened(78, opened(11))
+    await world.opened(77, opened(10))
+    await world.opened(78, opened(11))
     await world.harvested(3)
     first = await world.sweep()
     assert first == ONE

@@ -113,9 +113,9 @@ async def test_everybody_gets_what_was_agreed_to_the_stroop(pool: PayoutWorld) -
     paying = await pool.pay_miners("miners", {near: miners - 1, far: 2})
     assert paying[near].payment.operation.state == SUCCEEDED
     assert paying[far].refusal.reason == "MORE_THAN_DUE"
-    again = await pool.pay_miners("miners", {near: miners - 1, far: 1})
-    assert again[near].payment.payment_id == paying[near].payment.payment_id
-    assert again[far].payment.operation.state == SUCCEEDED
+    repaid = await pool.pay_miners("miners", {near: miners - 1, far: 1})
+    assert repaid[near].payment.payment_id == paying[near].payment.payment_id
+    assert repaid[far].payment.operation.state == SUCCEEDED
     assert (await pool.pay_pooler("pooler", pooler + 1)).refusal.reason == "MORE_THAN_DUE"
     assert (await pool.pay_pooler("pooler", pooler)).payment.operation.state == SUCCEEDED
     assert await pool.outside.kale(pool.pooler_address) == pooler
