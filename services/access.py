@@ -197,6 +197,15 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
         "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    # Who is due is harvest's to say, and who may be asked about that is its.
+    "kalepool.wallet.v1.PayoutService": {
+        "CreatePoolerWallet": _services(_REGISTRY),
+        "PayFarmers": _services(_HARVEST),
+        "PayMiners": _services(_HARVEST),
+        "PayPooler": _services(_HARVEST),
+        "GetFeeState": _services(_HARVEST),
+        "GetPoolerFees": _services(_HARVEST),
+    },
     "kalepool.wallet.v1.AgreementService": {
         "GetAgreementRules": replace(_PUBLIC, services=frozenset({GATEWAY, _REGISTRY})),
         "SetAgreement": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),

@@ -14,7 +14,7 @@ from libs.common.config import (
     Unit,
     WholeSeconds,
 )
-from libs.kale.address import raw_key
+from libs.kale.address import account_address, raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
 from services.wallet.domain.agreements import AgreementRules
@@ -64,8 +64,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Stroops of XLM that reserves of new farmers of all poolers together may take within 24 hours;
     #: 0: no limit.
     sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
-    #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
-    #: than there were: a payment belongs to its payer for ever.
+    #: Payer accounts of the pool to keep: each carries up to 19 withdrawals or payouts, or 99
+    #: payments of poolers, at a time. Never less than there were: a payment belongs to its payer
+    #: for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
     #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
     #: code, the token's instance, the multicall) may cost within 24 hours, apart from
@@ -123,6 +124,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     withdraw_failures_per_farmer: Annotated[Count, Field(ge=1, le=1000)] = 5
     #: The same for all farmers of a pooler.
     withdraw_failures_per_pooler: Annotated[Count, Field(ge=1, le=100_000)] = 50
+    #: Where the operator's part of fees goes (strkey G...), with KALE trustline; empty: it stays in
+    #: farmers' accounts, as what they owe.
+    operator_payout_address: str = ""
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -228,6 +232,8 @@ class WalletSettings(ServiceSettings, KeySettings):
         if self.multicall_contract_id and not self.channel_accounts:
             raise ValueError("MULTICALL_CONTRACT_ID needs CHANNEL_ACCOUNTS: they are its sources")
         self.multicall()
+        if self.operator_payout_address:
+            account_address(self.operator_payout_address)
         if self.operator_fee_bps > self.max_fee_bps:
             raise ValueError("OPERATOR_FEE_BPS is more than MAX_FEE_BPS")
         return self

@@ -27,6 +27,12 @@ class OperationNotFoundError(NotFoundError):
     default_reason = "OPERATION_NOT_FOUND"
 
 
+class PoolerWalletNotFoundError(NotFoundError):
+    """The pooler has no custodial account yet."""
+
+    default_reason = "POOLER_WALLET_NOT_FOUND"
+
+
 class PoolerNotFoundError(NotFoundError):
     """No pooler has this id."""
 
@@ -151,6 +157,12 @@ class FeeTooHighError(FailedPreconditionError):
     """The fees together are more than the pool allows (MAX_FEE_BPS)."""
 
     default_reason = "FEE_TOO_HIGH"
+
+
+class FeesTamperedError(FailedPreconditionError):
+    """What an account has paid is not what wallet wrote, or what the audit log tells of."""
+
+    default_reason = "FEES_TAMPERED"
 
 
 class StakeAboveAgreementError(FailedPreconditionError):

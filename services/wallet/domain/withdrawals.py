@@ -117,22 +117,6 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Payout:
-    """Destination and asset of a withdrawal's operation."""
-
-    #: The operation.
-    operation_id: OperationId
-    #: strkey G...
-    destination: str
-    #: What is sent.
-    asset: Asset
-    #: Its destination is not the farmer's outside address any more.
-    is_stopped: bool
-    #: Whether wallet itself wrote the withdrawal, its payer and the farmer's addresses.
-    is_genuine: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class Destination:
     """The account that a withdrawal is to go to, as it is on the chain."""
 

@@ -17,6 +17,8 @@ _PAGE = 5000
 _TABLES = (
     ("transaction", "recorded_transactions"),
     ("withdrawal", "recorded_withdrawals"),
+    ("payout", "recorded_payouts"),
+    ("payment from a pooler's account", "recorded_pool_payments"),
     ("wallet", "recorded_wallets"),
     ("payout address of wallet", "recorded_addresses"),
     ("agreement of wallet", "recorded_agreements"),

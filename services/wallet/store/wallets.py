@@ -68,6 +68,27 @@ class WalletStore:
             budget=budget,
         )
 
+    async def insert_pooler(
+        self,
+        sealed: SealedKey,
+        *,
+        pooler_id: PoolerId,
+        onboarding_id: OperationId,
+        address: str,
+    ) -> bool:
+        """Record a pooler's custodial account; return False when the pooler has one.
+
+        `address` is where the pooler is paid to. The treasury sponsors its reserve like a farmer's,
+        beside the budgets for those: each pooler has one.
+        """
+        return await self._insert(
+            sealed,
+            "pooler",
+            pooler_id=pooler_id,
+            onboarding_id=onboarding_id,
+            payout_address=address,
+        )
+
     async def insert_treasury(self, sealed: SealedKey) -> bool:
         """Record the treasury; return False when there is one."""
         return await self._insert(sealed, "treasury")
@@ -113,13 +134,7 @@ class WalletStore:
                 and self._orders.for_own_operation(
                     OperationKind.ONBOARD, row_id=onboarding_id, wallet_id=sealed.wallet_id
                 ),
-                self._orders.for_payout_address(
-                    wallet_id=sealed.wallet_id,
-                    number=1,
-                    address=payout_address,
-                    registered_at=moment,
-                    effective_at=moment,
-                ),
+                self._first_address(sealed, payout_address, moment),
                 stake_bps,
             )
             if row is None:
@@ -129,9 +144,19 @@ class WalletStore:
                 acts += await self._join(session, sealed.wallet_id, joining, moment)
             # Whoever has this lock sees all wallets that others have made.
             await lock_audit_log(session)
-            await _check_sponsored(session, pooler_id, budget)
+            await _check_sponsored(session, pooler_id if kind == "farmer" else None, budget)
             await add_records(session, acts, self._orders)
         return True
+
+    def _first_address(self, sealed: SealedKey, address: str, moment: datetime) -> bytes:
+        """Return the authenticator of the address that a new wallet pays out to, if any."""
+        return self._orders.for_payout_address(
+            wallet_id=sealed.wallet_id,
+            number=1,
+            address=address,
+            registered_at=moment,
+            effective_at=moment,
+        )
 
     async def _join(
         self, session: Session, wallet_id: WalletId, joining: Joining, moment: datetime
@@ -341,7 +366,7 @@ async def _check_sponsored(
     session: Session, pooler_id: PoolerId | None, terms: SponsorTerms
 ) -> None:
     """Raise SponsorshipBudgetError when a day's new farmers, this one included, are too many."""
-    if pooler_id is None:  # the pool's own account
+    if pooler_id is None:  # the pool's own account, or a pooler's
         return
     row = await session.one("sponsored_lately", pooler_id)
     if row is None:

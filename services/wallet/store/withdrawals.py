@@ -191,22 +191,30 @@ class WithdrawalStore:
                 return _same(new, known)
             if await is_held_apart(session, new.wallet_id):
                 raise SigningPausedError("signing is paused for this farmer or its pooler")
-            found = await self._recorded_addresses(session, new.wallet_id)
-            if not found.address:
-                raise _no_address(found)
-            if new.destination not in {"", found.address}:
+            address = await self.counting(session, new.wallet_id)
+            if new.destination not in {"", address}:
                 raise PayoutAddressDiffersError(
-                    f"destination: another address counts now, {found.address}",
-                    metadata={"expected": new.destination, "found": found.address},
+                    f"destination: another address counts now, {address}",
+                    metadata={"expected": new.destination, "found": address},
                 )
             await _check_counts(session, new, counts)
             await self._check_limit(session, new, limit)
-            await self._insert(session, new, found.address)
-            details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
+            await self._insert(session, new, address)
+            details = f"{new.amount} stroops of {new.asset.name} to {address}, {new.id}"
             await append(
                 session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)], self._orders
             )
         return new.id
+
+    async def counting(self, session: Session, wallet_id: WalletId) -> str:
+        """Return the address that counts for a wallet now.
+
+        Raises PayoutAddressMissingError, PayoutAddressTamperedError.
+        """
+        found = await self._recorded_addresses(session, wallet_id)
+        if not found.address:
+            raise _no_address(found)
+        return found.address
 
     async def _recorded_addresses(
         self, session: Session | Database, wallet_id: WalletId

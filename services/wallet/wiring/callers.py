@@ -10,6 +10,7 @@ from kalepool.wallet.v1 import (
     engine_pb2_grpc,
     keys_pb2_grpc,
     order_pb2_grpc,
+    payout_pb2_grpc,
     reconcile_pb2_grpc,
     token_pb2_grpc,
     wallet_pb2_grpc,
@@ -26,6 +27,7 @@ from services.access import ACCESS
 from services.second_person import COVERED
 from services.wallet import loops
 from services.wallet.config import WalletSettings
+from services.wallet.domain.withdrawals import Asset
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import agreements as agreement_servicer
@@ -35,6 +37,7 @@ from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
 from services.wallet.servicers import orders as order_servicer
+from services.wallet.servicers import payouts as payout_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import tokens as token_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
@@ -46,7 +49,9 @@ from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.fee_keeping import FeeKeeping
 from services.wallet.usecases.pausing import Pausing
+from services.wallet.usecases.payouts import Payouts
 from services.wallet.usecases.tokens import Tokens
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
@@ -75,6 +80,7 @@ class Callers:
         self._engine = engine
         self._kill_switch = kill_switch
         self._open_farming(provider)
+        self._open_payouts(provider)
         self._open_custody(pauses)
 
     def _open_farming(self, provider: KeyProvider) -> None:
@@ -119,6 +125,31 @@ class Callers:
             access=ACCESS,
         )
 
+    def _open_payouts(self, provider: KeyProvider) -> None:
+        """Make the use cases of harvest, which says who is paid out."""
+        settings = self._settings
+        self._payouts = Payouts(
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            wallets=self._stores.wallets,
+            payers=self._stores.payers,
+            chain=self._engine.chain,
+            provider=provider,
+            treasury=self._engine.treasury,
+            limit=settings.withdrawals().limits[Asset.KALE],
+            operator_address=settings.operator_payout_address,
+            wakeup=self._engine.wakeups.changes,
+            settled=self._settled_feed,
+        )
+        self._fee_keeping = FeeKeeping(
+            use_cases=self._payouts,
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            treasury=self._engine.treasury,
+        )
+
     def _open_custody(self, pauses: Database) -> None:
         """Make the use cases of operators."""
         settings, changes = self._settings, self._engine.wakeups.changes
@@ -142,7 +173,7 @@ class Callers:
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return the loops that callers' requests need."""
-        return [loops.record_pauses(self._pausing)]
+        return [loops.record_pauses(self._pausing), loops.keep_fees(self._fee_keeping)]
 
     def spec(self) -> ServiceSpec:
         """Return the specification of the server."""
@@ -222,6 +253,8 @@ class Callers:
             self._approvals, self._stores.approvals, COVERED
         )
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
+        payouts = payout_servicer.PayoutServicer(self._payouts)
+        payout_pb2_grpc.add_PayoutServiceServicer_to_server(payouts, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._stores.withdrawals, self._agreements
         )

@@ -9,6 +9,7 @@ from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.fee_marks import FeeMarkStore
 from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
@@ -19,6 +20,8 @@ from services.wallet.store.orders import Orders
 from services.wallet.store.own_say import OwnSayStore
 from services.wallet.store.owners import OwnerStore
 from services.wallet.store.payers import PayerStore
+from services.wallet.store.payouts import PayoutStore
+from services.wallet.store.pool_payments import PoolPaymentStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.rights import RightsStore
 from services.wallet.store.tokens import TokenStore
@@ -41,7 +44,7 @@ class Stores:
         self.keys = KeyStore(database, orders)
         self.tokens = TokenStore(database, orders)
         self.wallets = WalletStore(database, orders)
-        self.blocks = BlockStore(database)
+        self.blocks = BlockStore(database, orders)
         self.operations = OperationStore(database, orders)
         self.transactions = TransactionStore(database, orders, settings.fees(), kill_switch)
         self.channels = ChannelStore(database, orders)
@@ -65,6 +68,17 @@ class Stores:
             withdrawals=self.withdrawals,
             rules=settings.agreements(),
             terms=settings.withdrawals(),
+        )
+        self.fee_marks = FeeMarkStore(database, orders, self.agreements)
+        self.payouts = PayoutStore(
+            database, orders, withdrawals=self.withdrawals, marks=self.fee_marks
+        )
+        self.pool_payments = PoolPaymentStore(
+            database,
+            orders,
+            payouts=self.payouts,
+            withdrawals=self.withdrawals,
+            marks=self.fee_marks,
         )
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)

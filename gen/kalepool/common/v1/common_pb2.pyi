@@ -139,6 +139,10 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
     name of the farmer's pooler or an operator, changes that. Nothing was signed.
     """
+    FAILURE_REASON_FEE_REFUSED: _FailureReason.ValueType  # 34
+    """An account that a fee was to go to cannot take it any more. Nothing of the payout was made; asked for again, it
+    is made without that fee, which is left for later.
+    """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -229,6 +233,10 @@ database. Nothing is signed for such an order, and nothing is booked by such an 
 FAILURE_REASON_STAKE_NOT_AGREED: FailureReason.ValueType  # 33
 """A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
 name of the farmer's pooler or an operator, changes that. Nothing was signed.
+"""
+FAILURE_REASON_FEE_REFUSED: FailureReason.ValueType  # 34
+"""An account that a fee was to go to cannot take it any more. Nothing of the payout was made; asked for again, it
+is made without that fee, which is left for later.
 """
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 

@@ -70,6 +70,10 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Sends a farmer's KALE or XLM to its own outside address."""
     OPERATION_KIND_OPEN_PAYER: _OperationKind.ValueType  # 8
     """Creates a payer account of the pool's own."""
+    OPERATION_KIND_PAYOUT: _OperationKind.ValueType  # 9
+    """Pays a farmer, and the fees that are due of it, in one transaction."""
+    OPERATION_KIND_POOL_PAYMENT: _OperationKind.ValueType  # 10
+    """Pays a miner, or the pooler itself, from a pooler's custodial account."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -92,6 +96,10 @@ OPERATION_KIND_WITHDRAW: OperationKind.ValueType  # 7
 """Sends a farmer's KALE or XLM to its own outside address."""
 OPERATION_KIND_OPEN_PAYER: OperationKind.ValueType  # 8
 """Creates a payer account of the pool's own."""
+OPERATION_KIND_PAYOUT: OperationKind.ValueType  # 9
+"""Pays a farmer, and the fees that are due of it, in one transaction."""
+OPERATION_KIND_POOL_PAYMENT: OperationKind.ValueType  # 10
+"""Pays a miner, or the pooler itself, from a pooler's custodial account."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -569,18 +577,19 @@ class Operation(_message.Message):
     kind: Global___OperationKind.ValueType
     """What it does."""
     farmer_id: _builtins.str
-    """UUID of the farmer; empty for a channel account."""
+    """UUID of the farmer; empty for an account of a pooler or of the pool's own."""
     pooler_id: _builtins.str
-    """UUID of the farmer's pooler; empty for a channel account."""
+    """UUID of the farmer's pooler, or of the pooler whose account it is; empty for an account of the pool's own."""
     address: _builtins.str
-    """Address (strkey G...) of the farmer or of the channel account."""
+    """Address (strkey G...) of the farmer, or of the pooler's or the pool's account."""
     block_index: _builtins.int
     """Block that it is for; 0 for ONBOARD."""
     state: Global___OperationState.ValueType
     """Where it stands."""
     amount: _builtins.int
     """Stroops of KALE: the stake of a plant, the reward (without stake) of a harvest that succeeded.
-    0 for all others: what a withdrawal sends, of KALE or XLM, is told by WithdrawalService.
+    0 for all others: what a withdrawal sends, of KALE or XLM, is told by WithdrawalService, and what a payout or a
+    payment from a pooler's account sends by PayoutService.
     """
     nonce: _builtins.int
     """Nonce of a work."""
@@ -1197,7 +1206,7 @@ Global___ListMovementsResponse: _TypeAlias = ListMovementsResponse  # noqa: Y015
 
 @_typing.final
 class Movement(_message.Message):
-    """An operation that ended, or a withdrawal that was asked for."""
+    """An operation that ended, or a withdrawal, payout or payment from a pooler's account that was asked for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1205,8 +1214,10 @@ class Movement(_message.Message):
     IS_REQUEST_FIELD_NUMBER: _builtins.int
     AT_MICROS_FIELD_NUMBER: _builtins.int
     WITHDRAWN_KALE_FIELD_NUMBER: _builtins.int
+    PAYOUT_FIELD_NUMBER: _builtins.int
+    POOL_PAYMENT_FIELD_NUMBER: _builtins.int
     is_request: _builtins.bool
-    """Whether it is told that a withdrawal was asked for, and not that it ended."""
+    """Whether it is told that it was asked for, and not that it ended."""
     at_micros: _builtins.int
     """Microseconds since 1970: when it ended, or was asked for."""
     withdrawn_kale: _builtins.int
@@ -1215,6 +1226,14 @@ class Movement(_message.Message):
     def operation(self) -> Global___Operation:
         """The operation; it has not ended yet, or has by now, when it is told that it was asked for."""
 
+    @_builtins.property
+    def payout(self) -> Global___PayoutMovement:
+        """Of a payout: its parts, and who gets them."""
+
+    @_builtins.property
+    def pool_payment(self) -> Global___PoolPaymentMovement:
+        """Of a payment from a pooler's custodial account: how much, and whose."""
+
     def __init__(
         self,
         *,
@@ -1222,14 +1241,88 @@ class Movement(_message.Message):
         is_request: _builtins.bool = ...,
         at_micros: _builtins.int = ...,
         withdrawn_kale: _builtins.int = ...,
+        payout: Global___PayoutMovement | None = ...,
+        pool_payment: Global___PoolPaymentMovement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "payout", b"payout", "pool_payment", b"pool_payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_micros", b"at_micros", "is_request", b"is_request", "operation", b"operation", "withdrawn_kale", b"withdrawn_kale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_micros", b"at_micros", "is_request", b"is_request", "operation", b"operation", "payout", b"payout", "pool_payment", b"pool_payment", "withdrawn_kale", b"withdrawn_kale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Movement: _TypeAlias = Movement  # noqa: Y015
+
+@_typing.final
+class PayoutMovement(_message.Message):
+    """What a payout moves, in stroops of KALE."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    POOLER_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    MINERS_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    POOLER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    amount: _builtins.int
+    """To the farmer's payout address."""
+    pooler: _builtins.int
+    """To the pooler's custodial account: the pooler's part without its miners'."""
+    operator: _builtins.int
+    """To the operator's address."""
+    miners: _builtins.int
+    """To the pooler's custodial account: the miners' part."""
+    destination: _builtins.str
+    """The farmer's payout address (strkey G...); empty without an amount."""
+    pooler_account: _builtins.str
+    """The pooler's custodial account (strkey G...); empty when nothing goes there."""
+    def __init__(
+        self,
+        *,
+        amount: _builtins.int = ...,
+        pooler: _builtins.int = ...,
+        operator: _builtins.int = ...,
+        miners: _builtins.int = ...,
+        destination: _builtins.str = ...,
+        pooler_account: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "destination", b"destination", "miners", b"miners", "operator", b"operator", "pooler", b"pooler", "pooler_account", b"pooler_account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutMovement: _TypeAlias = PayoutMovement  # noqa: Y015
+
+@_typing.final
+class PoolPaymentMovement(_message.Message):
+    """What leaves a pooler's custodial account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    IS_MINER_FIELD_NUMBER: _builtins.int
+    amount: _builtins.int
+    """Stroops of KALE."""
+    destination: _builtins.str
+    """Where to (strkey G...): a miner's address, or the pooler's own."""
+    is_miner: _builtins.bool
+    """Whether it is a miner's; else it is the pooler's own."""
+    def __init__(
+        self,
+        *,
+        amount: _builtins.int = ...,
+        destination: _builtins.str = ...,
+        is_miner: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "destination", b"destination", "is_miner", b"is_miner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolPaymentMovement: _TypeAlias = PoolPaymentMovement  # noqa: Y015
 
 @_typing.final
 class GetOperationRequest(_message.Message):

@@ -276,7 +276,8 @@ class WalletServiceServicer:
 
     def ListMovements(self, request, context):
         """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
-        that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+        that ended, and withdrawals, payouts and payments from poolers' accounts as they were asked for, as wallet
+        itself wrote them. Whoever may
         write wallet's rows may not therefore say what is booked: one that wallet did not write is
         FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
         before what was listed already, so that the last minutes are to be listed again. An operation

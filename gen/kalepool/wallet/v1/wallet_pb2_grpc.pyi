@@ -125,7 +125,8 @@ class WalletServiceStub:
     """
     ListMovements: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListMovementsRequest, _wallet_pb2.ListMovementsResponse]
     """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
-    that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+    that ended, and withdrawals, payouts and payments from poolers' accounts as they were asked for, as wallet
+    itself wrote them. Whoever may
     write wallet's rows may not therefore say what is booked: one that wallet did not write is
     FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
     before what was listed already, so that the last minutes are to be listed again. An operation
@@ -261,7 +262,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """
     ListMovements: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListMovementsRequest, _wallet_pb2.ListMovementsResponse]  # type: ignore[assignment]
     """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
-    that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+    that ended, and withdrawals, payouts and payments from poolers' accounts as they were asked for, as wallet
+    itself wrote them. Whoever may
     write wallet's rows may not therefore say what is booked: one that wallet did not write is
     FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
     before what was listed already, so that the last minutes are to be listed again. An operation
@@ -472,7 +474,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.ListMovementsResponse, _abc.Awaitable[_wallet_pb2.ListMovementsResponse]]:
         """Lists what has moved KALE, or cost something, in the order in which wallet wrote it: operations
-        that ended, and withdrawals as they were asked for, as wallet itself wrote them. Whoever may
+        that ended, and withdrawals, payouts and payments from poolers' accounts as they were asked for, as wallet
+        itself wrote them. Whoever may
         write wallet's rows may not therefore say what is booked: one that wallet did not write is
         FAILED, with TAMPERED for a reason. What was written a moment ago may still come to stand
         before what was listed already, so that the last minutes are to be listed again. An operation

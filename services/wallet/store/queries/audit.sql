@@ -60,6 +60,52 @@ WHERE w.operation_id >= $1
 ORDER BY w.operation_id
 LIMIT $2;
 
+-- name: recorded_payouts :many
+-- The next $2 payouts from $1 on: whether a record tells of each, with its parts, and what is to be paid is that.
+SELECT
+    f.operation_id AS id,
+    o.kind = 'payout' AND o.wallet_id = f.wallet_id AND o.block_index = f.number
+    AND o.amount = f.amount::numeric + f.pooler + f.operator + f.miners
+    AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = f.requested_at
+          AND a.action = 'pay_farmer'
+          AND a.subject = format('wallet %s', f.wallet_id)
+          AND a.details = format(
+              '%s: %s to %s, pooler %s, operator %s, miners %s, %s', f.number, f.amount,
+              coalesce(nullif(f.destination, ''), 'none'), f.pooler, f.operator, f.miners, f.operation_id
+          )
+    ) AS is_recorded
+FROM wallet.payouts AS f
+INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+WHERE f.operation_id >= $1
+ORDER BY f.operation_id
+LIMIT $2;
+
+-- name: recorded_pool_payments :many
+-- The next $2 payments from poolers' accounts from $1 on: whether a record tells of each, among those of one
+-- moment, and what is to be paid is that. The records tell of all of a moment by a digest, which is looked at
+-- with the records.
+SELECT
+    m.operation_id AS id,
+    o.kind = 'pool_payment' AND o.wallet_id = m.wallet_id AND o.amount = m.amount AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = m.requested_at
+          AND a.action = 'pay_from_pooler'
+          AND a.subject = format('wallet %s', m.wallet_id)
+          AND CASE
+              WHEN a.details ~ '^[0-9]{1,9} from [0-9]{1,9} on: '
+                  THEN m.number BETWEEN split_part(a.details, ' ', 3)::int
+                      AND split_part(a.details, ' ', 1)::int
+              ELSE false
+          END
+    ) AS is_recorded
+FROM wallet.pool_payments AS m
+INNER JOIN wallet.operations AS o ON m.operation_id = o.id
+WHERE m.operation_id >= $1
+ORDER BY m.operation_id
+LIMIT $2;
+
 -- name: recorded_wallets :many
 -- The next $2 wallets from $1 on: whether a record tells that each was made, with this address.
 SELECT
@@ -256,17 +302,35 @@ WITH page AS MATERIALIZED (
     FROM wallet.audit_log AS a
     WHERE a.number > $1 AND a.number <= $2 AND a.action IN (
         'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume',
-        'create_token', 'revoke_token', 'set_agreement', 'set_owner_account', 'mark_pooler'
+        'create_token', 'revoke_token', 'set_agreement', 'set_owner_account', 'mark_pooler', 'pay_farmer',
+        'pay_from_pooler'
     )
 )
 SELECT p.number
 FROM page AS p
 LEFT JOIN wallet.transactions AS t ON p.transaction_id = t.id
 LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
+LEFT JOIN wallet.payouts AS f ON p.withdrawal_id = f.operation_id
 LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
 LEFT JOIN wallet.tokens AS k ON p.token_id = k.id
 WHERE CASE p.action
     WHEN 'withdraw' THEN (d.wallet_id = p.wallet_id) IS NOT TRUE
+    WHEN 'pay_farmer' THEN (f.wallet_id = p.wallet_id) IS NOT TRUE
+    WHEN 'pay_from_pooler' THEN p.details IS DISTINCT FROM (
+        SELECT format(
+            '%s from %s on: %s stroops, %s',
+            max(m.number), min(m.number), sum(m.amount),
+            encode(sha256(convert_to(string_agg(
+                format(
+                    '%s %s %s %s', m.number, m.amount, CASE WHEN m.is_miner THEN 'miner' ELSE 'pooler' END,
+                    m.destination
+                ),
+                E'\n' ORDER BY m.number
+            ), 'UTF8')), 'hex')
+        )
+        FROM wallet.pool_payments AS m
+        WHERE m.wallet_id = p.wallet_id AND m.requested_at = p.at
+    )
     WHEN 'create_wallet' THEN w.id IS NULL
     WHEN 'create_token' THEN k.id IS NULL
     WHEN 'revoke_token' THEN k.revoked_at IS DISTINCT FROM p.at

@@ -15,7 +15,10 @@ ORDER BY id;
 SELECT id AS key, 0 AS number, id, kind, wallet_id, block_index, amount, nonce, hash, mac
 FROM wallet.operations
 WHERE id = ANY($1::uuid[])
-  AND (state IN ('queued', 'signed', 'sent') OR kind IN ('withdraw', 'top_up'))
+  AND (
+      state IN ('queued', 'signed', 'sent')
+      OR kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
+  )
 ORDER BY id;
 
 -- name: order_ends :many
@@ -34,6 +37,45 @@ SELECT
 FROM wallet.withdrawals
 WHERE operation_id = ANY($1::uuid[])
 ORDER BY operation_id;
+
+-- name: order_payouts :many
+SELECT
+    operation_id AS key, 0 AS number, operation_id, wallet_id, number AS place, request_id, amount, destination,
+    pooler, operator, miners, pooler_account, operator_account, requested_at, mac
+FROM wallet.payouts
+WHERE operation_id = ANY($1::uuid[])
+ORDER BY operation_id;
+
+-- name: order_pool_payments :many
+SELECT
+    operation_id AS key, 0 AS number, operation_id, wallet_id, number AS place, request_id, is_miner, amount,
+    destination, requested_at, mac
+FROM wallet.pool_payments
+WHERE operation_id = ANY($1::uuid[])
+ORDER BY operation_id;
+
+-- name: order_fee_marks :many
+SELECT
+    wallet_id AS key, 0 AS number, wallet_id, until_block, blocks, pooler, operator, miners, until_number,
+    paid_pooler, paid_operator, paid_miners, mac
+FROM wallet.fee_marks
+WHERE wallet_id = ANY($1::uuid[])
+ORDER BY wallet_id;
+
+-- name: order_openings :many
+-- All of them are of one thing, which has no id.
+SELECT n.key, b.block_index AS number, b.block_index, b.opened_at, b.mac
+FROM unnest($1::uuid[], $2::bigint[]) AS n (key, number)
+INNER JOIN wallet.block_openings AS b ON n.number = b.block_index
+ORDER BY b.block_index;
+
+-- name: order_harvests :many
+-- Whose harvests were, and of which blocks, as far as wallet sealed that: the fees of their rewards go by it.
+SELECT
+    id AS key, 0 AS number, id, kind, wallet_id, block_index, 0::bigint AS amount, nonce, hash, mac
+FROM wallet.operations
+WHERE id = ANY($1::uuid[]) AND kind = 'harvest' AND settled_at IS NOT NULL AND mac IS NOT NULL
+ORDER BY id;
 
 -- name: order_payments :many
 SELECT operation_id AS key, 0 AS number, operation_id, payer_id, mac
@@ -136,7 +178,8 @@ LIMIT $1;
 -- Payments that are not open any more.
 SELECT o.id AS key, 0 AS number
 FROM wallet.operations AS o
-WHERE o.kind IN ('withdraw', 'top_up') AND o.state NOT IN ('queued', 'signed', 'sent') AND o.id >= $2
+WHERE o.kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
+  AND o.state NOT IN ('queued', 'signed', 'sent') AND o.id >= $2
 ORDER BY o.id
 LIMIT $1;
 
@@ -168,7 +211,7 @@ LIMIT $1;
 WITH made AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw' AND o.state NOT IN ('failed', 'expired')
+    WHERE o.kind IN ('withdraw', 'payout') AND o.state NOT IN ('failed', 'expired')
       AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
@@ -177,7 +220,7 @@ WITH made AS (
 refused AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw' AND o.state IN ('failed', 'expired')
+    WHERE o.kind IN ('withdraw', 'payout', 'pool_payment') AND o.state IN ('failed', 'expired')
       AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
@@ -186,6 +229,36 @@ refused AS (
 SELECT e.id AS key, 0 AS number, e.settled_at::text AS at_moment
 FROM (SELECT * FROM made UNION ALL SELECT * FROM refused) AS e
 ORDER BY e.settled_at, e.id
+LIMIT $1;
+
+-- name: walk_payouts :many
+SELECT operation_id AS key, 0 AS number FROM wallet.payouts
+WHERE operation_id >= $2
+ORDER BY operation_id
+LIMIT $1;
+
+-- name: walk_pool_payments :many
+SELECT operation_id AS key, 0 AS number FROM wallet.pool_payments
+WHERE operation_id >= $2
+ORDER BY operation_id
+LIMIT $1;
+
+-- name: walk_fee_marks :many
+SELECT wallet_id AS key, 0 AS number FROM wallet.fee_marks WHERE wallet_id >= $2 ORDER BY wallet_id LIMIT $1;
+
+-- name: walk_openings :many
+-- By number alone, whatever id a walk begins with ($2).
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS key, block_index AS number
+FROM wallet.block_openings
+WHERE block_index >= $3::bigint AND $2::uuid IS NOT NULL
+ORDER BY block_index
+LIMIT $1;
+
+-- name: walk_harvests :many
+SELECT o.id AS key, 0 AS number
+FROM wallet.operations AS o
+WHERE o.kind = 'harvest' AND o.settled_at IS NOT NULL AND o.mac IS NOT NULL AND o.id >= $2
+ORDER BY o.id
 LIMIT $1;
 
 -- name: walk_payments :many
@@ -366,6 +439,31 @@ WHERE o.id = n.key AND o.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.withdrawals AS w SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE w.operation_id = n.key AND w.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_payouts :exec
+UPDATE wallet.payouts AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.operation_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_pool_payments :exec
+UPDATE wallet.pool_payments AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.operation_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_fee_marks :exec
+UPDATE wallet.fee_marks AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.wallet_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_openings :exec
+UPDATE wallet.block_openings AS b SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bigint[]) AS n (key, old, mac, number)
+WHERE b.block_index = n.number AND b.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_harvests :exec
+UPDATE wallet.operations AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
 
 -- name: sign_order_payments :exec
 UPDATE wallet.payments AS p SET mac = n.mac
