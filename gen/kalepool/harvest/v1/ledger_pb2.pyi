@@ -100,6 +100,10 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     """A plant or harvest that was booked, and of which the chain has no trace."""
     JOURNAL_KIND_COST: _JournalKind.ValueType  # 10
     """What an operation cost that has no journal of its own."""
+    JOURNAL_KIND_FEE_PAYOUT: _JournalKind.ValueType  # 12
+    """Fees that left a farmer's account: into the pooler's custodial account, and out of the pool to the operator."""
+    JOURNAL_KIND_POOL_PAYMENT: _JournalKind.ValueType  # 13
+    """A payment from a pooler's custodial account, to a miner or to the pooler itself."""
 
 class JournalKind(_JournalKind, metaclass=_JournalKindEnumTypeWrapper):
     """What a journal tells."""
@@ -126,6 +130,10 @@ JOURNAL_KIND_DENIAL: JournalKind.ValueType  # 9
 """A plant or harvest that was booked, and of which the chain has no trace."""
 JOURNAL_KIND_COST: JournalKind.ValueType  # 10
 """What an operation cost that has no journal of its own."""
+JOURNAL_KIND_FEE_PAYOUT: JournalKind.ValueType  # 12
+"""Fees that left a farmer's account: into the pooler's custodial account, and out of the pool to the operator."""
+JOURNAL_KIND_POOL_PAYMENT: JournalKind.ValueType  # 13
+"""A payment from a pooler's custodial account, to a miner or to the pooler itself."""
 Global___JournalKind: _TypeAlias = JournalKind  # noqa: Y015
 
 @_typing.final
