@@ -133,32 +133,30 @@ class _PendingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pending
     PENDING_REASON_INTERVAL: _PendingReason.ValueType  # 4
     """The interval is not over."""
     PENDING_REASON_TOO_SMALL: _PendingReason.ValueType  # 5
-    """The interval is over, and it is less than what is worth a payment (PAYOUT_MINIMUM_STROOPS)."""
+    """It is less than what is worth a payment (PAYOUT_MINIMUM_STROOPS), whatever was agreed."""
     PENDING_REASON_NO_TERMS: _PendingReason.ValueType  # 6
     """The farmer has no agreement: it is paid when it asks for it (PayNow)."""
-    PENDING_REASON_ON_REQUEST: _PendingReason.ValueType  # 7
-    """The agreement has neither a threshold nor an interval: it is paid when the farmer asks for it (PayNow)."""
-    PENDING_REASON_SWITCHED_OFF: _PendingReason.ValueType  # 8
+    PENDING_REASON_SWITCHED_OFF: _PendingReason.ValueType  # 7
     """Payouts are switched off."""
-    PENDING_REASON_DAILY_LIMIT: _PendingReason.ValueType  # 9
+    PENDING_REASON_DAILY_LIMIT: _PendingReason.ValueType  # 8
     """What may leave within 24 hours has left."""
-    PENDING_REASON_NEEDS_APPROVAL: _PendingReason.ValueType  # 10
+    PENDING_REASON_NEEDS_APPROVAL: _PendingReason.ValueType  # 9
     """It is more than one payout may be without operators (PAYOUT_APPROVAL_STROOPS): RunPayouts pays it."""
-    PENDING_REASON_REFUSED: _PendingReason.ValueType  # 11
+    PENDING_REASON_REFUSED: _PendingReason.ValueType  # 10
     """Wallet refused it, or its payment failed: refusal says why. It is tried again, after longer and longer pauses."""
-    PENDING_REASON_FARMER_SUSPENDED: _PendingReason.ValueType  # 12
+    PENDING_REASON_FARMER_SUSPENDED: _PendingReason.ValueType  # 11
     """The farmer is suspended."""
-    PENDING_REASON_POOLER_SUSPENDED: _PendingReason.ValueType  # 13
+    PENDING_REASON_POOLER_SUSPENDED: _PendingReason.ValueType  # 12
     """The pooler is suspended."""
-    PENDING_REASON_FARMER_DEPARTED: _PendingReason.ValueType  # 14
+    PENDING_REASON_FARMER_DEPARTED: _PendingReason.ValueType  # 13
     """The farmer has departed; what is left of it is for operators."""
-    PENDING_REASON_SIGNING_PAUSED: _PendingReason.ValueType  # 15
+    PENDING_REASON_SIGNING_PAUSED: _PendingReason.ValueType  # 14
     """Signing is paused."""
-    PENDING_REASON_STAKED: _PendingReason.ValueType  # 16
+    PENDING_REASON_STAKED: _PendingReason.ValueType  # 15
     """It is staked in blocks that are not harvested yet."""
-    PENDING_REASON_NOT_COLLECTED: _PendingReason.ValueType  # 17
+    PENDING_REASON_NOT_COLLECTED: _PendingReason.ValueType  # 16
     """It lies in farmers' accounts until their next payouts, or a sweep, move it."""
-    PENDING_REASON_NOT_DIVIDED: _PendingReason.ValueType  # 18
+    PENDING_REASON_NOT_DIVIDED: _PendingReason.ValueType  # 17
     """It is the miners' part of blocks that the pooler has not divided among them yet."""
 
 class PendingReason(_PendingReason, metaclass=_PendingReasonEnumTypeWrapper):
@@ -175,32 +173,30 @@ PENDING_REASON_BELOW_THRESHOLD: PendingReason.ValueType  # 3
 PENDING_REASON_INTERVAL: PendingReason.ValueType  # 4
 """The interval is not over."""
 PENDING_REASON_TOO_SMALL: PendingReason.ValueType  # 5
-"""The interval is over, and it is less than what is worth a payment (PAYOUT_MINIMUM_STROOPS)."""
+"""It is less than what is worth a payment (PAYOUT_MINIMUM_STROOPS), whatever was agreed."""
 PENDING_REASON_NO_TERMS: PendingReason.ValueType  # 6
 """The farmer has no agreement: it is paid when it asks for it (PayNow)."""
-PENDING_REASON_ON_REQUEST: PendingReason.ValueType  # 7
-"""The agreement has neither a threshold nor an interval: it is paid when the farmer asks for it (PayNow)."""
-PENDING_REASON_SWITCHED_OFF: PendingReason.ValueType  # 8
+PENDING_REASON_SWITCHED_OFF: PendingReason.ValueType  # 7
 """Payouts are switched off."""
-PENDING_REASON_DAILY_LIMIT: PendingReason.ValueType  # 9
+PENDING_REASON_DAILY_LIMIT: PendingReason.ValueType  # 8
 """What may leave within 24 hours has left."""
-PENDING_REASON_NEEDS_APPROVAL: PendingReason.ValueType  # 10
+PENDING_REASON_NEEDS_APPROVAL: PendingReason.ValueType  # 9
 """It is more than one payout may be without operators (PAYOUT_APPROVAL_STROOPS): RunPayouts pays it."""
-PENDING_REASON_REFUSED: PendingReason.ValueType  # 11
+PENDING_REASON_REFUSED: PendingReason.ValueType  # 10
 """Wallet refused it, or its payment failed: refusal says why. It is tried again, after longer and longer pauses."""
-PENDING_REASON_FARMER_SUSPENDED: PendingReason.ValueType  # 12
+PENDING_REASON_FARMER_SUSPENDED: PendingReason.ValueType  # 11
 """The farmer is suspended."""
-PENDING_REASON_POOLER_SUSPENDED: PendingReason.ValueType  # 13
+PENDING_REASON_POOLER_SUSPENDED: PendingReason.ValueType  # 12
 """The pooler is suspended."""
-PENDING_REASON_FARMER_DEPARTED: PendingReason.ValueType  # 14
+PENDING_REASON_FARMER_DEPARTED: PendingReason.ValueType  # 13
 """The farmer has departed; what is left of it is for operators."""
-PENDING_REASON_SIGNING_PAUSED: PendingReason.ValueType  # 15
+PENDING_REASON_SIGNING_PAUSED: PendingReason.ValueType  # 14
 """Signing is paused."""
-PENDING_REASON_STAKED: PendingReason.ValueType  # 16
+PENDING_REASON_STAKED: PendingReason.ValueType  # 15
 """It is staked in blocks that are not harvested yet."""
-PENDING_REASON_NOT_COLLECTED: PendingReason.ValueType  # 17
+PENDING_REASON_NOT_COLLECTED: PendingReason.ValueType  # 16
 """It lies in farmers' accounts until their next payouts, or a sweep, move it."""
-PENDING_REASON_NOT_DIVIDED: PendingReason.ValueType  # 18
+PENDING_REASON_NOT_DIVIDED: PendingReason.ValueType  # 17
 """It is the miners' part of blocks that the pooler has not divided among them yet."""
 Global___PendingReason: _TypeAlias = PendingReason  # noqa: Y015
 
