@@ -1,0 +1,328 @@
+-- Payouts: runs and their items, what came of them, the switch, fees that lie in farmers' accounts, and the
+-- journals of what leaves.
+
+-- A function that names a new value is not looked into before it is called: a value counts once its own
+-- transaction is over.
+SET LOCAL check_function_bodies = off;
+
+ALTER TYPE harvest.account_role ADD VALUE 'pooler:held';
+ALTER TYPE harvest.account_role ADD VALUE 'chain:moved';
+ALTER TYPE harvest.journal_kind ADD VALUE 'fee_payout';
+ALTER TYPE harvest.journal_kind ADD VALUE 'pool_payment';
+
+CREATE OR REPLACE FUNCTION harvest.rules()
+RETURNS TABLE (kind harvest.journal_kind, role harvest.account_role, direction int)
+LANGUAGE sql IMMUTABLE AS $$
+VALUES
+    ('harvest'::harvest.journal_kind, 'chain:mint'::harvest.account_role, -1),
+    ('harvest', 'farmer:staked', -1),
+    -- The stake was booked as lost before.
+    ('harvest', 'chain:burn', -1),
+    ('harvest', 'farmer:available', 1),
+    ('harvest', 'pooler:fee', 1),
+    ('harvest', 'operator:fee', 1),
+    ('harvest', 'miner:earned', 1),
+    ('plant', 'farmer:available', -1),
+    ('plant', 'farmer:staked', 1),
+    ('loss', 'farmer:staked', -1),
+    ('loss', 'chain:burn', 1),
+    ('withdrawal', 'farmer:available', -1),
+    ('withdrawal', 'farmer:pending_out', 1),
+    ('withdrawal_return', 'farmer:pending_out', -1),
+    ('withdrawal_return', 'farmer:available', 1),
+    ('payout', 'farmer:pending_out', -1),
+    ('payout', 'chain:out', 1),
+    ('late_payout', 'farmer:available', -1),
+    ('late_payout', 'chain:out', 1),
+    ('deposit', 'chain:out', -1),
+    ('deposit', 'farmer:available', 1),
+    -- Fees leave a farmer's account: what is the pooler's and its miners' lies in the pooler's account then,
+    -- and the operator's is out.
+    ('fee_payout', 'chain:moved', -1),
+    ('fee_payout', 'pooler:held', 1),
+    ('fee_payout', 'operator:fee', -1),
+    ('fee_payout', 'chain:out', 1),
+    -- A miner, or the pooler, is paid from there.
+    ('pool_payment', 'pooler:held', -1),
+    ('pool_payment', 'chain:moved', 1),
+    ('pool_payment', 'miner:earned', -1),
+    ('pool_payment', 'pooler:fee', -1),
+    ('pool_payment', 'chain:out', 1);
+$$;
+
+CREATE OR REPLACE FUNCTION harvest.is_guarded(kind harvest.journal_kind, role harvest.account_role) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+SELECT kind NOT IN ('denial', 'fee_payout', 'pool_payment') AND (
+    role IN ('farmer:pending_out', 'pooler:fee', 'operator:fee', 'miner:earned')
+    OR (role = 'farmer:staked' AND kind = 'loss')
+);
+$$;
+
+-- Fees of a farmer's rewards that still lie in its account: what was booked of them, less what left. Only the
+-- database writes it, in the statements that write the entries.
+CREATE TABLE harvest.fee_claims (
+    farmer_id uuid PRIMARY KEY,
+    pooler_id uuid NOT NULL,
+    -- Stroops of KALE: the pooler's part, its miners', and the operator's.
+    pooler numeric(39) NOT NULL,
+    miners numeric(39) NOT NULL,
+    operator numeric(39) NOT NULL,
+    -- Since when there is any.
+    since harvest.moment NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+CREATE INDEX idx_fee_claims_pooler ON harvest.fee_claims (pooler_id);
+
+CREATE FUNCTION harvest.keep_claims() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO harvest.fee_claims AS c (farmer_id, pooler_id, pooler, miners, operator)
+    SELECT
+        j.farmer_id,
+        (array_agg(j.pooler_id))[1],
+        coalesce(sum(e.amount) FILTER (WHERE a.role = 'pooler:fee'), 0),
+        coalesce(sum(e.amount) FILTER (WHERE a.role = 'miner:earned'), 0),
+        coalesce(sum(e.amount) FILTER (WHERE a.role = 'operator:fee'), 0)
+    FROM added AS e
+    INNER JOIN harvest.accounts AS a ON e.account_id = a.id
+    INNER JOIN harvest.journals AS j ON e.journal_id = j.id
+    WHERE a.role IN ('pooler:fee', 'operator:fee', 'miner:earned') AND j.kind IN ('harvest', 'denial')
+    GROUP BY j.farmer_id
+    -- In one order, so that two statements with the same farmers never wait crosswise.
+    ORDER BY j.farmer_id
+    ON CONFLICT (farmer_id) DO UPDATE SET
+        pooler = c.pooler + excluded.pooler,
+        miners = c.miners + excluded.miners,
+        operator = c.operator + excluded.operator,
+        since = CASE WHEN c.pooler + c.miners + c.operator <= 0 THEN now() ELSE c.since END;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.keep_claims() FROM public;
+CREATE TRIGGER trigger_entries_claims AFTER INSERT ON harvest.entries
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.keep_claims();
+
+-- Book what wallet has told of fees that left a farmer's account (fee_payout), and of payments from poolers'
+-- accounts (pool_payment: the owner is the miner, or the pooler itself). Wallet has decided on them by its own
+-- records: they are booked whatever was booked before.
+CREATE FUNCTION harvest.book_payments(
+    kinds harvest.journal_kind [],
+    source_keys text [],
+    farmers uuid [],
+    poolers uuid [],
+    owners uuid [],
+    ledgers int [],
+    hashes text [],
+    moments timestamptz [],
+    pooler_amounts bigint [],
+    miner_amounts bigint [],
+    operator_amounts bigint []
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    pool CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    booked bigint;
+BEGIN
+    IF EXISTS (SELECT 1 FROM unnest(kinds) AS k WHERE k NOT IN ('fee_payout', 'pool_payment')) THEN
+        RAISE EXCEPTION 'a journal of this kind is no payment of fees' USING ERRCODE = 'check_violation';
+    END IF;
+    WITH given AS (
+        SELECT g.*, g.pooler::numeric + g.miners AS moved
+        FROM unnest(
+            kinds, source_keys, farmers, poolers, owners, ledgers, hashes, moments, pooler_amounts, miner_amounts,
+            operator_amounts
+        ) AS g (
+            kind, source_key, farmer_id, pooler_id, owner_id, ledger, hash, happened_at, pooler, miners, operator
+        )
+        WHERE least(g.pooler, g.miners, g.operator) >= 0
+    ),
+    made AS (
+        SELECT w.kind, w.source_key
+        FROM harvest.write_journals(
+            (
+                SELECT array_agg((
+                    g.kind, g.source_key, g.farmer_id, g.pooler_id, NULL, g.ledger, g.hash, g.happened_at
+                )::harvest.journal_head)
+                FROM given AS g
+            ),
+            (
+                SELECT array_agg((
+                    g.kind, g.source_key, n.owner_id, n.role, 'kale', n.amount
+                )::harvest.journal_line)
+                FROM given AS g
+                CROSS JOIN LATERAL (
+                    VALUES
+                        ('fee_payout'::harvest.journal_kind, g.pooler_id, 'pooler:held', g.moved),
+                        ('fee_payout', pool, 'chain:moved', -g.moved),
+                        ('fee_payout', pool, 'operator:fee', -g.operator::numeric),
+                        ('fee_payout', pool, 'chain:out', g.operator::numeric),
+                        ('pool_payment', g.pooler_id, 'pooler:held', -g.moved),
+                        ('pool_payment', pool, 'chain:moved', g.moved),
+                        ('pool_payment', g.owner_id, 'pooler:fee', -g.pooler::numeric),
+                        ('pool_payment', g.owner_id, 'miner:earned', -g.miners::numeric),
+                        ('pool_payment', pool, 'chain:out', g.moved)
+                ) AS n (kind, owner_id, role, amount)
+                WHERE g.kind = n.kind AND n.amount <> 0
+            )
+        ) AS w
+    ),
+    claimed AS (
+        INSERT INTO harvest.fee_claims AS c (farmer_id, pooler_id, pooler, miners, operator)
+        SELECT g.farmer_id, (array_agg(g.pooler_id))[1], -sum(g.pooler), -sum(g.miners), -sum(g.operator)
+        FROM made AS m
+        INNER JOIN given AS g ON m.kind = g.kind AND m.source_key = g.source_key
+        WHERE m.kind = 'fee_payout'
+        GROUP BY g.farmer_id
+        ORDER BY g.farmer_id
+        ON CONFLICT (farmer_id) DO UPDATE SET
+            pooler = c.pooler + excluded.pooler,
+            miners = c.miners + excluded.miners,
+            operator = c.operator + excluded.operator
+    )
+    SELECT count(*) INTO booked FROM made;
+    RETURN booked;
+END $$;
+REVOKE ALL ON FUNCTION
+harvest.book_payments(
+    harvest.journal_kind [], text [], uuid [], uuid [], uuid [], int [], text [], timestamptz [], bigint [],
+    bigint [], bigint []
+) FROM public;
+GRANT EXECUTE ON FUNCTION
+harvest.book_payments(
+    harvest.journal_kind [], text [], uuid [], uuid [], uuid [], int [], text [], timestamptz [], bigint [],
+    bigint [], bigint []
+) TO kalepool_harvest;
+
+-- Payouts ---------------------------------------------------------------------------------------------
+
+CREATE TYPE harvest.payee_kind AS ENUM ('farmer', 'pooler', 'miner');
+CREATE TYPE harvest.payout_cause AS ENUM ('threshold', 'interval', 'now', 'sweep');
+CREATE TYPE harvest.payout_state AS ENUM (
+    -- Recorded; wallet may or may not have been asked.
+    'open',
+    'paid',
+    -- A ledger, or its absence, says that nothing was paid.
+    'failed',
+    -- Wallet refused it before it recorded anything.
+    'refused'
+);
+
+-- The lock of this row is the turn of who decides who is paid: one at a time, so that nobody is in two runs
+-- and what may leave within a day is counted once.
+CREATE TABLE harvest.payout_turn (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO harvest.payout_turn DEFAULT VALUES;
+
+CREATE TABLE harvest.payout_runs (
+    id uuid PRIMARY KEY,
+    request_id text NOT NULL UNIQUE CHECK (octet_length(request_id) BETWEEN 1 AND 1024),
+    -- SHA-256 of what was asked for.
+    digest bytea NOT NULL,
+    started_by text NOT NULL,
+    created_at harvest.moment NOT NULL DEFAULT now(),
+    completed_at harvest.moment,
+    -- Which process asks wallet, and until when: nobody else does so before.
+    leased_by uuid,
+    leased_until timestamptz
+);
+CREATE INDEX idx_payout_runs_open ON harvest.payout_runs (id) WHERE completed_at IS NULL;
+
+CREATE TABLE harvest.payout_items (
+    id uuid PRIMARY KEY,
+    run_id uuid NOT NULL REFERENCES harvest.payout_runs (id),
+    -- With the run it names the request to wallet.
+    chunk int NOT NULL,
+    kind harvest.payee_kind NOT NULL,
+    -- The farmer, pooler or miner.
+    payee_id uuid NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- A miner's; of all others it is empty until wallet has told.
+    address varchar(69) NOT NULL DEFAULT '',
+    cause harvest.payout_cause NOT NULL,
+    -- Stroops of KALE; 0 when only fees are moved on.
+    amount bigint NOT NULL CHECK (amount >= 0),
+    state harvest.payout_state NOT NULL DEFAULT 'open',
+    pooler_fee bigint NOT NULL DEFAULT 0,
+    operator_fee bigint NOT NULL DEFAULT 0,
+    reason text NOT NULL DEFAULT '',
+    message text NOT NULL DEFAULT '',
+    operation_id uuid,
+    transaction_hash varchar(64) NOT NULL DEFAULT '',
+    ledger int NOT NULL DEFAULT 0,
+    created_at harvest.moment NOT NULL DEFAULT now(),
+    settled_at harvest.moment,
+    CONSTRAINT payout_items_ended CHECK ((state = 'open') = (settled_at IS NULL)),
+    CONSTRAINT payout_items_worth CHECK (amount > 0 OR (kind = 'farmer' AND cause = 'sweep')),
+    CONSTRAINT payout_items_addressed CHECK (kind <> 'miner' OR address <> '')
+);
+-- Nobody has two payouts on their way.
+CREATE UNIQUE INDEX idx_payout_items_open ON harvest.payout_items (payee_id) WHERE state = 'open';
+CREATE INDEX idx_payout_items_run ON harvest.payout_items (run_id, chunk);
+CREATE INDEX idx_payout_items_payee ON harvest.payout_items (payee_id, id DESC);
+CREATE INDEX idx_payout_items_pooler ON harvest.payout_items (pooler_id, id DESC);
+-- What has left within a day.
+CREATE INDEX idx_payout_items_left ON harvest.payout_items (created_at, payee_id) INCLUDE (amount)
+WHERE state IN ('open', 'paid');
+
+-- An item is settled once, and says then for ever what it said.
+CREATE FUNCTION harvest.refuse_resettling() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR OLD.state <> 'open' THEN
+        RAISE EXCEPTION 'a payout that is settled stays as it is' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER trigger_payout_items_settled BEFORE UPDATE OR DELETE ON harvest.payout_items
+FOR EACH ROW EXECUTE FUNCTION harvest.refuse_resettling();
+CREATE TRIGGER trigger_payout_items_no_truncate BEFORE TRUNCATE ON harvest.payout_items
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.refuse_change();
+
+-- What came of a payee's payouts: written in the statement that settles an item.
+CREATE TABLE harvest.payees (
+    payee_id uuid PRIMARY KEY,
+    -- When something of its own was paid last, and when its fees were moved on.
+    paid_at harvest.moment,
+    swept_at harvest.moment,
+    -- Tries that have failed since, one after the other, and why the last one did.
+    failures int NOT NULL DEFAULT 0,
+    failed_at harvest.moment,
+    reason text NOT NULL DEFAULT '',
+    message text NOT NULL DEFAULT ''
+) WITH (fillfactor = 50);
+
+-- How payouts were switched off and on, by whom and why: the newest counts, and none means on.
+CREATE TABLE harvest.payout_switchings (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    is_off boolean NOT NULL,
+    switched_by text NOT NULL,
+    switched_at harvest.moment NOT NULL DEFAULT now(),
+    reason text NOT NULL
+);
+CREATE TRIGGER trigger_payout_switchings_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+ON harvest.payout_switchings FOR EACH STATEMENT EXECUTE FUNCTION harvest.refuse_change();
+
+GRANT SELECT ON harvest.fee_claims TO kalepool_harvest;
+GRANT SELECT, UPDATE (taken_at) ON harvest.payout_turn TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (completed_at, leased_by, leased_until) ON harvest.payout_runs TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (
+    address, state, pooler_fee, operator_fee, reason, message, operation_id, transaction_hash, ledger, settled_at
+) ON harvest.payout_items TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (paid_at, swept_at, failures, failed_at, reason, message)
+ON harvest.payees TO kalepool_harvest;
+GRANT SELECT, INSERT (is_off, switched_by, reason) ON harvest.payout_switchings TO kalepool_harvest;
+
+-- Fees that were booked before; nothing of them has left.
+INSERT INTO harvest.fee_claims (farmer_id, pooler_id, pooler, miners, operator)
+SELECT
+    j.farmer_id,
+    (array_agg(j.pooler_id))[1],
+    coalesce(sum(e.amount) FILTER (WHERE a.role = 'pooler:fee'), 0),
+    coalesce(sum(e.amount) FILTER (WHERE a.role = 'miner:earned'), 0),
+    coalesce(sum(e.amount) FILTER (WHERE a.role = 'operator:fee'), 0)
+FROM harvest.accounts AS a
+INNER JOIN harvest.entries AS e ON a.id = e.account_id
+INNER JOIN harvest.journals AS j ON e.journal_id = j.id
+WHERE a.role IN ('pooler:fee', 'operator:fee', 'miner:earned') AND j.kind IN ('harvest', 'denial')
+GROUP BY j.farmer_id;
