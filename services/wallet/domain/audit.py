@@ -31,6 +31,12 @@ class Action(Enum):
     CREATE_WALLET = "create_wallet"
     #: A farmer's outside address was set; subject: the wallet.
     SET_PAYOUT_ADDRESS = "set_payout_address"
+    #: A farmer's terms were set; subject: the wallet.
+    SET_AGREEMENT = "set_agreement"
+    #: The account that speaks for a farmer was set; subject: the wallet.
+    SET_OWNER_ACCOUNT = "set_owner_account"
+    #: An operator said whether a pooler farms for itself; subject: the pooler.
+    MARK_POOLER = "mark_pooler"
     #: What a farmer may stake at most was set; subject: the wallet.
     SET_STAKE_LIMIT = "set_stake_limit"
     #: A withdrawal was asked for; subject: the wallet.

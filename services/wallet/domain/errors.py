@@ -110,6 +110,66 @@ class PayoutAddressDiffersError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_DIFFERS"
 
 
+class PayoutAddressNotYoursError(FailedPreconditionError):
+    """Where a farmer's money goes is for the farmer to say: its owner account has to sign it."""
+
+    default_reason = "PAYOUT_ADDRESS_NOT_YOURS"
+
+
+class OwnerAccountMissingError(FailedPreconditionError):
+    """The farmer has no owner account that could sign."""
+
+    default_reason = "OWNER_ACCOUNT_MISSING"
+
+
+class OwnerAccountTamperedError(FailedPreconditionError):
+    """The owner accounts are not those that wallet wrote, or that the audit log tells of."""
+
+    default_reason = "OWNER_ACCOUNT_TAMPERED"
+
+
+class OwnerAccountNotYoursError(FailedPreconditionError):
+    """Who speaks for a farmer is for its owner account to say, or for an operator."""
+
+    default_reason = "OWNER_ACCOUNT_NOT_YOURS"
+
+
+class SignatureWrongError(PermissionDeniedError):
+    """The farmer's owner account has not signed this text, as it is to be signed now."""
+
+    default_reason = "SIGNATURE_WRONG"
+
+
+class NothingAnnouncedError(FailedPreconditionError):
+    """There is nothing to object to: no change of an address or owner account is to come."""
+
+    default_reason = "NOTHING_ANNOUNCED"
+
+
+class FeeTooHighError(FailedPreconditionError):
+    """The fees together are more than the pool allows (MAX_FEE_BPS)."""
+
+    default_reason = "FEE_TOO_HIGH"
+
+
+class AgreementTamperedError(FailedPreconditionError):
+    """The agreements are not those that wallet wrote, or that the audit log tells of."""
+
+    default_reason = "AGREEMENT_TAMPERED"
+
+
+class AgreementLimitError(ResourceExhaustedError):
+    """The farmer's agreement was changed too often within a day."""
+
+    default_reason = "AGREEMENT_LIMIT"
+
+
+class PoolerMarkTamperedError(FailedPreconditionError):
+    """What operators said of the pooler is not what wallet wrote, or the audit log tells of."""
+
+    default_reason = "POOLER_MARK_TAMPERED"
+
+
 class SigningPausedError(FailedPreconditionError):
     """An operator has paused signing for the farmer or its pooler."""
 

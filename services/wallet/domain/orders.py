@@ -29,9 +29,10 @@ class Name:
 
     #: Its table, without the schema; ends: what an operation's row says of its end.
     table: str
-    #: The row's id; of an outside address or a shown target, its wallet's.
+    #: The row's id; of what has numbers, whose it is: a wallet's, of a mark a pooler's.
     key: UUID
-    #: Number of an address, or the shown target; 0 in other tables.
+    #: Number of an address, an agreement, an owner account or a mark, or the shown target; 0 in
+    #: other tables.
     number: int = 0
 
     def __str__(self) -> str:
@@ -160,6 +161,59 @@ def payout_address_bytes(
         _moment(registered_at),
         _moment(effective_at),
     )
+
+
+def agreement_bytes(
+    *,
+    wallet_id: UUID,
+    number: int,
+    stake_bps: int,
+    pooler_bps: int,
+    operator_bps: int,
+    miners_bps: int,
+    payout_threshold: int,
+    payout_interval_seconds: int,
+    harvest_blocks: int,
+    given_by: str,
+    proof: str,
+    terms_version: int,
+    terms_digest: bytes,
+    signature: bytes | None,
+    registered_at: datetime,
+    effective_at: datetime,
+) -> bytes:
+    """Return the bytes of what a farmer has agreed to."""
+    parts = (stake_bps, pooler_bps, operator_bps, miners_bps)
+    payouts = (payout_threshold, payout_interval_seconds, harvest_blocks)
+    whose = (given_by, proof, terms_version, terms_digest, signature)
+    moments = (_moment(registered_at), _moment(effective_at))
+    return _bytes("agreements", wallet_id.bytes, number, *parts, *payouts, *whose, *moments)
+
+
+def owner_account_bytes(
+    *,
+    wallet_id: UUID,
+    number: int,
+    address: str,
+    registered_at: datetime,
+    effective_at: datetime,
+) -> bytes:
+    """Return the bytes of the account that speaks for a farmer."""
+    moments = (_moment(registered_at), _moment(effective_at))
+    return _bytes("owner_accounts", wallet_id.bytes, number, address, *moments)
+
+
+def pooler_mark_bytes(
+    *,
+    pooler_id: UUID,
+    number: int,
+    farms_for_itself: bool,
+    registered_at: datetime,
+    effective_at: datetime,
+) -> bytes:
+    """Return the bytes of an operator's word on whether a pooler farms for itself."""
+    moments = (_moment(registered_at), _moment(effective_at))
+    return _bytes("pooler_marks", pooler_id.bytes, number, int(farms_for_itself), *moments)
 
 
 def transaction_bytes(

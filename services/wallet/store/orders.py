@@ -1,6 +1,6 @@
 """Authenticators of orders: made for rows that are written, checked on rows that are acted on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -237,7 +237,22 @@ class Orders:
             return None
         return self._macs.mac(record_bytes(number=number, digest=digest))
 
+    def mac(self, data: bytes) -> bytes:
+        """Return the authenticator of a row's bytes, for stores that know their rows themselves."""
+        return self._macs.mac(data)
+
     # Judging ----------------------------------------------------------------------------------
+
+    def are_versions(self, rows: Sequence[Record], data: Callable[[Record], bytes]) -> bool:
+        """Judge all rows of one thing, by their numbers: none may be missing.
+
+        Of what has more, these are the newest MOST_ADDRESSES.
+        """
+        first = rows[0]["number"] if len(rows) >= MOST_ADDRESSES else 1
+        return all(
+            row["number"] == number and self._macs.is_genuine(data(row), row["mac"])
+            for number, row in enumerate(rows, start=first)
+        )
 
     def is_wallet(self, row: Record) -> bool:
         """Judge a wallet's row."""
@@ -303,11 +318,7 @@ class Orders:
 
         Of a wallet that has more, these are the newest MOST_ADDRESSES.
         """
-        first = rows[0]["number"] if len(rows) >= MOST_ADDRESSES else 1
-        return all(
-            row["number"] == number and self._macs.is_genuine(address_row(row), row["mac"])
-            for number, row in enumerate(rows, start=first)
-        )
+        return self.are_versions(rows, address_row)
 
     def is_shown_target(self, row: Record) -> bool:
         """Judge a number that a payer was shown to stand at."""
