@@ -12,7 +12,13 @@ import asyncpg
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId
-from services.harvest.domain.bookkeeping import Bookings, Bookkeeping, Position, Transfer
+from services.harvest.domain.bookkeeping import (
+    Bookings,
+    Bookkeeping,
+    FeePayment,
+    Position,
+    Transfer,
+)
 from services.harvest.domain.errors import BookingRefusedError
 from services.harvest.domain.ledger import (
     Account,
@@ -134,11 +140,8 @@ class BookkeepingStore:
         With them it is remembered how far was read, up to what is older than so many seconds.
         Raises BookingRefusedError.
         """
-        async with _refusals(), self._database.transaction() as session:
-            await session.one("lock_bookkeeping")
-            booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
-            names = [str(name) for name in bookings.denials]
-            booked += await _count(session, "book_denials", names)
+        async with refusals(), self._database.transaction() as session:
+            booked = await write(session, bookings)
             await session.execute(
                 "advance_bookkeeping",
                 [position.at for position in read],
@@ -154,8 +157,20 @@ class BookkeepingStore:
             return await _count(session, "book_losses", before_block)
 
 
+async def write(session: Session, bookings: Bookings) -> int:
+    """Book in the session's transaction what is not booked yet; return how many journals that made.
+
+    Whatever was booked before is known: one transaction books at a time.
+    """
+    await session.one("lock_bookkeeping")
+    booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
+    booked += await _count(session, "book_payments", *_payment_columns(bookings.payments))
+    names = [str(name) for name in bookings.denials]
+    return booked + await _count(session, "book_denials", names)
+
+
 @asynccontextmanager
-async def _refusals() -> AsyncIterator[None]:
+async def refusals() -> AsyncIterator[None]:
     """Turn the database's refusal of a journal into BookingRefusedError."""
     try:
         yield
@@ -181,6 +196,24 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[object], ...]:
         [one.transaction_hash for one in told],
         [one.at for one in told],
         [item.amount for item in transfers],
+    )
+
+
+def _payment_columns(payments: Sequence[FeePayment]) -> tuple[list[object], ...]:
+    """Return payments of fees as the arguments of the query, in order."""
+    told = [item.movement for item in payments]
+    return (
+        [item.kind for item in payments],
+        [str(one.operation_id) for one in told],
+        [one.farmer_id for one in told],
+        [one.pooler_id for one in told],
+        [item.owner_id for item in payments],
+        [one.ledger for one in told],
+        [one.transaction_hash for one in told],
+        [one.at for one in told],
+        [item.pooler for item in payments],
+        [item.miners for item in payments],
+        [item.operator for item in payments],
     )
 
 

@@ -87,6 +87,11 @@ SELECT harvest.book_transfers(
     $1::text[]::harvest.journal_kind[], $2, $3, $4, $5, $6, $7, $8, $9
 ) AS booked;
 
+-- name: book_payments :one
+SELECT harvest.book_payments(
+    $1::text[]::harvest.journal_kind[], $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+) AS booked;
+
 -- name: book_denials :one
 SELECT harvest.book_denials($1) AS booked;
 

@@ -86,12 +86,13 @@ WHERE i.payee_id = f.id AND i.state IN ('open', 'paid') AND i.created_at > now()
 SELECT
     p.id AS payee_id,
     l.fee,
-    l.held,
     l.undivided,
+    coalesce(n.pooler_in - n.pooler_out, 0) AS pooler_funds,
+    coalesce(n.miners_in - n.miners_out, 0) AS miner_funds,
+    p.public_key AS own_address,
     coalesce(m.amount, 0) AS divided,
     coalesce(c.pooler, 0) AS uncollected,
-    coalesce(c.miners, 0) AS uncollected_miners,
-    c.since AS uncollected_since,
+    u.since AS uncollected_since,
     coalesce(h.paid_at, l.begun_at, p.created_at) AS since,
     coalesce(h.failures, 0) AS failures,
     h.failed_at,
@@ -104,7 +105,6 @@ FROM registry.poolers AS p
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'pooler:fee'), 0) AS fee,
-        coalesce(sum(b.amount) FILTER (WHERE a.role = 'pooler:held'), 0) AS held,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'miner:earned'), 0) AS undivided,
         min((
             SELECT j.happened_at
@@ -126,56 +126,67 @@ LEFT JOIN LATERAL (
     WHERE n.pooler_id = p.id
 ) AS m ON true
 LEFT JOIN LATERAL (
-    SELECT
-        sum(n.pooler) AS pooler,
-        sum(n.miners) AS miners,
-        min(greatest(n.since, y.swept_at)) FILTER (WHERE n.pooler + n.miners > 0) AS since
-    FROM harvest.fee_claims AS n
-    LEFT JOIN harvest.payees AS y ON y.payee_id = n.farmer_id
-    WHERE n.pooler_id = p.id
+    SELECT sum(n.pooler) AS pooler FROM harvest.fee_claims AS n WHERE n.pooler_id = p.id
 ) AS c ON true
+LEFT JOIN LATERAL ({uncollected_since}) AS u ON true
+LEFT JOIN harvest.pooler_funds AS n ON n.pooler_id = p.id
 LEFT JOIN harvest.payees AS h ON h.payee_id = p.id
 LEFT JOIN harvest.payout_items AS o ON o.payee_id = p.id AND o.state = 'open'
 WHERE ($1::uuid IS NULL OR p.id = $1)
     AND ($2::uuid IS NULL OR p.id > $2)
-    AND (l.fee > 0 OR l.held > 0 OR l.undivided > 0)
+    AND (l.fee > 0 OR l.undivided > 0)
 ORDER BY p.id
 LIMIT $3;
 
 -- name: payout_miners :many
--- Miners who have anything, in the order of their ids: a pooler's ($1), after one ($2), so many at most ($3; none: no
--- limit).
+-- Miners who have anything, in the order of their ids, with what they and those of their pooler before them have:
+-- a pooler's ($1), after one ($2), so many at most ($3; none: no limit).
 SELECT
-    n.id AS payee_id,
-    n.pooler_id,
-    n.address,
-    b.amount AS earned,
-    coalesce(h.paid_at, (
-        SELECT j.happened_at
-        FROM harvest.entries AS e
-        INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-        WHERE e.account_id = a.id
-        ORDER BY e.journal_id
-        LIMIT 1
-    ), now()) AS since,
+    n.*,
+    coalesce(f.miners_in - f.miners_out, 0) AS miner_funds,
+    coalesce(h.paid_at, n.begun_at, now()) AS since,
     coalesce(h.failures, 0) AS failures,
     h.failed_at,
     coalesce(h.reason, '') AS refusal,
     coalesce(h.message, '') AS message,
     o.run_id,
     coalesce(o.amount, 0) AS open_amount,
-    NOT p.is_active AS pooler_suspended
-FROM harvest.miners AS n
+    NOT p.is_active AS pooler_suspended,
+    c.since AS uncollected_since
+FROM (
+    SELECT
+        m.id AS payee_id,
+        m.pooler_id,
+        m.address,
+        b.amount AS earned,
+        sum(b.amount) OVER (PARTITION BY m.pooler_id ORDER BY m.id) AS until,
+        (
+            SELECT j.happened_at
+            FROM harvest.entries AS e
+            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
+            WHERE e.account_id = a.id
+            ORDER BY e.journal_id
+            LIMIT 1
+        ) AS begun_at
+    FROM harvest.miners AS m
+    INNER JOIN harvest.accounts AS a ON a.owner_id = m.id AND a.role = 'miner:earned' AND a.asset = 'kale'
+    INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
+    WHERE ($1::uuid IS NULL OR m.pooler_id = $1) AND b.amount > 0
+) AS n
 INNER JOIN registry.poolers AS p ON p.id = n.pooler_id
-INNER JOIN harvest.accounts AS a ON a.owner_id = n.id AND a.role = 'miner:earned' AND a.asset = 'kale'
-INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
-LEFT JOIN harvest.payees AS h ON h.payee_id = n.id
-LEFT JOIN harvest.payout_items AS o ON o.payee_id = n.id AND o.state = 'open'
-WHERE ($1::uuid IS NULL OR n.pooler_id = $1)
-    AND ($2::uuid IS NULL OR n.id > $2)
-    AND b.amount > 0
-ORDER BY n.id
+LEFT JOIN harvest.pooler_funds AS f ON f.pooler_id = n.pooler_id
+LEFT JOIN harvest.payees AS h ON h.payee_id = n.payee_id
+LEFT JOIN harvest.payout_items AS o ON o.payee_id = n.payee_id AND o.state = 'open'
+LEFT JOIN LATERAL ({uncollected_since}) AS c ON true
+WHERE $2::uuid IS NULL OR n.payee_id > $2
+ORDER BY n.payee_id
 LIMIT $3;
+
+-- name: uncollected_since :part
+SELECT min(greatest(q.since, y.swept_at)) AS since
+FROM harvest.fee_claims AS q
+LEFT JOIN harvest.payees AS y ON y.payee_id = q.farmer_id
+WHERE q.pooler_id = p.id AND q.pooler + q.miners > 0
 
 -- name: operator_fees :one
 -- What the operator has, and since when the oldest of it lies in a farmer's account.

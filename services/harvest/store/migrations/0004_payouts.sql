@@ -1,10 +1,6 @@
 -- Payouts: runs and their items, what came of them, the switch, fees that lie in farmers' accounts, and the
 -- journals of what leaves.
 
--- A function that names a new value is not looked into before it is called: a value counts once its own
--- transaction is over.
-SET LOCAL check_function_bodies = off;
-
 ALTER TYPE harvest.account_role ADD VALUE 'pooler:held';
 ALTER TYPE harvest.account_role ADD VALUE 'chain:moved';
 ALTER TYPE harvest.journal_kind ADD VALUE 'fee_payout';
@@ -12,7 +8,8 @@ ALTER TYPE harvest.journal_kind ADD VALUE 'pool_payment';
 
 CREATE OR REPLACE FUNCTION harvest.rules()
 RETURNS TABLE (kind harvest.journal_kind, role harvest.account_role, direction int)
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
 VALUES
     ('harvest'::harvest.journal_kind, 'chain:mint'::harvest.account_role, -1),
     ('harvest', 'farmer:staked', -1),
@@ -38,25 +35,24 @@ VALUES
     ('deposit', 'farmer:available', 1),
     -- Fees leave a farmer's account: what is the pooler's and its miners' lies in the pooler's account then,
     -- and the operator's is out.
-    ('fee_payout', 'chain:moved', -1),
-    ('fee_payout', 'pooler:held', 1),
-    ('fee_payout', 'operator:fee', -1),
-    ('fee_payout', 'chain:out', 1),
+    ('fee_payout'::text::harvest.journal_kind, 'chain:moved'::text::harvest.account_role, -1),
+    ('fee_payout'::text::harvest.journal_kind, 'pooler:held'::text::harvest.account_role, 1),
+    ('fee_payout'::text::harvest.journal_kind, 'operator:fee', -1),
+    ('fee_payout'::text::harvest.journal_kind, 'chain:out', 1),
     -- A miner, or the pooler, is paid from there.
-    ('pool_payment', 'pooler:held', -1),
-    ('pool_payment', 'chain:moved', 1),
-    ('pool_payment', 'miner:earned', -1),
-    ('pool_payment', 'pooler:fee', -1),
-    ('pool_payment', 'chain:out', 1);
-$$;
+    ('pool_payment'::text::harvest.journal_kind, 'pooler:held'::text::harvest.account_role, -1),
+    ('pool_payment'::text::harvest.journal_kind, 'chain:moved'::text::harvest.account_role, 1),
+    ('pool_payment'::text::harvest.journal_kind, 'miner:earned', -1),
+    ('pool_payment'::text::harvest.journal_kind, 'pooler:fee', -1),
+    ('pool_payment'::text::harvest.journal_kind, 'chain:out', 1);
+END;
 
 CREATE OR REPLACE FUNCTION harvest.is_guarded(kind harvest.journal_kind, role harvest.account_role) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-SELECT kind NOT IN ('denial', 'fee_payout', 'pool_payment') AND (
+LANGUAGE sql IMMUTABLE
+RETURN kind::text NOT IN ('denial', 'fee_payout', 'pool_payment') AND (
     role IN ('farmer:pending_out', 'pooler:fee', 'operator:fee', 'miner:earned')
     OR (role = 'farmer:staked' AND kind = 'loss')
 );
-$$;
 
 -- Fees of a farmer's rewards that still lie in its account: what was booked of them, less what left. Only the
 -- database writes it, in the statements that write the entries.
@@ -71,6 +67,17 @@ CREATE TABLE harvest.fee_claims (
     since harvest.moment NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 CREATE INDEX idx_fee_claims_pooler ON harvest.fee_claims (pooler_id);
+
+-- What was moved into each pooler's custodial account, and paid from it, as wallet reckons it: the pooler's part
+-- and its miners'. Only the database writes it, with the journals.
+CREATE TABLE harvest.pooler_funds (
+    pooler_id uuid PRIMARY KEY,
+    -- Stroops of KALE.
+    pooler_in numeric(39) NOT NULL,
+    miners_in numeric(39) NOT NULL,
+    pooler_out numeric(39) NOT NULL,
+    miners_out numeric(39) NOT NULL
+) WITH (fillfactor = 50);
 
 CREATE FUNCTION harvest.keep_claims() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -102,7 +109,7 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION harvest.keep_claims();
 
 -- Book what wallet has told of fees that left a farmer's account (fee_payout), and of payments from poolers'
--- accounts (pool_payment: the owner is the miner, or the pooler itself). Wallet has decided on them by its own
+-- accounts (pool_payment: from the pooler's part, or to the owner from its miners'). Wallet has decided on them by its own
 -- records: they are booked whatever was booked before.
 CREATE FUNCTION harvest.book_payments(
     kinds harvest.journal_kind [],
@@ -126,7 +133,11 @@ BEGIN
         RAISE EXCEPTION 'a journal of this kind is no payment of fees' USING ERRCODE = 'check_violation';
     END IF;
     WITH given AS (
-        SELECT g.*, g.pooler::numeric + g.miners AS moved
+        SELECT
+            g.*,
+            g.pooler::numeric + g.miners AS moved,
+            -- Whom the pool knows as no miner of the pooler's is the pooler itself, paid for its own hashes.
+            EXISTS (SELECT 1 FROM harvest.miners AS n WHERE n.id = g.owner_id) AS is_miner
         FROM unnest(
             kinds, source_keys, farmers, poolers, owners, ledgers, hashes, moments, pooler_amounts, miner_amounts,
             operator_amounts
@@ -151,14 +162,21 @@ BEGIN
                 FROM given AS g
                 CROSS JOIN LATERAL (
                     VALUES
-                        ('fee_payout'::harvest.journal_kind, g.pooler_id, 'pooler:held', g.moved),
+                        (
+                            'fee_payout'::harvest.journal_kind, g.pooler_id,
+                            'pooler:held'::harvest.account_role, g.moved
+                        ),
                         ('fee_payout', pool, 'chain:moved', -g.moved),
                         ('fee_payout', pool, 'operator:fee', -g.operator::numeric),
                         ('fee_payout', pool, 'chain:out', g.operator::numeric),
                         ('pool_payment', g.pooler_id, 'pooler:held', -g.moved),
                         ('pool_payment', pool, 'chain:moved', g.moved),
-                        ('pool_payment', g.owner_id, 'pooler:fee', -g.pooler::numeric),
-                        ('pool_payment', g.owner_id, 'miner:earned', -g.miners::numeric),
+                        (
+                            'pool_payment',
+                            CASE WHEN g.is_miner THEN g.owner_id ELSE g.pooler_id END,
+                            CASE WHEN g.is_miner THEN 'miner:earned' ELSE 'pooler:fee' END,
+                            -g.moved
+                        ),
                         ('pool_payment', pool, 'chain:out', g.moved)
                 ) AS n (kind, owner_id, role, amount)
                 WHERE g.kind = n.kind AND n.amount <> 0
@@ -177,6 +195,24 @@ BEGIN
             pooler = c.pooler + excluded.pooler,
             miners = c.miners + excluded.miners,
             operator = c.operator + excluded.operator
+    ),
+    funded AS (
+        INSERT INTO harvest.pooler_funds AS f (pooler_id, pooler_in, miners_in, pooler_out, miners_out)
+        SELECT
+            g.pooler_id,
+            coalesce(sum(g.pooler) FILTER (WHERE g.kind = 'fee_payout'), 0),
+            coalesce(sum(g.miners) FILTER (WHERE g.kind = 'fee_payout'), 0),
+            coalesce(sum(g.pooler) FILTER (WHERE g.kind = 'pool_payment'), 0),
+            coalesce(sum(g.miners) FILTER (WHERE g.kind = 'pool_payment'), 0)
+        FROM made AS m
+        INNER JOIN given AS g ON m.kind = g.kind AND m.source_key = g.source_key
+        GROUP BY g.pooler_id
+        ORDER BY g.pooler_id
+        ON CONFLICT (pooler_id) DO UPDATE SET
+            pooler_in = f.pooler_in + excluded.pooler_in,
+            miners_in = f.miners_in + excluded.miners_in,
+            pooler_out = f.pooler_out + excluded.pooler_out,
+            miners_out = f.miners_out + excluded.miners_out
     )
     SELECT count(*) INTO booked FROM made;
     RETURN booked;
@@ -303,7 +339,7 @@ CREATE TABLE harvest.payout_switchings (
 CREATE TRIGGER trigger_payout_switchings_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
 ON harvest.payout_switchings FOR EACH STATEMENT EXECUTE FUNCTION harvest.refuse_change();
 
-GRANT SELECT ON harvest.fee_claims TO kalepool_harvest;
+GRANT SELECT ON harvest.fee_claims, harvest.pooler_funds TO kalepool_harvest;
 GRANT SELECT, UPDATE (taken_at) ON harvest.payout_turn TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (completed_at, leased_by, leased_until) ON harvest.payout_runs TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (
