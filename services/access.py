@@ -148,6 +148,15 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetLedgerStatus": OPERATORS,
         "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    "kalepool.harvest.v1.PayoutsService": {
+        "PreviewPayouts": _reads(OPERATORS),
+        "RunPayouts": OPERATORS,
+        "PayNow": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
+        "ListPayouts": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "ListPending": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "GetPayoutSwitch": _reads(OPERATORS),
+        "SetPayoutSwitch": OPERATORS,
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -188,6 +197,15 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
         "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    # Wallet decides what may leave as a fee; harvest says who is due.
+    "kalepool.wallet.v1.PayoutService": {
+        "CreatePoolerWallet": _services(_REGISTRY),
+        "PayFarmers": _services(_HARVEST),
+        "PayMiners": _services(_HARVEST),
+        "PayPooler": _services(_HARVEST),
+        "GetFeeState": _services(_HARVEST),
+        "GetPoolerFees": _services(_HARVEST),
+    },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),
         "DeployMulticall": OPERATORS,
@@ -205,7 +223,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.ApprovalService": {
         "ListApprovals": OPERATORS,
         "Approve": OPERATORS,
-        "UseApproval": _services(_REGISTRY),
+        "UseApproval": _services(_REGISTRY, _HARVEST),
     },
     # No token makes tokens: whoever steals one has that one, until it ends or is revoked.
     "kalepool.wallet.v1.TokenService": {

@@ -11,6 +11,7 @@ from libs.common.grpc.second_person import Covered
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
 _NOTIFICATION = "/kalepool.registry.v1.NotificationService"
+_PAYOUTS = "/kalepool.harvest.v1.PayoutsService"
 _REPORT = "/kalepool.report.v1.ReportService"
 _TOKEN = "/kalepool.wallet.v1.TokenService"  # noqa: S105  (a service's name)
 _WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
@@ -29,6 +30,12 @@ COVERED: Mapping[str, Covered] = {
         # The address that counts when it is used need not be the one that counted when somebody
         # agreed.
         needs=("destination",),
+    ),
+    # Money of farmers, poolers and miners, to where it belongs; what moves little is one operator's.
+    f"{_PAYOUTS}/RunPayouts": Covered(moves="what the pool owes, at once", above="max_amount"),
+    f"{_PAYOUTS}/PayNow": Covered(moves="a farmer's money", above="amount"),
+    f"{_PAYOUTS}/SetPayoutSwitch": Covered(
+        moves="all that waits to be paid", unless=frozenset({"is_off"})
     ),
     "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
     "/kalepool.wallet.v1.OrderService/SignOrders": Covered(moves="what wallet acts on"),
@@ -84,6 +91,10 @@ FREE: Mapping[str, str] = {
     "/kalepool.harvest.v1.LedgerService/CheckLedger": _READS,
     "/kalepool.harvest.v1.LedgerService/GetLedgerStatus": _READS,
     "/kalepool.harvest.v1.LedgerService/ListJournals": _READS,
+    f"{_PAYOUTS}/PreviewPayouts": _READS,
+    f"{_PAYOUTS}/ListPayouts": _READS,
+    f"{_PAYOUTS}/ListPending": _READS,
+    f"{_PAYOUTS}/GetPayoutSwitch": _READS,
     f"{_REPORT}/GetPoolSummary": _READS,
     f"{_REPORT}/GetPoolerSummary": _READS,
     f"{_REPORT}/GetFarmerSummary": _READS,

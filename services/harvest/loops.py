@@ -1,4 +1,4 @@
-"""The loops of harvest: sweeps, so that no harvest is forgotten, and the pool's ledger."""
+"""The loops of harvest: sweeps, so that no harvest is forgotten, the pool's ledger, payouts."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -8,6 +8,8 @@ from libs.common.log import get_logger
 from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
+from services.harvest.usecases.payout_runner import PayoutRunner
+from services.harvest.usecases.payouts import Payouts
 
 log = get_logger(__name__)
 
@@ -46,6 +48,30 @@ async def book_for_ever(bookkeeper: Bookkeeper, *, interval: float) -> None:
             log.warning("bookkeeping delayed", reason=error.reason, error=error.message)
         except Exception:  # a defect must not end the loop: the next round may do better
             log.exception("defect", loop="bookkeeping")
+        await asyncio.sleep(interval)
+
+
+async def pay_for_ever(payouts: Payouts, *, interval: float) -> None:
+    """Pay who is due every `interval` seconds."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await payouts.step()
+        except PoolError as error:
+            log.warning("payouts delayed", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="payouts")
+
+
+async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
+    """Have runs go on that a crash has left open, at start and every `interval` seconds."""
+    while True:
+        try:
+            await runner.recover()
+        except PoolError as error:
+            log.warning("payouts delayed", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="open payouts")
         await asyncio.sleep(interval)
 
 

@@ -73,9 +73,3 @@ class PayoutLimitError(ResourceExhaustedError):
     """What may leave the pool, or to one farmer, within 24 hours has left, or would."""
 
     default_reason = "PAYOUT_LIMIT"
-
-
-class PayoutRequestReusedError(FailedPreconditionError):
-    """The request_id stands for another run or payout."""
-
-    default_reason = "REQUEST_ID_REUSED"

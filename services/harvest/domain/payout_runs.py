@@ -24,6 +24,8 @@ class Item:
     address: str
     #: Stroops; 0: fees only.
     amount: int
+    #: Whether wallet was asked for it before.
+    was_asked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

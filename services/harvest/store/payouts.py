@@ -56,7 +56,8 @@ class PayeeReader:
 
     def __init__(self, session: Session, terms: PayoutTerms) -> None:
         self._session = session
-        self._terms = terms
+        #: The operator's terms.
+        self.terms = terms
 
     async def now(self) -> datetime:
         """Return the database's time."""
@@ -70,6 +71,11 @@ class PayeeReader:
         """Return what left the pool within 24 hours."""
         row = await self._session.one("left_within_day")
         return Left() if row is None else Left(amount=row["amount"], since=row["begun_at"])
+
+    async def is_off(self) -> bool:
+        """Tell whether payouts are switched off."""
+        newest = await self._session.many("payout_switchings", 1)
+        return bool(newest) and bool(newest[0]["is_off"])
 
     async def farmers(
         self, whose: Whose, *, after: UUID | None = None, limit: int | None = None
@@ -85,14 +91,14 @@ class PayeeReader:
     ) -> list[Payee]:
         """Return poolers in the order of their ids."""
         rows = await self._session.many("payout_poolers", whose.pooler_id, after, limit)
-        return [_pooler(row, self._terms) for row in rows]
+        return [_pooler(row, self.terms) for row in rows]
 
     async def miners(
         self, whose: Whose, *, after: UUID | None = None, limit: int | None = None
     ) -> list[Payee]:
         """Return miners in the order of their ids."""
         rows = await self._session.many("payout_miners", whose.pooler_id, after, limit)
-        return [_miner(row, self._terms) for row in rows]
+        return [_miner(row, self.terms) for row in rows]
 
     async def operator(self) -> list[Payee]:
         """Return the operator, when it has something to get."""
@@ -105,7 +111,7 @@ class PayeeReader:
             amount=_fit(row["fee"]),
             reason=Reason.NOT_COLLECTED,
             since=since,
-            expected_at=_collected_at(row["since"], self._terms),
+            expected_at=_collected_at(row["since"], self.terms),
         )
         return [
             Payee(
@@ -187,6 +193,11 @@ class PayoutStore:
         rows = await self.database.many("open_payout_items", run_id)
         return [Item(**{**row, "kind": PayeeKind(row["kind"])}) for row in rows]
 
+    async def note_asked(self, run_id: UUID, items: Sequence[Item]) -> None:
+        """Note that wallet is asked for these items now."""
+        ids = [item.item_id for item in items]
+        await self.database.execute("ask_for_payout_items", run_id, ids)
+
     async def settle(self, run_id: UUID, settled: Sequence[Settled]) -> int:
         """Record what became of items, and book it; return of how many that was not known.
 
@@ -234,8 +245,8 @@ class PayoutStore:
 
     async def is_off(self) -> bool:
         """Tell whether payouts are switched off."""
-        newest = await self.switchings(1)
-        return bool(newest) and newest[0].is_off
+        async with self.database.session() as session:
+            return await self.reader(session).is_off()
 
     async def standings_of_farmers(self, ids: Sequence[str]) -> set[Standing]:
         """Return what limits these farmers, or their poolers."""

@@ -256,10 +256,17 @@ WHERE id = $1 AND completed_at IS NULL
 UPDATE harvest.payout_runs SET leased_by = NULL, leased_until = NULL WHERE id = $1 AND leased_by = $2;
 
 -- name: open_payout_items :many
-SELECT i.id AS item_id, i.chunk, i.kind::text AS kind, i.payee_id, i.pooler_id, i.address, i.amount
+SELECT i.id AS item_id, i.chunk, i.kind::text AS kind, i.payee_id, i.pooler_id, i.address, i.amount,
+    i.asked_at IS NOT NULL AS was_asked
 FROM harvest.payout_items AS i
 WHERE i.run_id = $1 AND i.state = 'open'
 ORDER BY i.chunk, i.id;
+
+-- name: ask_for_payout_items :exec
+-- Notes, before wallet is asked, that it will have been.
+UPDATE harvest.payout_items AS i
+SET asked_at = now()
+WHERE i.run_id = $1 AND i.id = ANY($2::uuid[]) AND i.state = 'open' AND i.asked_at IS NULL;
 
 -- name: settle_payout_items :many
 -- What became of items of a run ($1), and what follows for who was to be paid; one that is settled stays so.

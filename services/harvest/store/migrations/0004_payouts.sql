@@ -287,6 +287,8 @@ CREATE TABLE harvest.payout_items (
     transaction_hash varchar(64) NOT NULL DEFAULT '',
     ledger int NOT NULL DEFAULT 0,
     created_at harvest.moment NOT NULL DEFAULT now(),
+    -- When wallet was first asked; none: it was not yet.
+    asked_at harvest.moment,
     settled_at harvest.moment,
     CONSTRAINT payout_items_ended CHECK ((state = 'open') = (settled_at IS NULL)),
     CONSTRAINT payout_items_worth CHECK (amount > 0 OR (kind = 'farmer' AND cause = 'sweep')),
@@ -343,7 +345,8 @@ GRANT SELECT ON harvest.fee_claims, harvest.pooler_funds TO kalepool_harvest;
 GRANT SELECT, UPDATE (taken_at) ON harvest.payout_turn TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (completed_at, leased_by, leased_until) ON harvest.payout_runs TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (
-    address, state, pooler_fee, operator_fee, reason, message, operation_id, transaction_hash, ledger, settled_at
+    address, state, pooler_fee, operator_fee, reason, message, operation_id, transaction_hash, ledger, asked_at,
+    settled_at
 ) ON harvest.payout_items TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (paid_at, swept_at, failures, failed_at, reason, message)
 ON harvest.payees TO kalepool_harvest;
