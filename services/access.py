@@ -197,15 +197,6 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
         "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
     },
-    # Wallet decides what may leave as a fee; harvest says who is due.
-    "kalepool.wallet.v1.PayoutService": {
-        "CreatePoolerWallet": _services(_REGISTRY),
-        "PayFarmers": _services(_HARVEST),
-        "PayMiners": _services(_HARVEST),
-        "PayPooler": _services(_HARVEST),
-        "GetFeeState": _services(_HARVEST),
-        "GetPoolerFees": _services(_HARVEST),
-    },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),
         "DeployMulticall": OPERATORS,

@@ -31,7 +31,7 @@ COVERED: Mapping[str, Covered] = {
         # agreed.
         needs=("destination",),
     ),
-    # Money of farmers, poolers and miners, to where it belongs; what moves little is one operator's.
+    # Everybody's money, to where it belongs: what moves little takes one operator.
     f"{_PAYOUTS}/RunPayouts": Covered(moves="what the pool owes, at once", above="max_amount"),
     f"{_PAYOUTS}/PayNow": Covered(moves="a farmer's money", above="amount"),
     f"{_PAYOUTS}/SetPayoutSwitch": Covered(

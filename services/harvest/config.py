@@ -45,7 +45,7 @@ class HarvestSettings(BatchSettings):
     #: Stroops of KALE above which a payout waits for an operator's run, and a run takes a second
     #: operator (SECOND_PERSON_SECONDS).
     payout_approval_stroops: _Amount = 100_000_000_000
-    #: Stroops of KALE that payouts may send to one farmer within 24 hours; 0: no limit but wallet's.
+    #: Stroops of KALE that payouts may send to a farmer within 24 hours; 0: no limit but wallet's.
     payout_daily_farmer_stroops: _Amount = 1_000_000_000_000
     #: Stroops of KALE that payouts may send to all within 24 hours; 0: no limit but wallet's.
     payout_daily_stroops: _Amount = 100_000_000_000_000

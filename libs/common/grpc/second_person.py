@@ -33,8 +33,8 @@ class Covered:
     named_by: tuple[str, ...] = ()
     #: Fields that such an order has to set, so that who agrees sees all that it moves.
     needs: tuple[str, ...] = ()
-    #: Field with the most that it moves: up to the service's own amount it is no such order. One that
-    #: is not set names no limit.
+    #: Field with the most that it moves: up to the service's own amount it is no such order. One
+    #: that is not set names no limit.
     above: str = ""
 
 
