@@ -16,12 +16,13 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import payout_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from libs.common.errors import FailedPreconditionError, PoolError, UnavailableError
 from libs.common.grpc.errors import to_status
 from libs.common.ids import new_id
 from libs.kale.hash import leading_zeros
+from tests.support.fake_payouts import FakePayouts
 
 GAP = 7
 LEDGER = 123
@@ -62,6 +63,8 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self.faults = Faults()
+        #: What serves payouts beside it.
+        self.payouts = FakePayouts()
         #: Request ids of every call, in order.
         self.calls: list[str] = []
         #: Two calls for the same farmer join one operation, as with wallet.
@@ -251,6 +254,7 @@ async def fake_wallet(admin_dsn: str) -> AsyncIterator[tuple[FakeWallet, str]]:
         wallet: FakeWallet = cast("Any", FakeWallet)(pool)  # it serves the batch RPCs only
         server = grpc.aio.server()
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(wallet, server)
+        payout_pb2_grpc.add_PayoutServiceServicer_to_server(cast("Any", wallet.payouts), server)
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)

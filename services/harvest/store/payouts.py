@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -401,6 +402,6 @@ def _collected_at(since: datetime | None, terms: PayoutTerms) -> datetime | None
     return since + timedelta(seconds=terms.sweep.interval)
 
 
-def _fit(amount: object) -> int:
+def _fit(amount: Decimal) -> int:
     """Return an amount as wallet takes it: what is beyond is kept as the most."""
-    return max(-MAX_I64, min(int(str(amount)), MAX_I64))
+    return max(-MAX_I64, min(int(amount), MAX_I64))

@@ -85,7 +85,8 @@ class Payouts:
     ) -> None:
         self._store = store
         self._tables = tables
-        self._runner = runner
+        #: What has wallet pay.
+        self.runner = runner
         self._limits = limits
 
     async def preview(self, whose: Whose) -> Plan:
@@ -171,7 +172,7 @@ class Payouts:
                 due=found.due,
             )
         log.info("payouts", run=str(run_id), payments=len(found.due), stroops=found.total)
-        self._runner.start(run_id)
+        self.runner.start(run_id)
         return run_id
 
     async def payouts(
@@ -280,7 +281,7 @@ class Payouts:
     async def _finish(self, run_id: UUID) -> None:
         await failpoint("harvest.payout.recorded")
         if (await self._store.run(run_id)).completed_at is None:
-            await self._runner.run(run_id)
+            await self.runner.run(run_id)
 
     async def _check_farmer(self, farmer_id: FarmerId) -> None:
         if not await self._tables.farmer_exists(farmer_id):

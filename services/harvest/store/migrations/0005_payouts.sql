@@ -6,6 +6,9 @@ ALTER TYPE harvest.account_role ADD VALUE 'chain:moved';
 ALTER TYPE harvest.journal_kind ADD VALUE 'fee_payout';
 ALTER TYPE harvest.journal_kind ADD VALUE 'pool_payment';
 
+-- What a journal of each kind may take (-1) and give (1). A kind that takes from one account and gives to
+-- one other is a transfer, and booked by these rows. Whatever an operation is, its cost may be beside it.
+-- (Kinds that came later are written as texts: a migration cannot use a value that it adds.)
 CREATE OR REPLACE FUNCTION harvest.rules()
 RETURNS TABLE (kind harvest.journal_kind, role harvest.account_role, direction int)
 LANGUAGE sql IMMUTABLE
@@ -33,6 +36,15 @@ VALUES
     ('late_payout', 'chain:out', 1),
     ('deposit', 'chain:out', -1),
     ('deposit', 'farmer:available', 1),
+    ('deposit_return'::text::harvest.journal_kind, 'farmer:available', -1),
+    ('deposit_return'::text::harvest.journal_kind, 'chain:out', 1),
+    -- The part that is not divided yet is the pooler's miner:earned; what is divided again, and what was
+    -- denied, moves back.
+    ('miner_credit'::text::harvest.journal_kind, 'miner:earned', -1),
+    ('miner_credit'::text::harvest.journal_kind, 'miner:earned', 1),
+    -- The pooler's own hashes.
+    ('miner_credit'::text::harvest.journal_kind, 'pooler:fee', -1),
+    ('miner_credit'::text::harvest.journal_kind, 'pooler:fee', 1),
     -- Fees leave a farmer's account: what is the pooler's and its miners' lies in the pooler's account then,
     -- and the operator's is out.
     ('fee_payout'::text::harvest.journal_kind, 'chain:moved'::text::harvest.account_role, -1),
@@ -47,11 +59,29 @@ VALUES
     ('pool_payment'::text::harvest.journal_kind, 'chain:out', 1);
 END;
 
-CREATE OR REPLACE FUNCTION harvest.is_guarded(kind harvest.journal_kind, role harvest.account_role) RETURNS boolean
+-- Whether a journal of this kind may not leave such an account below zero. farmer:pending_out, the fees and
+-- what miners earned have nothing but what earlier journals gave them, and are always guarded: nothing is
+-- paid, or given back, that was not asked for. A loss is the pool's own conclusion, and takes no more than is
+-- staked. farmer:available and farmer:staked may go below zero by what chain and wallet have decided already,
+-- since that is to be recorded whatever was booked before: a harvest may be known before its plant, and a
+-- farmer may stake or withdraw KALE that came from outside. That is a deposit, in a journal of its own kind
+-- once the chain shows it; until then the account is below zero, and `kalepool ledger check` lists it. A
+-- denial takes back what was booked, whatever became of it; and so does the division of what is left then. What
+-- wallet has paid of fees it has paid by its own records, whatever is booked here so far.
+CREATE OR REPLACE FUNCTION harvest.is_guarded(kind harvest.journal_kind, role harvest.account_role)
+RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN kind::text NOT IN ('denial', 'fee_payout', 'pool_payment') AND (
+RETURN kind::text NOT IN ('denial', 'miner_credit', 'fee_payout', 'pool_payment') AND (
     role IN ('farmer:pending_out', 'pooler:fee', 'operator:fee', 'miner:earned')
     OR (role = 'farmer:staked' AND kind = 'loss')
+);
+
+-- Whether the KALE of such an account lies in a farmer's account on the chain: its own, and claims to it
+-- that nobody has paid yet; what was moved into a pooler's account of those is taken off (chain:moved).
+CREATE OR REPLACE FUNCTION harvest.is_held(role harvest.account_role) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN role::text IN (
+    'farmer:available', 'farmer:pending_out', 'pooler:fee', 'operator:fee', 'miner:earned', 'chain:moved'
 );
 
 -- Fees of a farmer's rewards that still lie in its account: what was booked of them, less what left. Only the
@@ -174,7 +204,9 @@ BEGIN
                         (
                             'pool_payment',
                             CASE WHEN g.is_miner THEN g.owner_id ELSE g.pooler_id END,
-                            CASE WHEN g.is_miner THEN 'miner:earned' ELSE 'pooler:fee' END,
+                            (
+                                CASE WHEN g.is_miner THEN 'miner:earned' ELSE 'pooler:fee' END
+                            )::harvest.account_role,
                             -g.moved
                         ),
                         ('pool_payment', pool, 'chain:out', g.moved)
