@@ -185,10 +185,6 @@ class PayoutStore:
         """Let one process alone ask wallet for a run for so many seconds; False: another does."""
         return await self.database.execute("lease_payout_run", run_id, process, seconds) == 1
 
-    async def release(self, run_id: UUID, process: UUID) -> None:
-        """End the lease before its time."""
-        await self.database.execute("release_payout_run", run_id, process)
-
     async def open_items(self, run_id: UUID) -> list[Item]:
         """Return the open items of a run, in the order of their chunks."""
         rows = await self.database.many("open_payout_items", run_id)

@@ -252,9 +252,6 @@ SET leased_by = $2, leased_until = now() + make_interval(secs => $3)
 WHERE id = $1 AND completed_at IS NULL
     AND (leased_by IS NULL OR leased_by = $2 OR leased_until < now());
 
--- name: release_payout_run :exec
-UPDATE harvest.payout_runs SET leased_by = NULL, leased_until = NULL WHERE id = $1 AND leased_by = $2;
-
 -- name: open_payout_items :many
 SELECT i.id AS item_id, i.chunk, i.kind::text AS kind, i.payee_id, i.pooler_id, i.address, i.amount,
     i.asked_at IS NOT NULL AS was_asked

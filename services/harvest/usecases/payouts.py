@@ -7,6 +7,7 @@ from uuid import UUID
 from libs.batches.model import FarmerNotFoundError, RequestIdReusedError, digest_of
 from libs.common.db.pool import Session
 from libs.common.failpoints import failpoint
+from libs.common.grpc.standing import SigningPausedError
 from libs.common.ids import FarmerId, new_id
 from libs.common.log import get_logger, get_security_logger
 from services.harvest.domain.errors import (
@@ -27,6 +28,7 @@ from services.harvest.domain.payouts import (
     PayeeKind,
     Pending,
     Plan,
+    Reason,
     Rules,
     amount_now,
     pending_of,
@@ -230,6 +232,8 @@ class Payouts:
         if not found or found[0].payable <= 0:
             raise PayoutEmptyError("the farmer has nothing that could be paid")
         payee = found[0]
+        if payee.standing is Reason.SIGNING_PAUSED:
+            raise SigningPausedError("signing is paused")
         if payee.history.run_id is not None:
             raise PayoutOnItsWayError(f"a payout is on its way: run {payee.history.run_id}")
         paid = amount_now(payee, amount)
