@@ -55,6 +55,8 @@ Kind = Literal[
     "top_up",
     "withdraw",
     "open_payer",
+    "payout",
+    "pool_payment",
 ]
 
 

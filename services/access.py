@@ -22,6 +22,11 @@ _PUBLIC = Access(
 )
 
 
+#: Access to a method that carries a farmer's signature, or what is to be signed: the signature
+#: alone decides, so that anybody may bring it. It acts, so no read-only token is enough.
+_SIGNED = Access(services=frozenset({GATEWAY}), operators=True, poolers=True, by_token=True)
+
+
 def _by_token(entry: Access) -> Access:
     """Return access to a method that may also be called by an access token."""
     return replace(entry, by_token=True)
@@ -196,6 +201,25 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "Withdraw": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
         "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
         "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
+    },
+    # Who is due is harvest's to say, and who may be asked about that is its.
+    "kalepool.wallet.v1.PayoutService": {
+        "CreatePoolerWallet": _services(_REGISTRY),
+        "PayFarmers": _services(_HARVEST),
+        "PayMiners": _services(_HARVEST),
+        "PayPooler": _services(_HARVEST),
+        "GetFeeState": _services(_HARVEST),
+        "GetPoolerFees": _services(_HARVEST),
+    },
+    "kalepool.wallet.v1.AgreementService": {
+        "GetAgreementRules": replace(_PUBLIC, services=frozenset({GATEWAY, _REGISTRY})),
+        "SetAgreement": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
+        "ListAgreements": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetOwnerAccount": _reads(_own(farmer_id=Owned.FARMER)),
+        "SetOwnerAccount": OPERATORS,
+        "DraftWish": _SIGNED,
+        "SignWish": _SIGNED,
+        "MarkPooler": OPERATORS,
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),

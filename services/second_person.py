@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from libs.common.grpc.second_person import Covered
 
+_AGREEMENT = "/kalepool.wallet.v1.AgreementService"
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
 _NOTIFICATION = "/kalepool.registry.v1.NotificationService"
@@ -23,6 +24,9 @@ COVERED: Mapping[str, Covered] = {
     f"{_CUSTODY}/ReleaseOperation": Covered(moves="what an operation does, perhaps once more"),
     "/kalepool.wallet.v1.WalletService/SetStakeLimit": Covered(moves="how much a farmer stakes"),
     f"{_WITHDRAWAL}/SetPayoutAddress": Covered(moves="where a farmer's money goes"),
+    f"{_AGREEMENT}/SetAgreement": Covered(moves="what is taken of a farmer's rewards"),
+    f"{_AGREEMENT}/SetOwnerAccount": Covered(moves="who speaks for a farmer"),
+    f"{_AGREEMENT}/MarkPooler": Covered(moves="where a pooler may have its farmers' money go"),
     f"{_WITHDRAWAL}/Withdraw": Covered(
         moves="a farmer's money",
         is_repeatable=True,
@@ -111,6 +115,11 @@ FREE: Mapping[str, str] = {
     "/kalepool.wallet.v1.WalletService/GetBlock": _READS,
     "/kalepool.wallet.v1.WalletService/WatchBlocks": _READS,
     "/kalepool.wallet.v1.WalletService/GetTreasury": _READS,
+    f"{_AGREEMENT}/GetAgreementRules": _READS,
+    f"{_AGREEMENT}/ListAgreements": _READS,
+    f"{_AGREEMENT}/GetOwnerAccount": _READS,
+    f"{_AGREEMENT}/DraftWish": _READS,
+    f"{_AGREEMENT}/SignWish": "does what the farmer itself has signed",
     f"{_WITHDRAWAL}/GetPayoutAddress": _READS,
     f"{_WITHDRAWAL}/GetWithdrawal": _READS,
     f"{_WITHDRAWAL}/ListWithdrawals": _READS,

@@ -14,9 +14,10 @@ from libs.common.config import (
     Unit,
     WholeSeconds,
 )
-from libs.kale.address import raw_key
+from libs.kale.address import account_address, raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
+from services.wallet.domain.agreements import AgreementRules
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.channels import ChannelTerms
@@ -63,8 +64,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Stroops of XLM that reserves of new farmers of all poolers together may take within 24 hours;
     #: 0: no limit.
     sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
-    #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
-    #: than there were: a payment belongs to its payer for ever.
+    #: Payer accounts of the pool to keep: each carries up to 19 withdrawals or payouts, or 99
+    #: payments of poolers, at a time. Never less than there were: a payment belongs to its payer
+    #: for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
     #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
     #: code, the token's instance, the multicall) may cost within 24 hours, apart from
@@ -92,6 +94,20 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Payout addresses that a farmer may have registered within 24 hours, or within
     #: WITHDRAW_COOLING_MS where that is longer. To have none is always possible.
     withdraw_address_changes: Annotated[Count, Field(ge=1, le=100)] = 10
+    #: The operator's part of each reward, in ten-thousandths, by agreements made from now on.
+    operator_fee_bps: Annotated[Count, Field(ge=0, le=5_000)] = 0
+    #: What the pooler's and the operator's parts of a reward may be together, in ten-thousandths,
+    #: whoever agrees to more.
+    max_fee_bps: Annotated[Count, Field(ge=0, le=5_000)] = 3_000
+    #: Seconds until a change of an agreement counts that takes anything from the farmer.
+    agreement_notice_seconds: Annotated[WholeSeconds, Field(ge=0, le=31_536_000)] = 604_800
+    #: Agreements, and owner accounts, that a farmer may have recorded within 24 hours.
+    agreement_changes: Annotated[Count, Field(ge=1, le=100)] = 20
+    #: Seconds until a payout address, or an owner account, counts that an operator has set without
+    #: the farmer's signature.
+    operator_address_cooling_seconds: Annotated[WholeSeconds, Field(ge=0, le=31_536_000)] = (
+        2_592_000
+    )
     #: Stroops of KALE that a farmer may withdraw within 24 hours.
     withdraw_daily_kale_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000_000
     #: Stroops of KALE that all farmers together may withdraw within 24 hours.
@@ -108,6 +124,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     withdraw_failures_per_farmer: Annotated[Count, Field(ge=1, le=1000)] = 5
     #: The same for all farmers of a pooler.
     withdraw_failures_per_pooler: Annotated[Count, Field(ge=1, le=100_000)] = 50
+    #: Where the operator's part of fees goes (strkey G...), with KALE trustline; empty: it stays in
+    #: farmers' accounts, as what they owe.
+    operator_payout_address: str = ""
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -188,6 +207,16 @@ class WalletSettings(ServiceSettings, KeySettings):
             ),
         )
 
+    def agreements(self) -> AgreementRules:
+        """Return the operator's rules for agreements, and for whose a payout address is."""
+        return AgreementRules(
+            operator_bps=self.operator_fee_bps,
+            max_fee_bps=self.max_fee_bps,
+            notice=self.agreement_notice_seconds,
+            operator_cooling=self.operator_address_cooling_seconds,
+            changes=self.agreement_changes,
+        )
+
     def multicall(self) -> bytes | None:
         """Return the raw id of the multicall contract; None without one.
 
@@ -203,4 +232,8 @@ class WalletSettings(ServiceSettings, KeySettings):
         if self.multicall_contract_id and not self.channel_accounts:
             raise ValueError("MULTICALL_CONTRACT_ID needs CHANNEL_ACCOUNTS: they are its sources")
         self.multicall()
+        if self.operator_payout_address:
+            account_address(self.operator_payout_address)
+        if self.operator_fee_bps > self.max_fee_bps:
+            raise ValueError("OPERATOR_FEE_BPS is more than MAX_FEE_BPS")
         return self

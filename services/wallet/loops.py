@@ -30,6 +30,7 @@ from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.hold_ups import HoldUps
+from services.wallet.usecases.fee_keeping import FeeKeeping
 from services.wallet.usecases.pausing import Pausing
 
 log = get_logger(__name__)
@@ -144,6 +145,16 @@ async def check_orders(check: OrderCheck) -> None:
 async def record_pauses(pausing: Pausing) -> None:
     """Record pauses that were ordered, as soon as the database takes them."""
     await repeat("pauses", pausing.step)
+
+
+async def keep_fees(keeping: FeeKeeping) -> None:
+    """Make poolers' accounts that are missing, and sums of fees that have grown old."""
+
+    async def step() -> None:
+        if not await keeping.step():
+            await asyncio.sleep(MEND)
+
+    await repeat("fees", step)
 
 
 async def watch_audit_log(watch: AuditWatch, *, interval: float) -> None:

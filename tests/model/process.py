@@ -264,7 +264,7 @@ class Process:
             signers=keys,
             accounts=self._accounts,
             operations=self._operations,
-            payouts=self._transactions,
+            payment_orders=self._transactions,
             chain_view=view,
             transactions=TreasuryTransactions(
                 chain=self.chain,

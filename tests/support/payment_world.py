@@ -17,9 +17,10 @@ from services.wallet.domain.model import (
     OperationKind,
     QueuedOperation,
 )
+from services.wallet.domain.payment_orders import Part, PaymentOrder
 from services.wallet.domain.payments import PayerRecord
 from services.wallet.domain.trust import Decision
-from services.wallet.domain.withdrawals import Asset, Destination, Payout
+from services.wallet.domain.withdrawals import Asset, Destination
 from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.sequence_sources import LEASE
@@ -227,6 +228,7 @@ class Transactions:
 
     def __init__(self) -> None:
         self.submitted: list[Submitted] = []
+        self.counts: list[int] = []
         self.bids: list[OperationKind] = []
 
     def bid(self, kind: OperationKind) -> Bid:
@@ -240,8 +242,10 @@ class Transactions:
         sign: Callable[[], SignedEnvelope],
         *,
         payer: WalletId | None = None,
+        payments: int = 0,
     ) -> None:
         """As the treasury's."""
+        self.counts.append(payments)
         self.submitted.append(Submitted(operations=list(operations), envelope=sign(), payer=payer))
 
 
@@ -251,7 +255,7 @@ class PaymentWorld:
 
     is_fresh: bool = True
     can_pay: bool = True
-    payouts: dict[OperationId, Payout] = field(default_factory=dict)
+    orders: dict[OperationId, PaymentOrder] = field(default_factory=dict)
     low: set[str] = field(default_factory=set)
     broken: list[tuple[list[OperationId], Exception]] = field(default_factory=list)
 
@@ -269,7 +273,7 @@ class PaymentWorld:
             signers=cast(Any, self.signers),
             accounts=cast(Any, self),
             operations=cast(Any, self.queue),
-            payouts=cast(Any, SimpleNamespace(payouts=self._payouts)),
+            payment_orders=cast(Any, SimpleNamespace(payment_orders=self._orders)),
             chain_view=cast(Any, self),
             transactions=cast(Any, self.transactions),
             broken_keys=cast(Any, SimpleNamespace(set_aside=self._set_aside)),
@@ -288,8 +292,8 @@ class PaymentWorld:
         head = LedgerHead(sequence=ledger, close_time=CLOSE_TIME)
         self.state = replace(self.state, ledger=head)
 
-    async def _payouts(self, ids: Sequence[OperationId]) -> Mapping[OperationId, Payout]:
-        return {item: self.payouts[item] for item in ids if item in self.payouts}
+    async def _orders(self, ids: Sequence[OperationId]) -> Mapping[OperationId, PaymentOrder]:
+        return {item: self.orders[item] for item in ids if item in self.orders}
 
     async def _low(self, addresses: Sequence[str]) -> tuple[int, set[str]]:
         return LEDGER, self.low & set(addresses)
@@ -308,12 +312,49 @@ class PaymentWorld:
     ) -> QueuedOperation:
         """Make a withdrawal that wallet itself recorded, unless it is forged."""
         made = payment(**fields)
-        self.payouts[made.id] = Payout(
+        self.orders[made.id] = PaymentOrder(
             operation_id=made.id,
-            destination=to,
-            asset=asset,
+            wallet_id=made.wallet_id,
+            parts=(Part(destination=to, asset=asset, amount=made.amount),),
             is_stopped=is_stopped,
             is_genuine=not is_forged,
+        )
+        return made
+
+    def payout(
+        self,
+        *,
+        amount: int = 10,
+        to: str = OUTSIDE,
+        pooler: tuple[str, int] | None = None,
+        operator: tuple[str, int] | None = None,
+        **fields: Any,
+    ) -> QueuedOperation:
+        """Make a payout with fees: to whom, and how much."""
+        fees = [item for item in (pooler, operator) if item is not None]
+        whole = amount + sum(stroops for _, stroops in fees)
+        made = payment(OperationKind.PAYOUT, amount=whole, **fields)
+        own = [Part(destination=to, asset=Asset.KALE, amount=amount)] if amount else []
+        self.orders[made.id] = PaymentOrder(
+            operation_id=made.id,
+            wallet_id=made.wallet_id,
+            parts=(
+                *own,
+                *(
+                    Part(destination=place, asset=Asset.KALE, amount=stroops, is_fee=True)
+                    for place, stroops in fees
+                ),
+            ),
+        )
+        return made
+
+    def pool_payment(self, *, to: str, amount: int = 5, **fields: Any) -> QueuedOperation:
+        """Make a payment from a pooler's custodial account."""
+        made = payment(OperationKind.POOL_PAYMENT, amount=amount, **fields)
+        self.orders[made.id] = PaymentOrder(
+            operation_id=made.id,
+            wallet_id=made.wallet_id,
+            parts=(Part(destination=to, asset=Asset.KALE, amount=amount),),
         )
         return made
 

@@ -600,7 +600,7 @@ LEFT JOIN LATERAL (
 ) AS f ON true;
 END;
 
--- The parts of a reward (services/harvest/domain/ledger.py has the same rule): fees together are never more
+-- The parts of a reward (libs/kale/fees.py has the same rule): fees together are never more
 -- than was agreed, so that the odd stroop is the farmer's; they are divided by largest remainder, and of
 -- equal ones the pooler's goes first, then the operator's.
 CREATE FUNCTION harvest.split(reward bigint, pooler_bps int, operator_bps int, miners_bps int)

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, unique
+from typing import TypeAlias
 
 from libs.common.ids import FarmerId, PoolerId, WalletId
 from libs.kale.amounts import format_kale, format_percentage
-from services.wallet.domain.errors import FeeTooHighError
+from services.wallet.domain.errors import (
+    FeeTooHighError,
+    OwnerAccountNotYoursError,
+    PayoutAddressNotYoursError,
+)
 
 #: Digest of terms that nobody published.
 NO_DIGEST = bytes(32)
@@ -94,6 +99,22 @@ class Agreement(Terms):
     def fee_bps(self) -> int:
         """Return what is taken of a reward in all."""
         return self.pooler_bps + self.operator_bps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joining:
+    """What a farmer's registration says besides its pooler and its stake."""
+
+    #: Where it wants to be paid out (strkey G...); empty: nowhere yet.
+    payout_address: str = ""
+    #: The account that speaks for it; empty: none.
+    owner_account: str = ""
+    #: What it agrees to; None: nothing.
+    terms: Terms | None = None
+    #: Who registers it.
+    giver: Giver = Giver(given_by="registry", proof=Proof.CERTIFICATE)
+    #: The operator's part of a reward.
+    operator_bps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +220,89 @@ def effective_from(
     return after_notice
 
 
+# Whose word decides ------------------------------------------------------------------------------
+
+
+def address_wait(
+    giver: Giver,
+    address: str,
+    *,
+    has_owner: bool,
+    farms_for_itself: bool,
+    has_had_one: bool,
+    cooling: float,
+    rules: AgreementRules,
+) -> float:
+    """Return the seconds after which a payout address counts by this word.
+
+    To have none is always possible. The farmer's own signature makes the first one count at once; a
+    pooler that farms for itself decides for farmers that nobody else speaks for. An operator can
+    after a long time, in which the farmer sees it and can object.
+
+    Raises PayoutAddressNotYoursError for everybody else.
+    """
+    if giver.proof is Proof.SIGNATURE:
+        return cooling if has_had_one else 0.0
+    if not address or (farms_for_itself and not has_owner):
+        return cooling
+    if giver.proof is Proof.OPERATOR:
+        return max(cooling, rules.operator_cooling)
+    raise PayoutAddressNotYoursError(
+        "where the farmer's money goes is for its owner account to sign"
+        if has_owner
+        else "the farmer has no owner account, and its pooler does not farm for itself by an "
+        "operator's word: an operator has to set the address"
+    )
+
+
+def owner_wait(giver: Giver, rules: AgreementRules) -> float:
+    """Return the seconds after which an owner account counts by this word.
+
+    Raises OwnerAccountNotYoursError for who is neither the farmer itself nor an operator.
+    """
+    if giver.proof is Proof.SIGNATURE:
+        return 0.0
+    if giver.proof is Proof.OPERATOR:
+        return rules.operator_cooling
+    raise OwnerAccountNotYoursError("the farmer's owner account is for itself to change")
+
+
 # What an owner signs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermsWish:
+    """To agree to terms, and to be paid to an address."""
+
+    #: The terms.
+    terms: Terms
+    #: The address (strkey G...); None: as before.
+    address: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayoutWish:
+    """To be paid to an address, under the terms in force."""
+
+    #: The address (strkey G...); empty: none.
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnerWish:
+    """That another account speaks for the farmer from now on."""
+
+    #: That account (strkey G...).
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """That what operators have announced does not come."""
+
+
+#: What a farmer wants, and signs.
+Wish: TypeAlias = TermsWish | PayoutWish | OwnerWish | Objection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,13 +321,13 @@ class Parties:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The numbers that a signed text has: none of them can be used twice."""
+    """What was newest when a text was signed: it is of no use once anything has changed."""
 
-    #: Number of the newest agreement, or of the one that is signed.
+    #: Number of the newest agreement; 0: there is none.
     agreement: int
-    #: Number of the newest payout address, or of the one that is signed.
+    #: Number of the newest payout address.
     address: int
-    #: Number of the newest owner account, or of the one that is signed.
+    #: Number of the newest owner account.
     owner: int
 
 

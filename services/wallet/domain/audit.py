@@ -41,6 +41,10 @@ class Action(Enum):
     SET_STAKE_LIMIT = "set_stake_limit"
     #: A withdrawal was asked for; subject: the wallet.
     WITHDRAW = "withdraw"
+    #: A farmer is to be paid, and the fees that are due of it; subject: the wallet.
+    PAY_FARMER = "pay_farmer"
+    #: Miners, or a pooler, are to be paid from the pooler's account; subject: its wallet.
+    PAY_FROM_POOLER = "pay_from_pooler"
     #: A channel account is to get XLM from the treasury; subject: its wallet.
     TOP_UP = "top_up"
     #: Signing was paused; subject: for whom.
@@ -178,6 +182,14 @@ def _hash(number: int, moment: bytes, texts: Sequence[str], previous: bytes) -> 
     return digest.digest()
 
 
+def has_own_hash(record: Record) -> bool:
+    """Tell whether a record's hash is of what it says, so that its authenticator covers that."""
+    if record.at is None or record.version != VERSION:
+        return False
+    texts = (record.actor, record.action, record.subject, record.details)
+    return record.hash == _hash(record.number, _moment(record.at), texts, record.previous)
+
+
 @dataclass(kw_only=True)
 class Findings:
     """What was found to be wrong, in words: of each kind the first, and how much there is.
@@ -271,8 +283,7 @@ class Verifier:
             return f"record {record.number} has no moment that can be one"
         if record.version != VERSION or record.version < self.version:
             return f"record {record.number} has a hash of an unknown kind"
-        texts = (record.actor, record.action, record.subject, record.details)
-        if record.hash != _hash(record.number, _moment(record.at), texts, record.previous):
+        if not has_own_hash(record):
             return f"record {record.number} was changed"
         return ""
 

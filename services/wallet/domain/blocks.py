@@ -88,6 +88,8 @@ def readiness(
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             return GO
     assert_never(kind)
@@ -156,6 +158,8 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             raise ValueError(f"{kind.value}: no batch asks for this")
         case _:

@@ -12,6 +12,7 @@ from libs.common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from libs.kale.amounts import format_percentage
 
 
 class WalletNotFoundError(NotFoundError):
@@ -24,6 +25,12 @@ class OperationNotFoundError(NotFoundError):
     """No operation has this id."""
 
     default_reason = "OPERATION_NOT_FOUND"
+
+
+class PoolerWalletNotFoundError(NotFoundError):
+    """The pooler has no custodial account yet."""
+
+    default_reason = "POOLER_WALLET_NOT_FOUND"
 
 
 class PoolerNotFoundError(NotFoundError):
@@ -150,6 +157,24 @@ class FeeTooHighError(FailedPreconditionError):
     """The fees together are more than the pool allows (MAX_FEE_BPS)."""
 
     default_reason = "FEE_TOO_HIGH"
+
+
+class FeesTamperedError(FailedPreconditionError):
+    """What an account has paid is not what wallet wrote, or what the audit log tells of."""
+
+    default_reason = "FEES_TAMPERED"
+
+
+class StakeAboveAgreementError(FailedPreconditionError):
+    """The farmer has agreed to stake less."""
+
+    default_reason = "STAKE_NOT_AGREED"
+
+    @classmethod
+    def above(cls, stake_bps: int) -> "StakeAboveAgreementError":
+        """Return the error with what was agreed to, in ten-thousandths."""
+        agreed = format_percentage(stake_bps)
+        return cls(f"stake_percentage: {agreed} was agreed to", metadata={"limit": agreed})
 
 
 class AgreementTamperedError(FailedPreconditionError):

@@ -66,7 +66,12 @@ def _done(operation: CarriedOperation, trace: Trace, *, ledger: int, fee: int) -
                 return None
             value = reward_of(trace.block, trace.grown)
             return succeeded(operation, value=value, ledger=ledger, fee=fee)
-        case OperationKind.WITHDRAW | OperationKind.TOP_UP:
+        case (
+            OperationKind.WITHDRAW
+            | OperationKind.TOP_UP
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
+        ):
             # The transaction was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
             return replace(made, message=NOT_REMEMBERED)

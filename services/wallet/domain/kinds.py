@@ -58,6 +58,10 @@ class Kind:
     joins_blocks: bool = False
     #: Its block does not wait: where no budget allows its fee it is given up, not put off.
     is_given_up_unpaid: bool = False
+    #: It pays accounts that are not the pool's, from one that is nobody's but its owner's.
+    pays_out: bool = False
+    #: What it sends leaves a farmer's account, and counts into the limits of a day.
+    counts_daily: bool = False
     #: Value that its call returns.
     returned: Returned = Returned.NOTHING
 
@@ -88,8 +92,10 @@ OPERATION_KINDS: Mapping[OperationKind, Kind] = {
     ),
     OperationKind.OPEN_CHANNEL: Kind(carrier=Carrier.TREASURY, is_patient=True),
     OperationKind.TOP_UP: Kind(carrier=Carrier.PAYER, is_patient=True),
-    OperationKind.WITHDRAW: Kind(carrier=Carrier.PAYER),
+    OperationKind.WITHDRAW: Kind(carrier=Carrier.PAYER, pays_out=True, counts_daily=True),
     OperationKind.OPEN_PAYER: Kind(carrier=Carrier.TREASURY),
+    OperationKind.PAYOUT: Kind(carrier=Carrier.PAYER, pays_out=True, counts_daily=True),
+    OperationKind.POOL_PAYMENT: Kind(carrier=Carrier.PAYER, pays_out=True),
 }
 
 

@@ -34,6 +34,10 @@ class OperationKind(KeyEnum):
     WITHDRAW = "withdraw"
     #: The treasury creates a payer account.
     OPEN_PAYER = "open_payer"
+    #: A payer has a farmer's account pay the farmer, and the fees that are due of it.
+    PAYOUT = "payout"
+    #: A payer has a pooler's custodial account pay a miner, or the pooler itself.
+    POOL_PAYMENT = "pool_payment"
 
 
 @unique
@@ -117,6 +121,7 @@ class FailureReason(KeyEnum):
     DESTINATION_FULL = "DESTINATION_FULL"
     KEEPS_FAILING = "KEEPS_FAILING"
     TAMPERED = "TAMPERED"
+    FEE_REFUSED = "FEE_REFUSED"
 
     @classmethod
     def read(cls, text: str) -> "FailureReason":
@@ -247,17 +252,51 @@ class Operation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PayoutParts:
+    """What a payout moves, in stroops of KALE, and where to."""
+
+    #: To the farmer's payout address.
+    amount: int
+    #: To the pooler's custodial account, without the miners' part.
+    pooler: int
+    #: To the operator's address.
+    operator: int
+    #: To the pooler's custodial account: the miners' part.
+    miners: int
+    #: The three addresses (strkey G...); empty where nothing goes.
+    destination: str
+    pooler_account: str
+    operator_account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPart:
+    """What leaves a pooler's custodial account."""
+
+    #: Stroops of KALE.
+    amount: int
+    #: strkey G...
+    destination: str
+    #: Whether it is a miner's; else it is the pooler's own.
+    is_miner: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Movement:
-    """What has moved KALE, or cost something: an end, or a withdrawal that was asked for."""
+    """What has moved KALE, or cost something: an end, or a payment that was asked for."""
 
     #: The operation; of one that was asked for, wherever it stands.
     operation: Operation
-    #: Whether a withdrawal was asked for.
+    #: Whether a withdrawal, a payout or a payment from a pooler's account was asked for.
     is_request: bool
     #: When it ended, or was asked for.
     at: datetime
     #: Stroops of KALE that a withdrawal sends; 0 for one of XLM, and for all that is none.
     withdrawn_kale: int
+    #: What a payout moves; None for all that is none.
+    payout: PayoutParts | None = None
+    #: What leaves a pooler's custodial account; None for all that does not.
+    pool_payment: PoolPart | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,6 +375,9 @@ class CarriedOperation:
     attempts: int
     #: Stroops of KALE that a harvest gives back besides its reward.
     stake_returned: int = 0
+    #: Payments that it makes in its transaction, and how many of them, the last ones, are fees.
+    payments: int = 1
+    fees: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

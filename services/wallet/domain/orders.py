@@ -144,6 +144,69 @@ def payment_bytes(*, operation_id: UUID, payer_id: UUID | None) -> bytes:
     return _bytes("payments", operation_id.bytes, _id(payer_id))
 
 
+def payout_bytes(
+    *,
+    operation_id: UUID,
+    wallet_id: UUID,
+    number: int,
+    request_id: str,
+    amount: int,
+    destination: str,
+    pooler: int,
+    operator: int,
+    miners: int,
+    pooler_account: str,
+    operator_account: str,
+    requested_at: datetime,
+) -> bytes:
+    """Return the bytes of a payout: its parts, and where they go."""
+    name = (operation_id.bytes, wallet_id.bytes, number, request_id)
+    parts = (amount, pooler, operator, miners)
+    places = (destination, pooler_account, operator_account)
+    return _bytes("payouts", *name, *parts, *places, _moment(requested_at))
+
+
+def pool_payment_bytes(
+    *,
+    operation_id: UUID,
+    wallet_id: UUID,
+    number: int,
+    request_id: str,
+    is_miner: bool,
+    amount: int,
+    destination: str,
+    requested_at: datetime,
+) -> bytes:
+    """Return the bytes of a payment from a pooler's custodial account."""
+    name = (operation_id.bytes, wallet_id.bytes, number, request_id)
+    what = (int(is_miner), amount, destination)
+    return _bytes("pool_payments", *name, *what, _moment(requested_at))
+
+
+def block_opening_bytes(*, block_index: int, opened_at: datetime) -> bytes:
+    """Return the bytes of the moment when a block opened."""
+    return _bytes("block_openings", block_index, _moment(opened_at))
+
+
+def fee_mark_bytes(
+    *,
+    wallet_id: UUID,
+    until_block: int,
+    blocks: bytes,
+    pooler: int,
+    operator: int,
+    miners: int,
+    until_number: int,
+    paid_pooler: int,
+    paid_operator: int,
+    paid_miners: int,
+) -> bytes:
+    """Return the bytes of the sums of an account's fees, and of what was paid of them."""
+    agreed = (until_block, blocks, pooler, operator, miners)
+    paid = (until_number, paid_pooler, paid_operator, paid_miners)
+    return _bytes("fee_marks", wallet_id.bytes, *agreed, *paid)
+
+
 def payout_address_bytes(
     *,
     wallet_id: UUID,

@@ -10,8 +10,8 @@ from services.wallet.domain.model import FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
 MAX_ATTEMPTS = 5
-#: Envelopes signed for a withdrawal at most: what ledgers refuse alone, ever more slowly, for about
-#: twenty minutes is given up. A withdrawal that no ledger took is tried for ever.
+#: Envelopes signed for a payment to somebody at most: what ledgers refuse alone, ever more slowly,
+#: for about twenty minutes is given up. A payment that no ledger took is tried for ever.
 MAX_REFUSED = 10
 #: Longest pause between two attempts of an onboarding, in ledgers.
 MAX_PAUSE = 60
@@ -92,7 +92,7 @@ _TOKEN: Mapping[OperationKind, Mapping[str, Meaning]] = {
         "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
     },
 }
-# Errors of the classic operation that pays a withdrawal, which a payer's transaction carries.
+# Errors of the classic operation that pays somebody, which a payer's transaction carries.
 _PAYMENT: Mapping[str, Meaning] = {
     "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
     "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
@@ -113,7 +113,7 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
     A host error (stale footprint, resources that no longer suffice) or a transaction code may be
     gone with a fresh simulation. A contract error that no table has is a refusal.
     """
-    if kind is OperationKind.WITHDRAW:
+    if OPERATION_KINDS[kind].pays_out:
         return _PAYMENT.get(error.code, _RETRY)
     if not OPERATION_KINDS[kind].has_block:
         return _RETRY
@@ -132,8 +132,8 @@ def may_retry(kind: OperationKind, attempts: int) -> bool:
 
 
 def keeps_failing(kind: OperationKind, attempts: int) -> bool:
-    """Tell whether ledgers have refused a withdrawal so often that it is given up."""
-    return kind is OperationKind.WITHDRAW and attempts >= MAX_REFUSED
+    """Tell whether ledgers have refused a payment so often that it is given up."""
+    return OPERATION_KINDS[kind].pays_out and attempts >= MAX_REFUSED
 
 
 def pause(kind: OperationKind, attempts: int) -> int:

@@ -24,7 +24,7 @@ whoever has been paid by one target is not paid by the next. A repayment
 payments that a target up to there may have made.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 
@@ -177,28 +177,60 @@ class SeenTransaction:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingPayment:
-    """A payment of a payer account that waits to be made."""
+    """An operation of a payer account that waits to be made, with what it pays."""
 
-    #: Its operation.
+    #: The operation.
     operation_id: OperationId
-    #: What is to be paid.
-    payment: SeenPayment
+    #: What is to be paid, in this order; all of it in one transaction.
+    payments: tuple[SeenPayment, ...]
 
 
 def recognised(
     seen: Sequence[SeenPayment], waiting: Sequence[WaitingPayment]
 ) -> list[OperationId] | None:
-    """Match each payment on the chain with a waiting payment.
+    """Match the payments on the chain with waiting operations, each with all that it pays.
 
-    Returns None when a payment on the chain matches no waiting one. Payments that are alike are
-    taken in the order in which they were asked for.
+    Returns None when a payment on the chain is of no waiting one. Operations that are alike are
+    taken in the order in which they were asked for; of those that begin alike the one that pays
+    more is tried first.
     """
-    left = list(waiting)
+    left: dict[tuple[SeenPayment, ...], list[OperationId]] = {}
+    for item in waiting:
+        left.setdefault(item.payments, []).append(item.operation_id)
+    return _matched(tuple(seen), left)
+
+
+def _matched(
+    seen: tuple[SeenPayment, ...], left: Mapping[tuple[SeenPayment, ...], Sequence[OperationId]]
+) -> list[OperationId] | None:
+    """Match all of these payments; try another way where the first one leads to no end."""
     found: list[OperationId] = []
-    for payment in seen:
-        match = next((item for item in left if item.payment == payment), None)
-        if match is None:
+    rest = {payments: list(ids) for payments, ids in left.items()}
+    while seen:
+        fitting = [
+            payments
+            for payments, ids in rest.items()
+            if ids and payments and seen[: len(payments)] == payments
+        ]
+        fitting.sort(key=len, reverse=True)
+        if len(fitting) > 1:
+            return _branched(seen, fitting, rest, found)
+        if not fitting:
             return None
-        left.remove(match)
-        found.append(match.operation_id)
+        found.append(rest[fitting[0]].pop(0))
+        seen = seen[len(fitting[0]) :]
     return found
+
+
+def _branched(
+    seen: tuple[SeenPayment, ...],
+    fitting: Sequence[tuple[SeenPayment, ...]],
+    left: Mapping[tuple[SeenPayment, ...], Sequence[OperationId]],
+    found: Sequence[OperationId],
+) -> list[OperationId] | None:
+    for payments in fitting:
+        first, *others = left[payments]
+        rest = _matched(seen[len(payments) :], {**left, payments: others})
+        if rest is not None:
+            return [*found, first, *rest]
+    return None

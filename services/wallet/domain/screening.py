@@ -66,6 +66,8 @@ def screen(
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             raise ValueError(f"operation {operation.id} is no call of the farm")
     assert_never(operation.kind)
@@ -107,6 +109,8 @@ def barrier(
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             raise ValueError(f"operation {operation.id} is no call of the farm")
     assert_never(operation.kind)

@@ -1,6 +1,7 @@
 """The settlement of an operation that follows from new knowledge about it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from libs.common.ids import OperationId
@@ -18,6 +19,7 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.outcomes import Action, keeps_failing, may_retry, meaning, pause
+from services.wallet.domain.payment_orders import OF_DESTINATION
 from services.wallet.domain.submission import ABOVE_CAP, BAD_AUTH
 
 AnyOperation = QueuedOperation | CarriedOperation
@@ -126,6 +128,8 @@ def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settl
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             return None
     assert_never(operation.kind)
@@ -273,6 +277,38 @@ def refused(
     alone = not OPERATION_KINDS[operation.kind].has_block
     limit = None if what.action is Action.WAIT else 1 if alone else smaller(together)
     return later(operation, due_ledger=due, fee=fee, pack_limit=limit)
+
+
+def failing_parts(
+    operations: Sequence[CarriedOperation], failing: Collection[int]
+) -> dict[OperationId, frozenset[int]]:
+    """Return which payments of which operations failed, by their places in a transaction.
+
+    An operation may make several payments, one after the other.
+    """
+    found: dict[OperationId, frozenset[int]] = {}
+    first = 0
+    for operation in operations:
+        own = frozenset(
+            place - first for place in failing if first <= place < first + operation.payments
+        )
+        found |= {operation.id: own} if own else {}
+        first += operation.payments
+    return found
+
+
+def as_fee(
+    settlement: Settlement, operation: CarriedOperation, parts: Collection[int]
+) -> Settlement:
+    """Tell of an operation that was given up that only its fees could not be paid, if that is so.
+
+    Asked for again, it is made without them.
+    """
+    first_fee = operation.payments - operation.fees
+    is_of_fees = bool(parts) and min(parts) >= first_fee
+    if is_of_fees and settlement.reason in OF_DESTINATION:
+        return replace(settlement, reason=FailureReason.FEE_REFUSED)
+    return settlement
 
 
 def _expired(operation: AnyOperation, reason: FailureReason, message: str) -> Settlement:

@@ -67,6 +67,20 @@ class PayoutAddresses:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddressPast:
+    """The outside addresses of a farmer, and what they were before."""
+
+    #: Those that count and are to come.
+    now: PayoutAddresses
+    #: Number of the newest one; 0: there is none.
+    number: int
+    #: The newest one; empty: none.
+    newest: str
+    #: There was an address before: another one takes its place.
+    has_had_one: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewWithdrawal:
     """A farmer's request for a withdrawal."""
 
@@ -100,22 +114,6 @@ class Withdrawal:
     destination: str
     #: The operation that carries it.
     operation: Operation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Payout:
-    """Destination and asset of a withdrawal's operation."""
-
-    #: The operation.
-    operation_id: OperationId
-    #: strkey G...
-    destination: str
-    #: What is sent.
-    asset: Asset
-    #: Its destination is not the farmer's outside address any more.
-    is_stopped: bool
-    #: Whether wallet itself wrote the withdrawal, its payer and the farmer's addresses.
-    is_genuine: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

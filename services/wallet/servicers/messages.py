@@ -21,6 +21,7 @@ from services.wallet.domain.model import (
     Operation,
     OperationKind,
     OperationState,
+    PayoutParts,
     Wallet,
 )
 
@@ -119,12 +120,27 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
 
 
 def movement_message(movement: Movement) -> wallet_pb2.Movement:
-    """Return the message of an end, or of a withdrawal that was asked for."""
+    """Return the message of an end, or of a payment that was asked for."""
     return wallet_pb2.Movement(
         operation=operation_message(movement.operation),
         is_request=movement.is_request,
         at_micros=micros_of(movement.at),
         withdrawn_kale=movement.withdrawn_kale,
+        payout=None if movement.payout is None else _payout_message(movement.payout),
+        pool_payment=None
+        if movement.pool_payment is None
+        else wallet_pb2.PoolPaymentMovement(**vars(movement.pool_payment)),
+    )
+
+
+def _payout_message(parts: PayoutParts) -> wallet_pb2.PayoutMovement:
+    return wallet_pb2.PayoutMovement(
+        amount=parts.amount,
+        pooler=parts.pooler,
+        operator=parts.operator,
+        miners=parts.miners,
+        destination=parts.destination,
+        pooler_account=parts.pooler_account,
     )
 
 

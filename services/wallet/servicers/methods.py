@@ -1,12 +1,14 @@
 """The gRPC services of wallet, and the methods that are not as most are."""
 
 from services.wallet.servicers import (
+    agreements,
     approvals,
     custody,
     engine,
     fees,
     keys,
     orders,
+    payouts,
     reconciliation,
     tokens,
     wallet,
@@ -18,6 +20,8 @@ FULL_NAMES = (
     wallet.FULL_NAME,
     engine.FULL_NAME,
     withdrawals.FULL_NAME,
+    payouts.FULL_NAME,
+    agreements.FULL_NAME,
     custody.FULL_NAME,
     approvals.FULL_NAME,
     keys.FULL_NAME,
@@ -31,9 +35,17 @@ SLOW = (
     *wallet.SETTLING,
     *engine.SLOW,
     *withdrawals.SETTLING,
+    *payouts.SETTLING,
     *custody.SLOW,
     *orders.SLOW,
     *reconciliation.SLOW,
 )
 #: Methods that other services call.
-INTERNAL = (*wallet.INTERNAL, *withdrawals.INTERNAL, *approvals.INTERNAL, *tokens.INTERNAL)
+INTERNAL = (
+    *wallet.INTERNAL,
+    *withdrawals.INTERNAL,
+    *payouts.INTERNAL,
+    *approvals.INTERNAL,
+    *tokens.INTERNAL,
+    *agreements.INTERNAL,
+)

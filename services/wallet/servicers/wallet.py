@@ -10,10 +10,12 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.paging import id_after, size_of, token_after
+from services.wallet.domain.agreements import Giver, Joining
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.servicers import messages
+from services.wallet.servicers.agreements import proof_of, terms_of
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.wallet import UseCases
@@ -64,8 +66,8 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         wallet = await self._use_cases.create_wallet(
             FarmerId(UUID(request.farmer_id)),
             PoolerId(UUID(request.pooler_id)),
-            payout_address=request.payout_address,
             stake_bps=messages.stake_bps(request.stake_percentage),
+            joining=_joining(request),
         )
         return wallet_pb2.CreateWalletResponse(wallet=messages.wallet_message(wallet))
 
@@ -273,3 +275,14 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             reserved_stroops=messages.reserved_stroops(balances),
             ledger=balances.ledger,
         )
+
+
+def _joining(request: wallet_pb2.CreateWalletRequest) -> Joining:
+    """Return what a farmer's registration says besides its pooler and its stake."""
+    given_by = request.given_by or caller().identity
+    return Joining(
+        payout_address=request.payout_address,
+        owner_account=request.owner_account,
+        terms=terms_of(request.terms) if request.HasField("terms") else None,
+        giver=Giver(given_by=given_by, proof=proof_of(request.proof)),
+    )

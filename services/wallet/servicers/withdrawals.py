@@ -12,6 +12,7 @@ from libs.common.paging import id_after, size_of, token_after
 from services.wallet.domain.withdrawals import Asset, Withdrawal
 from services.wallet.servicers import messages
 from services.wallet.store.withdrawals import WithdrawalStore
+from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.withdrawals import Withdrawals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,16 +31,19 @@ _ASSETS = {
 class WithdrawalServicer(withdrawal_pb2_grpc.WithdrawalServiceServicer):
     """Thin servicer: each method maps the request, makes one call and maps the result back."""
 
-    def __init__(self, withdrawals: Withdrawals, store: WithdrawalStore) -> None:
+    def __init__(
+        self, withdrawals: Withdrawals, store: WithdrawalStore, agreements: Agreements
+    ) -> None:
         self._withdrawals = withdrawals
+        self._agreements = agreements
         self._store = store
 
     async def SetPayoutAddress(
         self, request: withdrawal_pb2.SetPayoutAddressRequest, context: Context
     ) -> withdrawal_pb2.SetPayoutAddressResponse:
         """See withdrawal.proto."""
-        moment = await self._withdrawals.set_address(
-            FarmerId(UUID(request.farmer_id)), request.address, actor=caller().actor
+        moment = await self._agreements.set_address(
+            FarmerId(UUID(request.farmer_id)), request.address, caller()
         )
         return withdrawal_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 

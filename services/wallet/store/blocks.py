@@ -1,7 +1,11 @@
 """Head and blocks as seen on the chain, for everybody who may read them."""
 
+from datetime import datetime
+
 from libs.common.db.pool import Database, Record, Session
 from services.wallet.domain.model import Block, ChainHead
+from services.wallet.domain.orders import block_opening_bytes
+from services.wallet.store.orders import Orders
 
 
 async def kept_head(source: Database | Session) -> ChainHead | None:
@@ -13,8 +17,11 @@ async def kept_head(source: Database | Session) -> ChainHead | None:
 class BlockStore:
     """The tables chain.head and chain.blocks."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
+        #: The opening that was sealed last.
+        self._sealed: tuple[int, datetime] | None = None
 
     async def save_head(self, head: ChainHead) -> bool:
         """Keep the head, unless a newer one is kept; tell whether it is the newest."""
@@ -52,9 +59,22 @@ class BlockStore:
             block.expires_ledger,
             updated_ledger,
         )
+        await self._seal_opening(block)
         # None: a newer record is kept.
         row = row or await self._database.one("block", block.index)
         return block.opened_ledger if row is None else int(row["opened_ledger"])
+
+    async def _seal_opening(self, block: Block) -> None:
+        """Keep when a block opened, with an authenticator, once the keys of rows are open.
+
+        By that moment its rewards go by one agreement or another.
+        """
+        opening = (block.index, block.opened_at)
+        if opening == self._sealed or not self._orders.are_open:
+            return
+        data = block_opening_bytes(block_index=block.index, opened_at=block.opened_at)
+        await self._database.execute("save_opening", *opening, self._orders.mac(data))
+        self._sealed = opening
 
     async def head(self) -> ChainHead | None:
         """Return the newest head kept; None before the first."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import cycle
 from uuid import UUID
 
 from libs.common.db.pool import Database, Session
 from libs.common.ids import OperationId, WalletId
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import OperationKind
+from services.wallet.domain.payment_orders import spread
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import add_records, append, lock_audit_log
 from services.wallet.store.orders import Orders
@@ -169,16 +169,22 @@ async def free_payers(session: Session, orders: Orders) -> list[WalletId]:
 
 
 async def assign(
-    session: Session, orders: Orders, payments: Sequence[OperationId], *, among: int | None = None
+    session: Session,
+    orders: Orders,
+    payments: Sequence[OperationId],
+    *,
+    among: int | None = None,
+    each: int = 1,
 ) -> int:
     """Assign payments to payers for ever, the payer with the fewest first; return their number.
 
-    With `among`, only so many payers get any. None is assigned while there is no payer.
+    With `among`, only so many payers get any; `each` gets so many before the next one. None is
+    assigned while there is no payer.
     """
     payers = (await free_payers(session, orders))[:among]
-    if not payers or not payments:
+    pairs = spread(payments, payers, each=each)
+    if not pairs:
         return 0
-    pairs = list(zip(payments, cycle(payers), strict=False))
     return await session.execute(
         "insert_payments",
         [payment for payment, _ in pairs],

@@ -24,6 +24,8 @@ from services.wallet.domain.model import (
     OperationEvent,
     OperationKind,
     OperationState,
+    PayoutParts,
+    PoolPart,
     QueuedOperation,
     Settlement,
     TransactionId,
@@ -32,6 +34,7 @@ from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.blocks import kept_head
 from services.wallet.store.orders import Orders
+from services.wallet.store.payout_rows import payout_row, pool_payment_row
 from services.wallet.store.refusals import Now, find_standing, nonces, note_refusals
 
 log = get_logger(__name__)
@@ -200,18 +203,35 @@ class OperationStore:
         ]
 
     def _movement(self, row: Record) -> Movement:
-        is_withdrawal = row["withdrawn"] is not None
         operation = operation_of(row)
-        if is_withdrawal and not self._orders.is_asked(row):
+        if not self._is_asked(row):
             operation = self._tampered_one(operation)
         elif not row["is_request"]:
             operation = self._judged(row)
+        payout, payment = row["payout"], row["pool_payment"]
         return Movement(
             operation=operation,
             is_request=row["is_request"],
             at=row["at"],
             withdrawn_kale=row["withdrawn"] if row["asset"] == Asset.KALE.value else 0,
+            payout=None if payout is None else payout_parts(payout),
+            pool_payment=None
+            if payment is None
+            else PoolPart(
+                amount=payment["amount"],
+                destination=payment["destination"],
+                is_miner=payment["is_miner"],
+            ),
         )
+
+    def _is_asked(self, row: Record) -> bool:
+        """Judge what a payment sends, and that it was asked for; what is no payment is fine."""
+        payout, payment = row["payout"], row["pool_payment"]
+        if row["withdrawn"] is not None and not self._orders.is_asked(row):
+            return False
+        if payout is not None and not self._orders.is_genuine(payout_row(payout), payout["mac"]):
+            return False
+        return payment is None or self._orders.is_genuine(pool_payment_row(payment), payment["mac"])
 
     def _judged(self, row: Record) -> Operation:
         operation = operation_of(row)
@@ -314,7 +334,20 @@ class OperationStore:
                 if self._orders.has_left(row):
                     wallet_id = row["wallet_id"]
                     sums[wallet_id] = sums.get(wallet_id, 0) + row["withdrawn"]
+            for row in await self._database.many("paid_out_of", wallets):
+                if self._orders.is_genuine(payout_row(row), row["mac"]) and self._has_left(row):
+                    wallet_id = row["wallet_id"]
+                    whole = row["amount"] + row["pooler"] + row["operator"] + row["miners"]
+                    sums[wallet_id] = sums.get(wallet_id, 0) + whole
         return sums
+
+    def _has_left(self, row: Record) -> bool:
+        """Judge whether a payout has left, or its payer's transaction may still take it along."""
+        if row["state"] == OperationState.SUCCEEDED.value:
+            return self._orders.is_end(row)
+        carrier = {**dict(row), "mac": row["transaction_mac"]}
+        is_carried = row["operation_id"] in row["operation_ids"]
+        return is_carried and self._orders.is_payer_transaction(carrier)
 
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
@@ -481,6 +514,19 @@ def queued_operation(row: Record, orders: Orders, withdrawn: int = 0) -> QueuedO
         is_suspect=bool(row.get("is_suspect")),
         stake_bps=row["stake_bps"],
         withdrawn=withdrawn,
+    )
+
+
+def payout_parts(row: Record) -> PayoutParts:
+    """Return what a payout's row moves."""
+    return PayoutParts(
+        amount=row["amount"],
+        pooler=row["pooler"],
+        operator=row["operator"],
+        miners=row["miners"],
+        destination=row["destination"],
+        pooler_account=row["pooler_account"],
+        operator_account=row["operator_account"],
     )
 
 

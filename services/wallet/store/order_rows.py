@@ -14,7 +14,7 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record
 from libs.common.ids import new_id
 from services.wallet.domain.orders import Name, SeenRow, digest_of
-from services.wallet.store import orders
+from services.wallet.store import orders, payout_rows, versions
 from services.wallet.store.payers import since
 
 #: Milliseconds for which other services may still have to book how an operation ended: two days of
@@ -26,7 +26,7 @@ _ZERO = UUID(int=0)
 #: Less than any number of an address, and the least target.
 _NO_NUMBER, _LEAST_TARGET = 0, -(2**63)
 #: Kinds of operations that are payments.
-_PAYMENTS = ("withdraw", "top_up")
+_PAYMENTS = ("withdraw", "top_up", "payout", "pool_payment")
 
 #: What a value raises that no row of wallet's has: a moment without an end, a list in a list.
 _STRANGE = (ArithmeticError, LookupError, TypeError, ValueError)
@@ -99,6 +99,9 @@ class _Table:
     is_by_age: bool = False
     #: Whether all rows are live: there are as many as there are farmers, however old the pool is.
     is_live: bool = False
+    #: Whether only rows of the last days are ever looked at, and not before somebody asks for all:
+    #: what is older is in a mark.
+    is_late: bool = False
 
 
 def _by_key(table: str, query: str, least: int | None = None) -> Walk:
@@ -155,6 +158,37 @@ _TABLES: Mapping[str, _Table] = {
         ),
         is_by_age=True,
     ),
+    "payouts": _Table(
+        ending="payouts",
+        data=lambda row: payout_rows.payout_row(payout_rows.placed(row)),
+        past=_by_key("payouts", "walk_payouts"),
+        live=lambda first: (_of_open("payouts", ["payout"], first),),
+        is_by_age=True,
+    ),
+    "pool_payments": _Table(
+        ending="pool_payments",
+        data=lambda row: payout_rows.pool_payment_row(payout_rows.placed(row)),
+        past=_by_key("pool_payments", "walk_pool_payments"),
+        live=lambda first: (_of_open("pool_payments", ["pool_payment"], first),),
+        is_by_age=True,
+    ),
+    "fee_marks": _Table(
+        ending="fee_marks",
+        data=payout_rows.fee_mark_row,
+        past=_by_key("fee_marks", "walk_fee_marks"),
+        is_live=True,
+    ),
+    "harvests": _Table(
+        ending="harvests",
+        data=orders.operation_row,
+        past=_by_key("harvests", "walk_harvests"),
+        is_late=True,
+    ),
+    "block_openings": _Table(
+        ending="openings",
+        data=payout_rows.opening_row,
+        past=_by_key("block_openings", "walk_openings", _NO_NUMBER),
+    ),
     "payments": _Table(
         ending="payments",
         data=orders.payment_row,
@@ -167,6 +201,24 @@ _TABLES: Mapping[str, _Table] = {
         data=orders.address_row,
         past=_by_key("payout_addresses", "walk_addresses", _NO_NUMBER),
         live=lambda _: (_by_key("payout_addresses", "walk_addresses_in_force", _NO_NUMBER),),
+    ),
+    "agreements": _Table(
+        ending="agreements",
+        data=versions.agreement_row,
+        past=_by_key("agreements", "walk_agreements", _NO_NUMBER),
+        live=lambda _: (_by_key("agreements", "walk_agreements_in_force", _NO_NUMBER),),
+    ),
+    "owner_accounts": _Table(
+        ending="owner_accounts",
+        data=versions.owner_account_row,
+        past=_by_key("owner_accounts", "walk_owner_accounts", _NO_NUMBER),
+        is_live=True,
+    ),
+    "pooler_marks": _Table(
+        ending="pooler_marks",
+        data=versions.pooler_mark_row,
+        past=_by_key("pooler_marks", "walk_pooler_marks", _NO_NUMBER),
+        is_live=True,
     ),
     "shown_targets": _Table(
         ending="shown_targets",
@@ -208,15 +260,21 @@ _TABLES: Mapping[str, _Table] = {
         is_by_age=True,
     ),
 }
-#: Tables whose rows are named by a wallet and a number, with the greatest number that can be.
-_NUMBERED = {"payout_addresses": 2**31 - 1, "shown_targets": 2**63 - 1}
+#: Tables whose rows are named by whose they are and a number, with the greatest that can be.
+_NUMBERED = {
+    **dict.fromkeys(
+        ("payout_addresses", "agreements", "owner_accounts", "pooler_marks"), 2**31 - 1
+    ),
+    "shown_targets": 2**63 - 1,
+    "block_openings": 2**31 - 1,
+}
 #: The ends of all operations but those that were found on the chain.
 _OTHER_ENDS = _by_key("ends", "walk_other_ends")
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)
 #: Those with rows that are not live.
 PASTS: Mapping[str, Walk] = {
-    name: table.past for name, table in _TABLES.items() if not table.is_live
+    name: table.past for name, table in _TABLES.items() if not (table.is_live or table.is_late)
 }
 
 
@@ -224,6 +282,8 @@ def live_walks() -> Iterator[Walk]:
     """Yield the walks through all rows that are live; some rows are met twice."""
     first = first_late()
     for table in _TABLES.values():
+        if table.is_late:
+            continue
         if table.open is not None:
             yield table.open
         yield from table.live(first)
@@ -240,6 +300,9 @@ def all_walks() -> Iterator[Walk]:
     those that other services may still have to book: the others are judged when they are told.
     """
     for name, table in _TABLES.items():
+        if table.is_late:
+            yield replace(table.past, place=(first_late(),))
+            continue
         if table.open is not None:
             yield table.open
         yield table.past

@@ -243,6 +243,10 @@ class Orders:
 
     # Judging ----------------------------------------------------------------------------------
 
+    def is_genuine(self, data: bytes, mac: bytes | None) -> bool:
+        """Judge a row's bytes, for stores that know their rows themselves."""
+        return self._macs.is_genuine(data, mac)
+
     def are_versions(self, rows: Sequence[Record], data: Callable[[Record], bytes]) -> bool:
         """Judge all rows of one thing, by their numbers: none may be missing.
 
@@ -351,11 +355,11 @@ class Orders:
         """Judge a token's row."""
         return self._macs.is_genuine(token_row(row), row["mac"])
 
-    def is_payer_transaction(self, row: Record) -> bool:
+    def is_payer_transaction(self, row: Record | Mapping[str, Any]) -> bool:
         """Judge a payer's transaction, with the ids (operation_ids) of what it carries."""
         return row["bump_to"] is not None and self.is_transaction(row)
 
-    def is_transaction(self, row: Record) -> bool:
+    def is_transaction(self, row: Record | Mapping[str, Any]) -> bool:
         """Judge any transaction, with the ids (operation_ids) of what it carries."""
         return self._macs.is_genuine(transaction_row(row), row["mac"])
 
@@ -450,7 +454,7 @@ def address_row(row: Record) -> bytes:
     )
 
 
-def transaction_row(row: Record) -> bytes:
+def transaction_row(row: Record | Mapping[str, Any]) -> bytes:
     """Return the bytes of a transaction, as its row has it."""
     return transaction_bytes(
         row_id=row["id"],

@@ -20,6 +20,7 @@ from services.wallet.domain.model import (
     TransactionId,
 )
 from services.wallet.domain.payer_history import Mark, PastTransaction, PayerHistory
+from services.wallet.domain.payment_orders import Part, PaymentOrder, filling
 from services.wallet.domain.payments import (
     SPAN,
     PayerRecord,
@@ -37,6 +38,7 @@ from services.wallet.store.custody import append, told_transaction
 from services.wallet.store.fees import Charged, add_fees
 from services.wallet.store.operations import queued_operation, settle, tell
 from services.wallet.store.orders import Orders
+from services.wallet.store.payment_orders import read_payment_orders
 
 security = get_security_logger()
 
@@ -98,19 +100,15 @@ class UnmadePayment:
     bump_to: int
     #: The wallet whose account pays; None: the treasury.
     source_id: WalletId | None
-    #: strkey G...
-    destination: str
-    #: The asset to pay.
-    asset: Asset
-    #: The amount in stroops.
-    amount: int
+    #: What is to be paid, and to whom.
+    parts: tuple[Part, ...]
     #: Envelopes for it that failed within the last hour.
     failures: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentInFlight:
-    """Withdrawals of an asset from one account to another that are on their way."""
+    """Payments of an asset from one account to another that are on their way."""
 
     #: strkey G..., both.
     source: str
@@ -159,7 +157,8 @@ class PayerStore:
         """Assign payments that are nobody's to payers, for ever; return the number of them."""
         async with self._database.transaction() as session:
             rows = await session.many("unassigned_payments", kind.value)
-            return await assign(session, self._orders, [OperationId(row["id"]) for row in rows])
+            ids = [OperationId(row["id"]) for row in rows]
+            return await assign(session, self._orders, ids, each=filling(kind))
 
     async def lease(
         self, payers: Collection[WalletId] | None, *, seconds: float
@@ -206,7 +205,7 @@ class PayerStore:
         ]
 
     async def in_flight(self) -> list[PaymentInFlight]:
-        """Return the withdrawals that are on their way, whichever payer carries them."""
+        """Return the payments to others that are on their way, whichever payer carries them."""
         rows = await self._database.many("payments_in_flight")
         return [
             PaymentInFlight(
@@ -390,10 +389,11 @@ class PayerStore:
             return None
         ids = [row["id"] for row in rows]
         orders = {row["id"]: row for row in await self._database.many("payment_orders", ids)}
-        payouts = {row["operation_id"]: row for row in await self._database.many("payouts", ids)}
+        names = list(map(OperationId, ids))
+        wishes = await read_payment_orders(self._database, self._orders, names)
         found: dict[UUID, UnmadePayment] = {}
         for row in rows:
-            payment = self._unmade(row, orders.get(row["id"]), payouts.get(row["id"]))
+            payment = self._unmade(row, orders.get(row["id"]), wishes.get(row["id"]))
             target = carrier["bump_to"]
             if (
                 payment is None
@@ -405,37 +405,29 @@ class PayerStore:
         return found
 
     def _unmade(
-        self, row: Record, order: Record | None, payout: Record | None
+        self, row: Record, order: Record | None, wish: PaymentOrder | None
     ) -> UnmadePayment | None:
         """Return a payment by its order, and by where it goes; None: wallet did not write them."""
         if order is None or not self._orders.is_claimed(order):
             return None
-        paid, source = self._paid(order, payout), WalletId(order["wallet_id"])
-        if paid is None:
+        parts, source = self._parts(order, wish), WalletId(order["wallet_id"])
+        if parts is None:
             return None
-        destination, asset = paid
         return UnmadePayment(
             operation_id=OperationId(order["id"]),
             bump_to=row["bump_to"],
             source_id=None if order["kind"] == OperationKind.TOP_UP.value else source,
-            destination=destination,
-            asset=asset,
-            amount=order["amount"],
+            parts=parts,
             failures=row["failures"],
         )
 
-    def _paid(self, order: Record, payout: Record | None) -> tuple[str, Asset] | None:
-        """Return where the payment of a judged order goes, and of what; None: not by wallet."""
+    def _parts(self, order: Record, wish: PaymentOrder | None) -> tuple[Part, ...] | None:
+        """Return what a judged order pays, and to whom; None: not written by wallet."""
         if order["kind"] == OperationKind.TOP_UP.value:
-            return order["address"], Asset.XLM
-        if (
-            payout is None
-            or (payout["wallet_id"], payout["amount"]) != (order["wallet_id"], order["amount"])
-            or not self._orders.is_withdrawal(payout)
-            or not self._orders.are_addresses(payout["addresses"][::-1])
-        ):
+            return (Part(destination=order["address"], asset=Asset.XLM, amount=order["amount"]),)
+        if wish is None or not wish.is_of(order["wallet_id"], order["amount"]):
             return None
-        return payout["destination"], Asset(payout["asset"])
+        return wish.parts
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:
         """Record a payer's transaction that only the chain knows, and settle its payments at once.
@@ -519,16 +511,16 @@ def _charged(fee: int, payments: Sequence[OperationId]) -> list[Charged]:
 
 
 async def _waiting(session: Session, payer: WalletId) -> list[WaitingPayment]:
-    rows = await session.many("payments_of_payer", payer)
-    return [
-        WaitingPayment(
-            operation_id=OperationId(row["id"]),
-            payment=SeenPayment(
-                source=row["source"],
-                destination=row["destination"],
-                asset=Asset(row["asset"]),
-                amount=row["amount"],
-            ),
+    found: dict[OperationId, list[SeenPayment]] = {}
+    for row in await session.many("payments_of_payer", payer):
+        payment = SeenPayment(
+            source=row["source"],
+            destination=row["destination"],
+            asset=Asset(row["asset"]),
+            amount=row["amount"],
         )
-        for row in rows
+        found.setdefault(OperationId(row["id"]), []).append(payment)
+    return [
+        WaitingPayment(operation_id=item, payments=tuple(payments))
+        for item, payments in found.items()
     ]

@@ -237,6 +237,9 @@ class ReconcileStore:
             ledger,
             foreign_harvest.transaction_hash,
             self._orders.for_end(end),
+            self._orders.for_own_operation(
+                OperationKind.HARVEST, row_id=name, wallet_id=wallet_id, block_index=block
+            ),
         )
         return bool(made)
 

@@ -8,11 +8,12 @@ CREATE SCHEMA chain;
 CREATE DOMAIN wallet.moment AS timestamptz
 CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
 
-CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer');
+CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer', 'pooler');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
-    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer'
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer', 'payout',
+    'pool_payment'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -39,12 +40,14 @@ CREATE TABLE wallet.wallets (
     stopped text NOT NULL DEFAULT '',
     -- Authenticator of the order: who may write this row may not therefore give it.
     mac bytea CHECK (octet_length(mac) = 34),
-    -- Only a farmer's wallet belongs to somebody.
+    -- A farmer's wallet belongs to the farmer, and a pooler's custodial account to the pooler.
     CONSTRAINT wallets_owner CHECK (
-        (kind = 'farmer') = (farmer_id IS NOT NULL) AND (farmer_id IS NULL) = (pooler_id IS NULL)
+        (kind = 'farmer') = (farmer_id IS NOT NULL)
+        AND (kind IN ('farmer', 'pooler')) = (pooler_id IS NOT NULL)
     )
 );
 CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind = 'treasury';
+CREATE UNIQUE INDEX idx_wallets_one_of_pooler ON wallet.wallets (pooler_id) WHERE kind = 'pooler';
 CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
 CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
 -- The treasury sponsors the reserves of new farmers: budgets are held against those of a day.
@@ -202,7 +205,8 @@ CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE s
 CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index, id)
 WHERE state IN ('queued', 'signed', 'sent');
 -- Payments among all operations, one after the other, for the look at who wrote them.
-CREATE INDEX idx_operations_payments ON wallet.operations (id) WHERE kind IN ('withdraw', 'top_up');
+CREATE INDEX idx_operations_payments ON wallet.operations (id)
+WHERE kind IN ('withdraw', 'top_up', 'payout', 'pool_payment');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
 CREATE INDEX idx_operations_block ON wallet.operations (block_index, wallet_id, kind);
@@ -277,7 +281,7 @@ EXECUTE FUNCTION wallet.refuse_change_of_settled();
 
 -- Payments -----------------------------------------------------------------------------------
 
--- The payer that a payment (withdraw, top_up) belongs to, for ever: by the number of that account the
+-- The payer that a payment (withdraw, top_up, payout, pool_payment) belongs to, for ever: by the number of that account the
 -- ledger tells which of all its envelopes was paid.
 CREATE TABLE wallet.payments (
     operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
@@ -306,7 +310,8 @@ LEFT JOIN (
     SELECT p.payer_id, count(*) AS payments, bool_or(o.state <> 'queued') AS is_busy
     FROM wallet.operations AS o
     INNER JOIN wallet.payments AS p ON o.id = p.operation_id
-    WHERE o.state IN ('queued', 'signed', 'sent') AND o.kind IN ('withdraw', 'top_up')
+    WHERE o.state IN ('queued', 'signed', 'sent')
+      AND o.kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
     GROUP BY p.payer_id
 ) AS b ON w.id = b.payer_id
 WHERE w.kind = 'payer' AND w.stopped = '';
@@ -344,7 +349,7 @@ BEGIN
     INNER JOIN wallet.transactions AS t ON n.transaction_id = t.id
     LEFT JOIN wallet.payments AS p ON n.operation_id = p.operation_id
     LEFT JOIN wallet.wallets AS w ON p.payer_id = w.id
-    WHERE o.kind IN ('withdraw', 'top_up')
+    WHERE o.kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
       AND (t.bump_to IS NULL OR w.address IS DISTINCT FROM t.source)
     LIMIT 1;
     IF FOUND THEN
@@ -537,10 +542,108 @@ FOR EACH ROW EXECUTE FUNCTION wallet.refuse_request_to_come();
 CREATE INDEX idx_withdrawals_requested ON wallet.withdrawals (requested_at);
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at, id)
-WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
+WHERE kind IN ('withdraw', 'payout') AND state NOT IN ('failed', 'expired');
 -- What ledgers refused lately, and what is said to have failed.
 CREATE INDEX idx_operations_refused ON wallet.operations (settled_at, id)
-WHERE kind = 'withdraw' AND state IN ('failed', 'expired');
+WHERE kind IN ('withdraw', 'payout', 'pool_payment') AND state IN ('failed', 'expired');
+
+-- Payouts and fees -----------------------------------------------------------------------------
+
+-- A farmer's own part of its KALE (to its payout address; none: fees alone) and the fees that are paid with it:
+-- the pooler's and its miners' to the pooler's custodial account, the operator's to the operator's address.
+-- One operation makes all of them, or none. What became of it is in its operation.
+CREATE TABLE wallet.payouts (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    -- From 1 on, without gaps, of each wallet: by that one that is gone is noticed.
+    number int NOT NULL CHECK (number >= 1),
+    request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+    amount bigint NOT NULL CHECK (amount >= 0),
+    destination varchar(56) NOT NULL,
+    pooler bigint NOT NULL CHECK (pooler >= 0),
+    operator bigint NOT NULL CHECK (operator >= 0),
+    miners bigint NOT NULL CHECK (miners >= 0),
+    pooler_account varchar(56) NOT NULL,
+    operator_account varchar(56) NOT NULL,
+    requested_at wallet.moment NOT NULL DEFAULT now(),
+    mac bytea CHECK (octet_length(mac) = 34),
+    UNIQUE (wallet_id, number),
+    UNIQUE (wallet_id, request_id),
+    CONSTRAINT payouts_something CHECK (amount > 0 OR pooler > 0 OR operator > 0 OR miners > 0),
+    CONSTRAINT payouts_places CHECK (
+        (amount > 0) = (destination <> '')
+        AND (pooler > 0 OR miners > 0) = (pooler_account <> '')
+        AND (operator > 0) = (operator_account <> '')
+    )
+);
+CREATE INDEX idx_payouts_requested ON wallet.payouts (requested_at, operation_id);
+
+-- What is paid from a pooler's custodial account: to a miner, or to the pooler itself.
+CREATE TABLE wallet.pool_payments (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+    is_miner boolean NOT NULL,
+    amount bigint NOT NULL CHECK (amount > 0),
+    destination varchar(56) NOT NULL,
+    requested_at wallet.moment NOT NULL DEFAULT now(),
+    mac bytea CHECK (octet_length(mac) = 34),
+    UNIQUE (wallet_id, number),
+    UNIQUE (wallet_id, request_id, is_miner, destination)
+);
+CREATE INDEX idx_pool_payments_requested ON wallet.pool_payments (requested_at, operation_id);
+
+-- A number that leaves no room for the next one would keep an account from ever paying again.
+CREATE FUNCTION wallet.refuse_odd_number() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last int;
+BEGIN
+    EXECUTE format(
+        'SELECT max(p.number) FROM %I.%I AS p WHERE p.wallet_id = $1', TG_TABLE_SCHEMA, TG_TABLE_NAME
+    ) INTO last USING NEW.wallet_id;
+    IF NEW.number <> coalesce(last, 0) + 1 OR NEW.requested_at > greatest(now(), clock_timestamp()) THEN
+        RAISE EXCEPTION 'payment % of a wallet does not follow payment %', NEW.number, last
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER payouts_follow BEFORE INSERT ON wallet.payouts
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_number();
+CREATE TRIGGER pool_payments_follow BEFORE INSERT ON wallet.pool_payments
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_number();
+
+-- When blocks opened, as wallet itself saw it: by that a block goes by one agreement or another.
+CREATE TABLE wallet.block_openings (
+    block_index int PRIMARY KEY CHECK (block_index >= 0),
+    opened_at timestamptz NOT NULL,
+    mac bytea CHECK (octet_length(mac) = 34),
+    CONSTRAINT block_openings_told CHECK (
+        opened_at BETWEEN '1970-01-01 00:00:00Z' AND '9999-12-31 23:59:59Z'
+    )
+);
+
+-- Sums of the fees that are agreed of a farmer's rewards, and of what was paid of them, up to a block and a
+-- payout, so that not everything is counted anew each time; of a pooler's account what was paid from it.
+CREATE TABLE wallet.fee_marks (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    until_block int NOT NULL CHECK (until_block >= -1),
+    -- Which of the 2,016 blocks up to that one are in the sums, a bit each.
+    blocks bytea NOT NULL CHECK (octet_length(blocks) = 252),
+    pooler bigint NOT NULL CHECK (pooler >= 0),
+    operator bigint NOT NULL CHECK (operator >= 0),
+    miners bigint NOT NULL CHECK (miners >= 0),
+    until_number int NOT NULL CHECK (until_number >= 0),
+    paid_pooler bigint NOT NULL CHECK (paid_pooler >= 0),
+    paid_operator bigint NOT NULL CHECK (paid_operator >= 0),
+    paid_miners bigint NOT NULL CHECK (paid_miners >= 0),
+    made_at wallet.moment NOT NULL DEFAULT now(),
+    mac bytea CHECK (octet_length(mac) = 34)
+) WITH (fillfactor = 50);
+-- Whose sums are the oldest.
+CREATE INDEX idx_fee_marks_made ON wallet.fee_marks (made_at, wallet_id);
 
 -- Audit log and kill switch -------------------------------------------------------------------
 
@@ -566,6 +669,10 @@ CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);
 -- What a wallet's newest payout address is by the log.
 CREATE INDEX idx_audit_log_addresses ON wallet.audit_log (subject, number)
 WHERE action = 'set_payout_address';
+
+-- The newest payment of an account by the log: whoever deletes its row would have it made again.
+CREATE INDEX idx_audit_log_payouts ON wallet.audit_log (action, subject, number)
+WHERE action IN ('pay_farmer', 'pay_from_pooler');
 
 -- What the treasury was asked to pay to channel accounts within a day.
 CREATE INDEX idx_audit_log_top_ups ON wallet.audit_log (at) WHERE action = 'top_up';
@@ -1012,6 +1119,12 @@ GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (mac) ON wallet.payout_addresses, wallet.withdrawals, wallet.payments
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (mac) ON wallet.shown_targets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (mac) ON wallet.payouts, wallet.pool_payments TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (opened_at, mac) ON wallet.block_openings TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (
+    until_block, blocks, pooler, operator, miners, until_number, paid_pooler, paid_operator, paid_miners,
+    made_at, mac
+) ON wallet.fee_marks TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 
@@ -1232,6 +1345,41 @@ FOR EACH ROW WHEN (
     NEW.kind = 'withdraw' AND NEW.state IN ('succeeded', 'failed', 'expired')
     AND OLD.state IS DISTINCT FROM NEW.state
 ) EXECUTE FUNCTION wallet.tell_payout();
+
+-- What a farmer was paid, or was to be paid by a payout; fees alone are told to nobody.
+CREATE FUNCTION wallet.tell_farmer_payout() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+    SELECT
+        format('payout %s %s', NEW.id, NEW.state),
+        CASE WHEN NEW.state = 'succeeded' THEN 'payout.made' ELSE 'payout.failed' END,
+        w.pooler_id,
+        w.farmer_id,
+        jsonb_strip_nulls(jsonb_build_object(
+            'payoutId', NEW.id::text,
+            'asset', 'kale',
+            'amountStroops', d.amount::text,
+            'destination', d.destination,
+            'transactionHash', t.hash,
+            'ledger', CASE WHEN NEW.state = 'succeeded' THEN NEW.ledger::text END,
+            'reason', NEW.reason,
+            'message', nullif(NEW.error_message, '')
+        ))
+    FROM wallet.payouts AS d
+    INNER JOIN wallet.wallets AS w ON d.wallet_id = w.id
+    LEFT JOIN wallet.transactions AS t ON t.id = NEW.transaction_id AND NEW.state = 'succeeded'
+    WHERE d.operation_id = NEW.id AND d.amount > 0
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_farmer_payout() FROM public;
+CREATE TRIGGER operations_farmer_payouts_told AFTER UPDATE OF state ON wallet.operations
+FOR EACH ROW WHEN (
+    NEW.kind = 'payout' AND NEW.state IN ('succeeded', 'failed', 'expired')
+    AND OLD.state IS DISTINCT FROM NEW.state
+) EXECUTE FUNCTION wallet.tell_farmer_payout();
 
 -- What is registered with a farmer changes nothing.
 CREATE FUNCTION wallet.tell_address() RETURNS trigger

@@ -25,8 +25,8 @@ from services.wallet.domain.model import (
     TransactionState,
     Wallet,
 )
+from services.wallet.domain.payment_orders import PaymentOrder
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
-from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import (
     Charge,
     FeesSpent,
@@ -44,6 +44,7 @@ from services.wallet.store.kill_switch import KillSwitch, PausedHereError
 from services.wallet.store.operations import settle, tell
 from services.wallet.store.orders import Orders
 from services.wallet.store.pause_guard import PauseGuard
+from services.wallet.store.payment_orders import read_payment_orders
 
 _fees_paid = METER.create_counter(
     "kalepool.wallet.fees", unit="stroops", description="XLM that the network has charged."
@@ -324,20 +325,9 @@ class TransactionStore:
             for row in rows
         }
 
-    async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
-        """Return where the withdrawals among these operations go."""
-        rows = await self._database.many("payouts", list(ids)) if ids else []
-        return {
-            OperationId(row["operation_id"]): Payout(
-                operation_id=OperationId(row["operation_id"]),
-                destination=row["destination"],
-                asset=Asset(row["asset"]),
-                is_stopped=row["is_stopped"],
-                is_genuine=self._orders.is_withdrawal(row)
-                and self._orders.are_addresses(row["addresses"][::-1]),
-            )
-            for row in rows
-        }
+    async def payment_orders(self, ids: Sequence[OperationId]) -> dict[OperationId, PaymentOrder]:
+        """Return what the payments among these operations pay, and to whom."""
+        return await read_payment_orders(self._database, self._orders, ids)
 
     async def backlog(self) -> Backlog:
         """Return what waits and what is in flight."""
@@ -533,6 +523,8 @@ def _carried(row: Record) -> CarriedOperation:
         zeros=row["zeros"],
         attempts=row["attempts"],
         stake_returned=row["stake_returned"],
+        payments=row["payments"],
+        fees=row["fees"],
     )
 
 

@@ -9,6 +9,7 @@ from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.log import get_security_logger
 from libs.kale.amounts import WHOLE
+from services.wallet.domain.agreements import Joining
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.budget import SPONSORED, SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
@@ -19,8 +20,10 @@ from services.wallet.domain.errors import (
 )
 from services.wallet.domain.model import Balances, OperationKind, Wallet
 from services.wallet.keys.seal import SealedKey
+from services.wallet.store.agreements import insert_agreement, made_agreement
 from services.wallet.store.custody import add_records, append, lock_audit_log
 from services.wallet.store.orders import Orders
+from services.wallet.store.owners import insert_owner_account
 
 security = get_security_logger()
 
@@ -43,12 +46,14 @@ class WalletStore:
         onboarding_id: OperationId,
         payout_address: str = "",
         stake_bps: int = WHOLE,
+        joining: Joining | None = None,
         budget: SponsorTerms = _NO_LIMIT,
     ) -> bool:
         """Record a farmer's wallet with its onboarding; return False when the farmer has one.
 
         `payout_address` (may be empty) is the address that the wallet pays out to; `stake_bps` are
-        the ten-thousandths of its balance that a plant may stake at most. Raises
+        the ten-thousandths of its balance that a plant may stake at most. Of `joining` the owner
+        account and the terms are recorded. Raises
         SponsorshipBudgetError when the reserves of new farmers exceed `budget`.
         """
         return await self._insert(
@@ -59,7 +64,29 @@ class WalletStore:
             onboarding_id=onboarding_id,
             payout_address=payout_address,
             stake_bps=stake_bps,
+            joining=joining,
             budget=budget,
+        )
+
+    async def insert_pooler(
+        self,
+        sealed: SealedKey,
+        *,
+        pooler_id: PoolerId,
+        onboarding_id: OperationId,
+        address: str,
+    ) -> bool:
+        """Record a pooler's custodial account; return False when the pooler has one.
+
+        `address` is where the pooler is paid to. The treasury sponsors its reserve like a farmer's,
+        beside the budgets for those: each pooler has one.
+        """
+        return await self._insert(
+            sealed,
+            "pooler",
+            pooler_id=pooler_id,
+            onboarding_id=onboarding_id,
+            payout_address=address,
         )
 
     async def insert_treasury(self, sealed: SealedKey) -> bool:
@@ -76,6 +103,7 @@ class WalletStore:
         onboarding_id: OperationId | None = None,
         payout_address: str = "",
         stake_bps: int = WHOLE,
+        joining: Joining | None = None,
         budget: SponsorTerms = _NO_LIMIT,
     ) -> bool:
         async with self._database.transaction() as session:
@@ -121,11 +149,43 @@ class WalletStore:
                 acts.append(_own_act(sealed, Action.SET_PAYOUT_ADDRESS, details))
             if row is None:
                 return False
+            if joining is not None:
+                acts += await self._join(session, sealed.wallet_id, joining, moment)
             # Whoever has this lock sees all wallets that others have made.
             await lock_audit_log(session)
-            await _check_sponsored(session, pooler_id, budget)
+            await _check_sponsored(session, pooler_id if kind == "farmer" else None, budget)
             await add_records(session, acts, self._orders)
         return True
+
+    async def _join(
+        self, session: Session, wallet_id: WalletId, joining: Joining, moment: datetime
+    ) -> list[Act]:
+        """Record the first owner account and agreement of a new wallet; both count at once."""
+        acts, giver = list[Act](), joining.giver
+        if joining.owner_account:
+            _, act = await insert_owner_account(
+                session,
+                self._orders,
+                wallet_id,
+                joining.owner_account,
+                number=1,
+                registered_at=moment,
+                wait=0.0,
+                actor=giver.given_by,
+            )
+            acts.append(act)
+        if joining.terms is not None:
+            first = made_agreement(
+                joining.terms,
+                giver,
+                wallet_id=wallet_id,
+                number=1,
+                operator_bps=joining.operator_bps,
+                registered_at=moment,
+                effective_at=moment,
+            )
+            acts.append(await insert_agreement(session, first, self._orders))
+        return acts
 
     async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
         """Set what a farmer may stake at most, in ten-thousandths of its balance.
@@ -133,24 +193,35 @@ class WalletStore:
         Raises WalletNotFoundError, and TamperedError for a row that wallet did not write.
         """
         async with self._database.transaction() as session:
-            row = await session.one("lock_wallet_of_farmer", farmer_id)
-            if row is None:
-                raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
-            self._check(row)
-            if row["stake_bps"] == stake_bps:
-                return
-            names = ("kind", "farmer_id", "pooler_id", "address")
-            mac = self._orders.for_wallet(
-                row_id=row["id"], stake_bps=stake_bps, **{name: row[name] for name in names}
-            )
-            await session.execute("set_stake_limit", row["id"], stake_bps, mac)
-            act = Act(
-                actor=actor,
-                action=Action.SET_STAKE_LIMIT,
-                subject=f"wallet {row['id']}",
-                details=f"{row['stake_bps']} to {stake_bps} ten-thousandths",
-            )
-            await append(session, [act], self._orders)
+            await self.change_stake(session, await self.lock(session, farmer_id), stake_bps, actor)
+
+    async def lock(self, session: Session, farmer_id: FarmerId) -> Record:
+        """Return the row of a farmer's wallet; nobody else changes it until the transaction ends.
+
+        Raises WalletNotFoundError, and TamperedError for a row that wallet did not write.
+        """
+        row = await session.one("lock_wallet_of_farmer", farmer_id)
+        if row is None:
+            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+        self._check(row)
+        return row
+
+    async def change_stake(self, session: Session, row: Record, stake_bps: int, actor: str) -> None:
+        """Set what a farmer may stake at most, where the wallet's row is locked already."""
+        if row["stake_bps"] == stake_bps:
+            return
+        names = ("kind", "farmer_id", "pooler_id", "address")
+        mac = self._orders.for_wallet(
+            row_id=row["id"], stake_bps=stake_bps, **{name: row[name] for name in names}
+        )
+        await session.execute("set_stake_limit", row["id"], stake_bps, mac)
+        act = Act(
+            actor=actor,
+            action=Action.SET_STAKE_LIMIT,
+            subject=f"wallet {row['id']}",
+            details=f"{row['stake_bps']} to {stake_bps} ten-thousandths",
+        )
+        await append(session, [act], self._orders)
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
         """Return a wallet by its id, the treasury's included."""
@@ -302,7 +373,7 @@ async def _check_sponsored(
     session: Session, pooler_id: PoolerId | None, terms: SponsorTerms
 ) -> None:
     """Raise SponsorshipBudgetError when a day's new farmers, this one included, are too many."""
-    if pooler_id is None:  # the pool's own account
+    if pooler_id is None:  # the pool's own account, or a pooler's
         return
     row = await session.one("sponsored_lately", pooler_id)
     if row is None:

@@ -20,6 +20,7 @@ from services.wallet.domain.errors import (
 )
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import (
+    AddressPast,
     Asset,
     CountLimits,
     DailyLimit,
@@ -73,26 +74,60 @@ class WithdrawalStore:
         """
         async with self._database.transaction() as session:
             await session.one("lock_wallet", wallet_id)
-            rows = await self._judged(session, wallet_id, lately=max(_DAY, cooling))
-            newest = rows[-1]["address"] if rows else ""
-            # Where the newest row is gone, no older one is an address that counts already.
-            is_whole = newest == await _recorded(session, wallet_id)
-            if rows and is_whole and newest == address:
-                return _moment(rows[-1])
-            lately = sum(row["is_late"] and row["address"] != "" for row in rows)
-            if address and lately >= most:
-                raise PayoutAddressLimitError(
-                    f"the farmer has had {lately} payout addresses lately, and no more may follow",
-                    metadata={"limit": str(most), "used": str(lately)},
-                )
-            at_once = {"", _addresses(rows).address} if is_whole else {""}
-            wait = 0.0 if address in at_once else cooling
-            moment = await self._insert_address(session, wallet_id, address, wait)
-            details = f"{address or 'none'} from {moment.isoformat()} on"
-            await append(
-                session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)], self._orders
+            return await self.change_address(
+                session, wallet_id, address, cooling=cooling, actor=actor, most=most
             )
-            return moment
+
+    async def change_address(
+        self,
+        session: Session,
+        wallet_id: WalletId,
+        address: str,
+        *,
+        cooling: float,
+        actor: str,
+        most: int = MOST_CHANGES,
+        how: str = "",
+    ) -> datetime:
+        """Register an address as `set_address` does, where the wallet's row is locked already.
+
+        `how` is added to what the audit log says.
+        """
+        rows = await self._judged(session, wallet_id, lately=max(_DAY, cooling))
+        newest = rows[-1]["address"] if rows else ""
+        # Where the newest row is gone, no older one is an address that counts already.
+        is_whole = newest == await _recorded(session, wallet_id)
+        if rows and is_whole and newest == address:
+            return _moment(rows[-1])
+        lately = sum(row["is_late"] and row["address"] != "" for row in rows)
+        if address and lately >= most:
+            raise PayoutAddressLimitError(
+                f"the farmer has had {lately} payout addresses lately, and no more may follow",
+                metadata={"limit": str(most), "used": str(lately)},
+            )
+        at_once = {"", _addresses(rows).address} if is_whole else {""}
+        wait = 0.0 if address in at_once else cooling
+        moment = await self._insert_address(session, wallet_id, address, wait)
+        details = f"{address or 'none'} from {moment.isoformat()} on{how}"
+        await append(
+            session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)], self._orders
+        )
+        return moment
+
+    async def past_of(self, wallet_id: WalletId, *, session: Session | None = None) -> AddressPast:
+        """Return the addresses that a farmer has and has had, the newest of which is the log's.
+
+        Raises PayoutAddressTamperedError.
+        """
+        source = session or self._database
+        found = await self._recorded_addresses(source, wallet_id)
+        rows = await self._judged(source, wallet_id)
+        return AddressPast(
+            now=found,
+            number=rows[-1]["number"] if rows else 0,
+            newest=rows[-1]["address"] if rows else "",
+            has_had_one=any(row["address"] for row in rows),
+        )
 
     async def _judged(
         self, session: Session | Database, wallet_id: WalletId, *, lately: float = _DAY
@@ -156,24 +191,34 @@ class WithdrawalStore:
                 return _same(new, known)
             if await is_held_apart(session, new.wallet_id):
                 raise SigningPausedError("signing is paused for this farmer or its pooler")
-            found = await self._recorded_addresses(session, new.wallet_id)
-            if not found.address:
-                raise _no_address(found)
-            if new.destination not in {"", found.address}:
+            address = await self.counting(session, new.wallet_id)
+            if new.destination not in {"", address}:
                 raise PayoutAddressDiffersError(
-                    f"destination: another address counts now, {found.address}",
-                    metadata={"expected": new.destination, "found": found.address},
+                    f"destination: another address counts now, {address}",
+                    metadata={"expected": new.destination, "found": address},
                 )
             await _check_counts(session, new, counts)
             await self._check_limit(session, new, limit)
-            await self._insert(session, new, found.address)
-            details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
+            await self._insert(session, new, address)
+            details = f"{new.amount} stroops of {new.asset.name} to {address}, {new.id}"
             await append(
                 session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)], self._orders
             )
         return new.id
 
-    async def _recorded_addresses(self, session: Session, wallet_id: WalletId) -> PayoutAddresses:
+    async def counting(self, session: Session, wallet_id: WalletId) -> str:
+        """Return the address that counts for a wallet now.
+
+        Raises PayoutAddressMissingError, PayoutAddressTamperedError.
+        """
+        found = await self._recorded_addresses(session, wallet_id)
+        if not found.address:
+            raise _no_address(found)
+        return found.address
+
+    async def _recorded_addresses(
+        self, session: Session | Database, wallet_id: WalletId
+    ) -> PayoutAddresses:
         """Return a wallet's addresses, of which the newest has to be the audit log's."""
         rows = await self._judged(session, wallet_id)
         newest = rows[-1]["address"] if rows else ""
@@ -264,7 +309,7 @@ class WithdrawalStore:
         return [_withdrawal(row) for row in rows]
 
 
-async def _recorded(session: Session, wallet_id: WalletId) -> str:
+async def _recorded(session: Session | Database, wallet_id: WalletId) -> str:
     """Return a wallet's newest address by the audit log; empty when it names none."""
     record = await session.one("recorded_payout_address", wallet_id)
     return "" if record is None else str(record["address"])

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from libs.common.log import get_security_logger
 from libs.kale.amounts import WHOLE
 from libs.kale.hash import leading_zeros
+from services.wallet.domain.agreements import AgreementRules, Joining, check_fees
 from services.wallet.domain.blocks import check_acceptable
 from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.errors import (
@@ -16,6 +17,7 @@ from services.wallet.domain.errors import (
     ChainUnknownError,
     HistoryGoneError,
     RequestIdReusedError,
+    StakeAboveAgreementError,
     WalletNotFoundError,
     WalletOfOtherPoolerError,
 )
@@ -39,6 +41,8 @@ from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.operations import Check, OperationStore
+from services.wallet.store.own_say import OwnSayStore
+from services.wallet.store.owners import OwnerStore
 from services.wallet.store.refusals import Now
 from services.wallet.store.wallets import WalletStore, balances_of
 
@@ -68,19 +72,25 @@ class UseCases:
     max_fee: int
     #: The budgets for reserves of new farmers.
     sponsored: SponsorTerms
+    #: Who speaks for farmers, and what they agree to.
+    owners: OwnerStore
+    own_say: OwnSayStore
+    rules: AgreementRules
 
     async def create_wallet(
         self,
         farmer_id: FarmerId,
         pooler_id: PoolerId,
         *,
-        payout_address: str = "",
         stake_bps: int = WHOLE,
+        joining: Joining | None = None,
     ) -> Wallet:
         """Return the farmer's wallet; make it when there is none.
 
-        A new wallet is made with its key, its onboarding, the address that it pays out to, and what
-        it may stake at most.
+        A new wallet is made with its key, its onboarding, what it may stake at most, its owner
+        account and its first agreement. The address of its registration counts where its pooler
+        farms for itself, and nobody else speaks for the farmer: else the farmer has to sign it.
+        Raises FeeTooHighError and StakeAboveAgreementError.
         Raises TreasuryMissingError for a new wallet while the treasury's key does not open: that
         key alone shows that the master key is the pool's, and nobody could open what another master
         key seals. Raises SponsorshipBudgetError for a new wallet that exceeds a budget.
@@ -88,14 +98,17 @@ class UseCases:
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
             _ = self.treasury_account.wallet
+            joining = joining or Joining()
+            _check_joining(joining, stake_bps, self.rules)
             sealed = await seal_new_key(self.provider, WalletId(new_id()))
             await self.wallets.insert_farmer(
                 sealed,
                 farmer_id=farmer_id,
                 pooler_id=pooler_id,
                 onboarding_id=OperationId(new_id()),
-                payout_address=payout_address,
+                payout_address=await self._counting_address(joining, pooler_id),
                 stake_bps=stake_bps,
+                joining=replace(joining, operator_bps=self.rules.operator_bps),
                 budget=self.sponsored,
             )
             self.wakeup.notify()
@@ -106,9 +119,19 @@ class UseCases:
             raise WalletOfOtherPoolerError(f"farmer {farmer_id} belongs to another pooler")
         return wallet
 
+    async def _counting_address(self, joining: Joining, pooler_id: PoolerId) -> str:
+        """Return the address of a registration when it counts at once; else none."""
+        is_its_own = not joining.owner_account and joining.payout_address
+        if is_its_own and await self.owners.farms_for_itself(pooler_id):
+            return joining.payout_address
+        return ""
+
     async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> Wallet:
-        """Set what a farmer may stake at most (ten-thousandths of its balance)."""
-        await self.wallets.set_stake_limit(farmer_id, stake_bps, actor=actor)
+        """Set what a farmer may stake at most (ten-thousandths of its balance).
+
+        Raises StakeAboveAgreementError for more than it has agreed to.
+        """
+        await self.own_say.set_stake(farmer_id, stake_bps, actor=actor)
         security.info("stake limit set", farmer=str(farmer_id), stake_bps=stake_bps, actor=actor)
         return await self.wallets.of_farmer(farmer_id)
 
@@ -293,3 +316,12 @@ def _digest(kind: OperationKind, block_index: int, intents: Sequence[Intent]) ->
         for item in intents
     )
     return hashlib.sha256("\n".join([kind.value, str(block_index), *items]).encode()).digest()
+
+
+def _check_joining(joining: Joining, stake_bps: int, rules: AgreementRules) -> None:
+    """Raise FeeTooHighError and StakeAboveAgreementError for what nobody may agree to."""
+    if joining.terms is None:
+        return
+    check_fees(joining.terms, rules)
+    if stake_bps > joining.terms.stake_bps:
+        raise StakeAboveAgreementError.above(joining.terms.stake_bps)

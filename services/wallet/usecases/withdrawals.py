@@ -1,7 +1,6 @@
 """Use cases of withdrawals: one coroutine per verb."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from libs.common.doors import Doors
 from libs.common.failpoints import failpoint
@@ -39,19 +38,6 @@ class Withdrawals:
     settled: SettledFeed
     #: The doors of poolers to what is recorded.
     doors: Doors = field(default_factory=lambda: Doors(_AT_ONCE))
-
-    async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
-        """Register a farmer's outside address; return the moment from which the address counts."""
-        wallet_id = (await self.wallets.of_farmer(farmer_id)).id
-        moment = await self.store.set_address(
-            wallet_id,
-            address,
-            cooling=self.terms.cooling,
-            most=self.terms.changes,
-            actor=actor,
-        )
-        security.info("payout address set", wallet=str(wallet_id), address=address, actor=actor)
-        return moment
 
     async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
         """Return a farmer's outside addresses."""

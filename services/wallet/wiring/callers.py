@@ -4,11 +4,13 @@ from collections.abc import Coroutine
 
 import grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2_grpc,
     approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
     order_pb2_grpc,
+    payout_pb2_grpc,
     reconcile_pb2_grpc,
     token_pb2_grpc,
     wallet_pb2_grpc,
@@ -25,14 +27,17 @@ from services.access import ACCESS
 from services.second_person import COVERED
 from services.wallet import loops
 from services.wallet.config import WalletSettings
+from services.wallet.domain.withdrawals import Asset
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
+from services.wallet.servicers import agreements as agreement_servicer
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
 from services.wallet.servicers import orders as order_servicer
+from services.wallet.servicers import payouts as payout_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import tokens as token_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
@@ -41,9 +46,12 @@ from services.wallet.servicers.wallet import WalletServicer
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.wallets import WalletStore
+from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.fee_keeping import FeeKeeping
 from services.wallet.usecases.pausing import Pausing
+from services.wallet.usecases.payouts import Payouts
 from services.wallet.usecases.tokens import Tokens
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
@@ -90,6 +98,9 @@ class Callers:
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
             sponsored=settings.sponsored(),
+            owners=self._stores.owners,
+            own_say=self._stores.own_say,
+            rules=settings.agreements(),
         )
         self._withdrawals = Withdrawals(
             wallets=self._stores.wallets,
@@ -97,6 +108,34 @@ class Callers:
             terms=settings.withdrawals(),
             wakeup=changes,
             settled=self._settled_feed,
+        )
+        self._payouts = Payouts(
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            wallets=self._stores.wallets,
+            payers=self._stores.payers,
+            chain=self._engine.chain,
+            provider=provider,
+            treasury=self._engine.treasury,
+            limit=settings.withdrawals().limits[Asset.KALE],
+            operator_address=settings.operator_payout_address,
+            wakeup=changes,
+            settled=self._settled_feed,
+        )
+        self._fee_keeping = FeeKeeping(
+            use_cases=self._payouts,
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            treasury=self._engine.treasury,
+        )
+        self._agreements = Agreements(
+            wallets=self._stores.wallets,
+            agreements=self._stores.agreements,
+            owners=self._stores.owners,
+            own_say=self._stores.own_say,
+            rules=settings.agreements(),
         )
         self._tokens = Tokens(
             store=self._stores.tokens,
@@ -129,7 +168,7 @@ class Callers:
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return the loops that callers' requests need."""
-        return [loops.record_pauses(self._pausing)]
+        return [loops.record_pauses(self._pausing), loops.keep_fees(self._fee_keeping)]
 
     def spec(self) -> ServiceSpec:
         """Return the specification of the server."""
@@ -209,10 +248,14 @@ class Callers:
             self._approvals, self._stores.approvals, COVERED
         )
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
+        payouts = payout_servicer.PayoutServicer(self._payouts)
+        payout_pb2_grpc.add_PayoutServiceServicer_to_server(payouts, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
-            self._withdrawals, self._stores.withdrawals
+            self._withdrawals, self._stores.withdrawals, self._agreements
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
+        agreements = agreement_servicer.AgreementServicer(self._agreements)
+        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreements, server)
         fee_servicer.register(self._stores.fees, server)
 
     def _sees_chain(self) -> bool:

@@ -303,7 +303,7 @@ class Engine:
             signers=self.signers,
             accounts=self.accounts,
             operations=self._stores.operations,
-            payouts=self._stores.transactions,
+            payment_orders=self._stores.transactions,
             chain_view=self.chain_view,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,

@@ -3,18 +3,24 @@
 from libs.common.db.pool import Database
 from services.wallet.config import WalletSettings
 from services.wallet.keys.row_macs import RowMacs
+from services.wallet.store.agreements import AgreementStore
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.fee_marks import FeeMarkStore
 from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
+from services.wallet.store.own_say import OwnSayStore
+from services.wallet.store.owners import OwnerStore
 from services.wallet.store.payers import PayerStore
+from services.wallet.store.payouts import PayoutStore
+from services.wallet.store.pool_payments import PoolPaymentStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.rights import RightsStore
 from services.wallet.store.tokens import TokenStore
@@ -37,7 +43,7 @@ class Stores:
         self.keys = KeyStore(database, orders)
         self.tokens = TokenStore(database, orders)
         self.wallets = WalletStore(database, orders)
-        self.blocks = BlockStore(database)
+        self.blocks = BlockStore(database, orders)
         self.operations = OperationStore(database, orders)
         self.transactions = TransactionStore(database, orders, settings.fees(), kill_switch)
         self.channels = ChannelStore(database, orders)
@@ -49,5 +55,28 @@ class Stores:
         self.order_rows = OrderRowStore(database)
         self.turning = TurningStore(database, orders)
         self.withdrawals = WithdrawalStore(database, orders)
+        self.agreements = AgreementStore(database, orders)
+        self.owners = OwnerStore(database, orders)
+        self.own_say = OwnSayStore(
+            database,
+            orders,
+            wallets=self.wallets,
+            agreements=self.agreements,
+            owners=self.owners,
+            withdrawals=self.withdrawals,
+            rules=settings.agreements(),
+            terms=settings.withdrawals(),
+        )
+        self.fee_marks = FeeMarkStore(database, orders, self.agreements)
+        self.payouts = PayoutStore(
+            database, orders, withdrawals=self.withdrawals, marks=self.fee_marks
+        )
+        self.pool_payments = PoolPaymentStore(
+            database,
+            orders,
+            payouts=self.payouts,
+            withdrawals=self.withdrawals,
+            marks=self.fee_marks,
+        )
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)

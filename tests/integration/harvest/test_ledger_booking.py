@@ -11,7 +11,7 @@ import pytest
 from libs.common.db.pool import Database
 from libs.common.ids import new_id
 from libs.kale.amounts import WHOLE
-from services.harvest.domain.ledger import Terms, split
+from libs.kale.fees import Terms, split
 from tests.support.database import DatabaseAccess
 from tests.support.ledger_world import BLOCK, LedgerWorld, book, open_ledger
 

@@ -47,7 +47,7 @@ BLOCK = Block(
 
 
 async def test_a_head_is_kept_unless_a_newer_one_is(rows: WalletRows) -> None:
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     assert await store.head() is None
     for head in (HEAD, replace(HEAD, paused=True), replace(HEAD, ledger=101)):
         assert await store.save_head(head)
@@ -66,7 +66,7 @@ async def test_a_head_is_kept_unless_a_newer_one_is(rows: WalletRows) -> None:
 async def test_a_block_is_kept_as_of_its_newest_sight(
     rows: WalletRows, updated: int, expires: int, is_news: bool
 ) -> None:
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     await store.save_block(BLOCK, updated_ledger=50)
     other = replace(BLOCK, opened_ledger=44, min_gap=9, expires_ledger=expires)
     # Whoever looks later is told the first sight, whether what it saw is kept or not.
@@ -78,7 +78,7 @@ async def test_a_block_is_kept_as_of_its_newest_sight(
 async def test_a_block_was_opened_at_its_first_sight_unless_that_was_a_lie(
     rows: WalletRows, updated: int, opened: int
 ) -> None:
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     assert await store.save_block(BLOCK, updated_ledger=updated) == 40
     assert await store.save_block(replace(BLOCK, opened_ledger=44), updated_ledger=50) == opened
     assert await store.block(5) == replace(BLOCK, opened_ledger=opened)
@@ -92,7 +92,7 @@ async def test_a_block_closes_at_the_earliest_moment_told_unless_that_was_a_lie(
     rows: WalletRows, first: int, updated: int, then: int, told: int
 ) -> None:
     """Once it is over, its opening alone can be read: block 0 would seem to have closed later."""
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     at = {
         seconds: replace(BLOCK, closes_at=MOMENT + timedelta(seconds=seconds))
         for seconds in (first, then)
@@ -105,7 +105,7 @@ async def test_a_block_closes_at_the_earliest_moment_told_unless_that_was_a_lie(
 async def save_blocks(pool: Database, indexes: list[int], **updated: int) -> None:
     """Blocks, each with its index in its entropy; `b9=-1` is the ledger that block 9 is seen at."""
     for index in indexes:
-        await BlockStore(pool).save_block(
+        await BlockStore(pool, ORDERS).save_block(
             replace(BLOCK, index=index, entropy=bytes([index] * 32)),
             updated_ledger=updated.get(f"b{index}", 50),
         )
@@ -113,17 +113,17 @@ async def save_blocks(pool: Database, indexes: list[int], **updated: int) -> Non
 
 async def test_a_block_is_found_by_its_index(rows: WalletRows) -> None:
     await save_blocks(rows.pool, [4, 5])
-    found = [await BlockStore(rows.pool).block(index) for index in (4, 5, 6)]
+    found = [await BlockStore(rows.pool, ORDERS).block(index) for index in (4, 5, 6)]
     assert [block and block.index for block in found] == [4, 5, None]
 
 
 async def test_blocks_between_two_are_in_order(rows: WalletRows) -> None:
     await save_blocks(rows.pool, mixed([3, 4, 5, 6, 7]))
-    assert [block.index for block in await BlockStore(rows.pool).between(3, 7)] == [4, 5, 6]
+    assert [block.index for block in await BlockStore(rows.pool, ORDERS).between(3, 7)] == [4, 5, 6]
 
 
 async def test_the_newest_block_is_one_that_was_seen(rows: WalletRows) -> None:
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     assert await store.newest_index() is None
     await save_blocks(rows.pool, [5, 8, 7], b8=-1, b7=0)
     assert await store.newest_index() == 7
@@ -178,7 +178,7 @@ async def test_a_head_that_nobody_sees_any_more_is_turned_back(rows: WalletRows)
     await keep(rows)
     head = present()
     assert await TurningStore(rows.pool, ORDERS).turn_back(head, unseen_for=60)
-    assert await BlockStore(rows.pool).head() == head
+    assert await BlockStore(rows.pool, ORDERS).head() == head
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ async def test_a_head_is_turned_only_back_and_by_nodes_that_are_up_to_date(
     await keep(rows, ledger=ledger, seen=ago(seen))
     head = replace(HEAD, close_time=ago(behind))
     assert await TurningStore(rows.pool, ORDERS).turn_back(head, unseen_for=60) is is_newest
-    kept = await BlockStore(rows.pool).head()
+    kept = await BlockStore(rows.pool, ORDERS).head()
     assert kept is not None
     is_turned = is_newest and ledger > HEAD.ledger
     assert (kept.ledger, kept.paused) == ((100, False) if is_turned else (ledger, True))

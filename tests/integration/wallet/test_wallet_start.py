@@ -67,7 +67,10 @@ async def following(
     chain_view = ChainView(SystemClock(), Wakeup())
     async with open_chain(network, timeout=2) as opened:
         back = Turning(opened, TurningStore(pool, ORDERS))
-        yield Follower(opened, BlockStore(pool), chain_view, back, block_seconds=6), chain_view
+        yield (
+            Follower(opened, BlockStore(pool, ORDERS), chain_view, back, block_seconds=6),
+            chain_view,
+        )
 
 
 # The treasury
@@ -124,7 +127,7 @@ async def test_the_right_network_is_followed(world: WalletWorld, pool: Database)
         chain_state = await follower.refresh()
         assert chain_view.is_fresh
         assert chain_view.current is chain_state
-    assert await BlockStore(pool).head() == chain_state.head
+    assert await BlockStore(pool, ORDERS).head() == chain_state.head
 
 
 @pytest.mark.e2e
@@ -164,13 +167,13 @@ async def record_transaction(pool: Database, *, ledger: int | None, signed: int 
 @pytest.mark.parametrize("taken_by", [2, 999_999])
 async def test_a_chain_that_begins_anew(world: WalletWorld, pool: Database, taken_by: int) -> None:
     """It has nothing of what is recorded."""
-    await BlockStore(pool).save_head(FAR_AHEAD)
+    await BlockStore(pool, ORDERS).save_head(FAR_AHEAD)
     await record_transaction(pool, ledger=taken_by)
     async with following(world, pool) as (follower, chain_view):
         with pytest.raises(NetworkMismatchError, match="was reset"):
             await follower.refresh()
         assert not chain_view.is_fresh
-    assert await BlockStore(pool).head() == FAR_AHEAD
+    assert await BlockStore(pool, ORDERS).head() == FAR_AHEAD
 
 
 @pytest.mark.e2e
@@ -178,7 +181,7 @@ async def test_a_head_that_was_a_lie_is_turned_back(
     world: WalletWorld, pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turning, "UNSEEN_FOR", 2.0)
-    store = BlockStore(pool)
+    store = BlockStore(pool, ORDERS)
     await store.save_head(FAR_AHEAD)
     in_flight = await record_transaction(pool, ledger=None, signed=10**6)
     async with following(world, pool) as (follower, chain_view):
@@ -210,7 +213,7 @@ async def test_a_head_that_was_a_lie_is_turned_back(
 async def test_a_head_that_another_process_still_sees_is_not_turned_back(
     world: WalletWorld, pool: Database
 ) -> None:
-    store, ahead = BlockStore(pool), FAR_AHEAD
+    store, ahead = BlockStore(pool, ORDERS), FAR_AHEAD
     async with following(world, pool) as (follower, _):
         for _ in range(20):
             ahead = replace(ahead, ledger=ahead.ledger + 1)
@@ -227,12 +230,12 @@ async def test_a_process_goes_on_whatever_another_one_keeps(
 ) -> None:
     async with following(world, pool) as (follower, chain_view):
         first = await follower.refresh()
-        await BlockStore(pool).save_head(FAR_AHEAD)
+        await BlockStore(pool, ORDERS).save_head(FAR_AHEAD)
         async with asyncio.timeout(20):
             while chain_view.current.ledger.sequence < first.ledger.sequence + 5:
                 await follower.refresh()
                 await asyncio.sleep(0.1)
-    assert await BlockStore(pool).head() == FAR_AHEAD
+    assert await BlockStore(pool, ORDERS).head() == FAR_AHEAD
 
 
 @pytest.mark.e2e
@@ -245,7 +248,7 @@ async def test_a_node_that_is_away(world: WalletWorld, pool: Database) -> None:
 
 
 async def test_an_older_head_is_not_kept(pool: Database) -> None:
-    store = BlockStore(pool)
+    store = BlockStore(pool, ORDERS)
     await store.save_head(FAR_AHEAD)
     await store.save_head(replace(FAR_AHEAD, ledger=10**6 - 1, current_block=6))
     assert await store.head() == FAR_AHEAD

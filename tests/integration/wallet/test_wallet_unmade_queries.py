@@ -14,6 +14,7 @@ import pytest
 from libs.common.ids import OperationId
 from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.payments import SPAN
+from services.wallet.domain.payment_orders import Part
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.payers import PayerStore, UnmadePayment
 from tests.support.orders import ORDERS
@@ -217,9 +218,7 @@ async def test_what_is_to_be_paid_is_as_it_was_asked_for(payer: Payer) -> None:
             operation_id=name,
             bump_to=1000,
             source_id=None if source is None else source.id,
-            destination=destination,
-            asset=asset,
-            amount=amount,
+            parts=(Part(destination=destination, asset=asset, amount=amount),),
             failures=0,
         )
 

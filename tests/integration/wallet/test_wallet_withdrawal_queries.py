@@ -301,14 +301,14 @@ async def test_of_any_number_of_addresses_the_newest_are_looked_at(rows: WalletR
     asked = wish(account)
     assert await store.record(asked, LIMIT) == asked.id
     payouts = TransactionStore(rows.pool, ORDERS)
-    (payout,) = (await payouts.payouts([asked.id])).values()
+    (payout,) = (await payouts.payment_orders([asked.id])).values()
     assert (payout.destination, payout.is_stopped, payout.is_genuine) == (
         "number-1101",
         False,
         True,
     )
     await changed(rows, account, "UPDATE wallet.payout_addresses SET mac = NULL WHERE number = 500")
-    (payout,) = (await payouts.payouts([asked.id])).values()
+    (payout,) = (await payouts.payment_orders([asked.id])).values()
     assert not payout.is_genuine
     with pytest.raises(PayoutAddressTamperedError):
         await store.addresses(account.id)
@@ -495,7 +495,7 @@ async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_a
         await rows.payment(account, None, destination=place, asset=asset)
         for place, asset in (("number-1", "kale"), ("before", "xlm"), ("number-1", "kale"))
     ]
-    found = await TransactionStore(rows.pool, ORDERS).payouts([good, changed])
+    found = await TransactionStore(rows.pool, ORDERS).payment_orders([good, changed])
     assert {
         name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
     } == {good: ("number-1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}

@@ -273,7 +273,7 @@ async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
         TransactionStore(pool, ORDERS),
     )
     await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
-    assert not (await transactions.payouts([waiting]))[waiting].is_stopped
+    assert not (await transactions.payment_orders([waiting]))[waiting].is_stopped
     async with connect(database.admin_dsn) as admin:
         # As if a pause had lasted for a day.
         await admin.execute(
@@ -282,7 +282,7 @@ async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
         )
         await sign_addresses(admin)
     assert (await store.addresses(wallet_id)).address == OTHER
-    assert (await transactions.payouts([waiting]))[waiting].is_stopped
+    assert (await transactions.payment_orders([waiting]))[waiting].is_stopped
     async with pool.session() as session:
         assert not await session.many("lock_signable", [waiting], ["queued"])
 
@@ -297,9 +297,9 @@ async def test_what_waits_is_paid_though_the_clock_was_set_back(
             "UPDATE wallet.payout_addresses SET registered_at = registered_at + interval '1 hour',"
             " effective_at = effective_at + interval '1 hour 1 ms'"
         )
-        assert (await TransactionStore(pool, ORDERS).payouts([waiting]))[waiting].is_stopped
+        assert (await TransactionStore(pool, ORDERS).payment_orders([waiting]))[waiting].is_stopped
         await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() + interval '2 h'")
-    assert not (await TransactionStore(pool, ORDERS).payouts([waiting]))[waiting].is_stopped
+    assert not (await TransactionStore(pool, ORDERS).payment_orders([waiting]))[waiting].is_stopped
     async with pool.session() as session:
         assert await session.many("lock_signable", [waiting], ["queued"])
 

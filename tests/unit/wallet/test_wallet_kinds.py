@@ -38,15 +38,17 @@ MEANT: Mapping[str, frozenset[str]] = {
         lambda row: row.carrier is Carrier.FARM and not row.opens_block
     ),
     "payments": _kinds(lambda row: row.carrier is Carrier.PAYER),
+    "payments to others": _kinds(lambda row: row.pays_out),
+    "payments that count into the limits of a day": _kinds(lambda row: row.counts_daily),
 }
 #: Queries that name kinds one by one and must not forget one, with the kinds to name.
 NAMED: Mapping[str, frozenset[str]] = {
     "claim_operations": MEANT["calls of the farm"],
     "has_urgent": MEANT["urgent calls of the farm"],
-    # KALE moves with calls of the farm that change a balance, and with withdrawals.
+    # KALE moves with calls of the farm that change a balance, with withdrawals and payouts.
     "kept_in_block": MEANT["calls of the farm"],
     "balances_since": _kinds(lambda row: row.carrier is Carrier.FARM and row.moves_balance)
-    | {OperationKind.WITHDRAW.value},
+    | _kinds(lambda row: row.counts_daily),
 }
 
 

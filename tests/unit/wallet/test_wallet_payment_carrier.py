@@ -39,7 +39,7 @@ async def test_a_step_without_payments_does_nothing() -> None:
     world = PaymentWorld()
     world.payers.due = {K.WITHDRAW: {}}
     assert not await world.carrier.step()
-    assert world.payers.asked == [((K.TOP_UP, K.WITHDRAW), LEDGER)]
+    assert world.payers.asked == [((K.TOP_UP, K.WITHDRAW, K.PAYOUT, K.POOL_PAYMENT), LEDGER)]
     assert world.payers.leases == [None]
 
 

@@ -134,9 +134,9 @@ def payment(amount: int, destination: str = "GA") -> SeenPayment:
 def test_each_payment_of_a_ledger_is_one_that_waited() -> None:
     three = OperationId(UUID(int=3))
     waiting = [
-        WaitingPayment(operation_id=ONE, payment=payment(7)),
-        WaitingPayment(operation_id=TWO, payment=payment(7)),
-        WaitingPayment(operation_id=three, payment=payment(8)),
+        WaitingPayment(operation_id=ONE, payments=(payment(7),)),
+        WaitingPayment(operation_id=TWO, payments=(payment(7),)),
+        WaitingPayment(operation_id=three, payments=(payment(8),)),
     ]
     assert recognised([], waiting) == []
     assert recognised([payment(8), payment(7)], waiting) == [three, ONE]
@@ -145,6 +145,25 @@ def test_each_payment_of_a_ledger_is_one_that_waited() -> None:
     assert recognised([payment(7)] * 3, waiting) is None
     assert recognised([payment(7), payment(9)], waiting) is None
     assert recognised([payment(7, "GB")], waiting) is None
+
+
+def test_a_payout_is_recognised_by_all_of_its_payments() -> None:
+    whole, fees, alone = (OperationId(UUID(int=number)) for number in (5, 6, 7))
+    waiting = [
+        WaitingPayment(operation_id=whole, payments=(payment(7), payment(1, "GB"))),
+        WaitingPayment(operation_id=fees, payments=(payment(1, "GB"), payment(2, "GC"))),
+        WaitingPayment(operation_id=alone, payments=(payment(7),)),
+    ]
+    one, pooler, operator = payment(7), payment(1, "GB"), payment(2, "GC")
+    assert recognised([one, pooler], waiting) == [whole]
+    assert recognised([one], waiting) == [alone]
+    assert recognised([one, pooler, one], waiting) == [whole, alone]
+    # Only one way takes all of them: the payment alone, then the fees of another farmer.
+    assert recognised([one, pooler, operator], waiting) == [alone, fees]
+    assert recognised([pooler, operator, one, pooler], waiting) == [fees, whole]
+    # A part of a payout is none.
+    assert recognised([pooler], waiting) is None
+    assert recognised([one, pooler, pooler], waiting) is None
 
 
 # Whatever nodes say ----------------------------------------------------------------------------

@@ -60,7 +60,7 @@ async def test_a_payment_that_wallet_did_not_write_is_given_up(how: str) -> None
     world = PaymentWorld()
     forged = world.withdrawal(is_genuine=how != "order", is_forged=how == "withdrawal")
     if how == "no withdrawal":
-        del world.payouts[forged.id]
+        del world.orders[forged.id]
     sound = world.withdrawal()
     await stepped(world, forged, sound)
     assert world.carried == [[sound.id]]
@@ -175,7 +175,7 @@ async def test_a_channel_account_that_has_enough_by_now_is_paid_nothing() -> Non
 async def test_a_top_up_is_not_looked_up_among_withdrawals() -> None:
     world = PaymentWorld()
     low = world.top_up()
-    world.payouts[low.id] = world.payouts.pop(world.withdrawal(to=ELSEWHERE).id)
+    world.orders[low.id] = world.orders.pop(world.withdrawal(to=ELSEWHERE).id)
     await stepped(world, low)
     (made,) = world.transactions.submitted
     assert [destination for _, destination, _, _ in made.paid] == [low.address]

@@ -11,6 +11,7 @@ from stellar_sdk import Keypair
 
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.bids import OperatorLimits
+from services.wallet.domain.payment_orders import Part
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.store.payers import LeasedPayer, UnmadePayment
@@ -49,9 +50,7 @@ def unmade(
         operation_id=OperationId(new_id()),
         bump_to=TARGET,
         source_id=None if is_top_up else source or WalletId(new_id()),
-        destination=OUTSIDE,
-        asset=asset,
-        amount=amount,
+        parts=(Part(destination=OUTSIDE, asset=asset, amount=amount),),
         failures=failures,
     )
 

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kalepool.common.v1 import common_pb2 as _common_pb2
+from kalepool.wallet.v1 import agreement_pb2 as _agreement_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -252,6 +253,10 @@ class CreateWalletRequest(_message.Message):
     POOLER_ID_FIELD_NUMBER: _builtins.int
     PAYOUT_ADDRESS_FIELD_NUMBER: _builtins.int
     STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    GIVEN_BY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Accepted for symmetry: the farmer's id already makes it idempotent."""
     farmer_id: _builtins.str
@@ -259,13 +264,28 @@ class CreateWalletRequest(_message.Message):
     pooler_id: _builtins.str
     """UUID of the farmer's pooler."""
     payout_address: _builtins.str
-    """The farmer's own outside address (strkey G...), where its withdrawals go; may be empty. It counts
-    at once, but only in the call that makes the wallet.
+    """The farmer's own outside address (strkey G...), where its withdrawals go; may be empty. It counts at once,
+    but only in the call that makes the wallet, of a pooler that farms for itself by an operator's word, and
+    without an owner account; else the owner account has to sign it (AgreementService/SignWish).
     """
     stake_percentage: _builtins.str
     """Part of its KALE that a plant may stake at most, a decimal from "0" to "1"; empty: all. Later it changes by
     SetStakeLimit only.
     """
+    owner_account: _builtins.str
+    """The account (strkey G...) whose signature is the farmer's own word; may be empty. Only the call that makes
+    the wallet takes it.
+    """
+    given_by: _builtins.str
+    """Who has registered the farmer, for the record of the agreement."""
+    proof: _agreement_pb2.AgreementProof.ValueType
+    """By what that was known."""
+    @_builtins.property
+    def terms(self) -> _agreement_pb2.AgreedTerms:
+        """What the farmer agrees to by its registration; absent: nothing, and there are no fees. Only the call that
+        makes the wallet takes it, and refuses fees above MAX_FEE_BPS (FEE_TOO_HIGH).
+        """
+
     def __init__(
         self,
         *,
@@ -274,10 +294,14 @@ class CreateWalletRequest(_message.Message):
         pooler_id: _builtins.str = ...,
         payout_address: _builtins.str = ...,
         stake_percentage: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
+        terms: _agreement_pb2.AgreedTerms | None = ...,
+        given_by: _builtins.str = ...,
+        proof: _agreement_pb2.AgreementProof.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "payout_address", b"payout_address", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "given_by", b"given_by", "owner_account", b"owner_account", "payout_address", b"payout_address", "pooler_id", b"pooler_id", "proof", b"proof", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

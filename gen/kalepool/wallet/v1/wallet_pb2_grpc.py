@@ -160,7 +160,8 @@ class WalletServiceServicer:
         (STAKE_NOT_AGREED), whatever other services say. In the name of whoever calls: the farmer's pooler or an
         operator, by their own certificate; no service of ours can. It counts for what is signed from then on.
 
-        Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+        Errors: FAILED_PRECONDITION for more than the farmer has agreed to (STAKE_NOT_AGREED; see
+        AgreementService/SetAgreement), and for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
         FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
         Command line: none; kalepool farmer update --stake-percentage does it.
         """

@@ -77,11 +77,13 @@ class WithdrawalServiceServicer:
     """
 
     def SetPayoutAddress(self, request, context):
-        """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
-        their own certificate; no service of ours can. The address that was registered
-        together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
+        """Registers the farmer's outside address, in the name of whoever calls, by their own certificate or token; no
+        service of ours can. Where a farmer's money goes is the farmer's to say, by its owner account's signature
+        (AgreementService/SignWish). Its pooler can only where an operator has said that it farms for itself
+        (AgreementService/MarkPooler) and the farmer has no owner account: after the cooling time
+        (WITHDRAW_COOLING_MS), and until then the address before it counts. An operator can, too; of all other
+        farmers after OPERATOR_ADDRESS_COOLING_SECONDS, in which the farmer can object. Everybody else is refused
+        (FAILED_PRECONDITION, PAYOUT_ADDRESS_NOT_YOURS). Repeating the newest changes nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
         and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
         is always possible.
 

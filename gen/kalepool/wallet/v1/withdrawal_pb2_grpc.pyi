@@ -40,11 +40,13 @@ class WithdrawalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WithdrawalServiceAsyncStub: ...
     SetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]
-    """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
-    their own certificate; no service of ours can. The address that was registered
-    together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-    nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
+    """Registers the farmer's outside address, in the name of whoever calls, by their own certificate or token; no
+    service of ours can. Where a farmer's money goes is the farmer's to say, by its owner account's signature
+    (AgreementService/SignWish). Its pooler can only where an operator has said that it farms for itself
+    (AgreementService/MarkPooler) and the farmer has no owner account: after the cooling time
+    (WITHDRAW_COOLING_MS), and until then the address before it counts. An operator can, too; of all other
+    farmers after OPERATOR_ADDRESS_COOLING_SECONDS, in which the farmer can object. Everybody else is refused
+    (FAILED_PRECONDITION, PAYOUT_ADDRESS_NOT_YOURS). Repeating the newest changes nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
     and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
     is always possible.
 
@@ -93,11 +95,13 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]  # type: ignore[assignment]
-    """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
-    their own certificate; no service of ours can. The address that was registered
-    together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-    nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
+    """Registers the farmer's outside address, in the name of whoever calls, by their own certificate or token; no
+    service of ours can. Where a farmer's money goes is the farmer's to say, by its owner account's signature
+    (AgreementService/SignWish). Its pooler can only where an operator has said that it farms for itself
+    (AgreementService/MarkPooler) and the farmer has no owner account: after the cooling time
+    (WITHDRAW_COOLING_MS), and until then the address before it counts. An operator can, too; of all other
+    farmers after OPERATOR_ADDRESS_COOLING_SECONDS, in which the farmer can object. Everybody else is refused
+    (FAILED_PRECONDITION, PAYOUT_ADDRESS_NOT_YOURS). Repeating the newest changes nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
     and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
     is always possible.
 
@@ -149,11 +153,13 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _withdrawal_pb2.SetPayoutAddressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_withdrawal_pb2.SetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.SetPayoutAddressResponse]]:
-        """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
-        their own certificate; no service of ours can. The address that was registered
-        together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
+        """Registers the farmer's outside address, in the name of whoever calls, by their own certificate or token; no
+        service of ours can. Where a farmer's money goes is the farmer's to say, by its owner account's signature
+        (AgreementService/SignWish). Its pooler can only where an operator has said that it farms for itself
+        (AgreementService/MarkPooler) and the farmer has no owner account: after the cooling time
+        (WITHDRAW_COOLING_MS), and until then the address before it counts. An operator can, too; of all other
+        farmers after OPERATOR_ADDRESS_COOLING_SECONDS, in which the farmer can object. Everybody else is refused
+        (FAILED_PRECONDITION, PAYOUT_ADDRESS_NOT_YOURS). Repeating the newest changes nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
         and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
         is always possible.
 

@@ -1,7 +1,8 @@
 """Payments by payers: each payer carries its own payments, one transaction at a time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_security_logger
@@ -15,10 +16,11 @@ from services.wallet.domain.model import (
     OperationKind,
     QueuedOperation,
 )
+from services.wallet.domain.payment_orders import Part, PaymentOrder, obstacle, within
 from services.wallet.domain.payments import PayerRecord, target_for
 from services.wallet.domain.settling import given_up, later, shown_paid
 from services.wallet.domain.trust import Decision
-from services.wallet.domain.withdrawals import Asset, Destination, Payout, free, refusal, room
+from services.wallet.domain.withdrawals import Asset, Destination, free, room
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
 from services.wallet.engine.chain_view import ChainView
@@ -41,9 +43,14 @@ security = get_security_logger()
 _CHOICE = 200
 #: Ledgers between two looks at all payers.
 _LOOK_EVERY = 12
-#: Most payments of one transaction: each farmer signs for its own payments, the treasury signs
-#: once for all top-ups.
-_MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENTS}
+#: Most operations of one transaction: each farmer signs for its own payments, the treasury once for
+#: all top-ups, and a pooler's account once for all of its payments.
+_MOST = {
+    OperationKind.WITHDRAW: MAX_ACCOUNTS,
+    OperationKind.PAYOUT: MAX_ACCOUNTS,
+    OperationKind.TOP_UP: MAX_PAYMENTS,
+    OperationKind.POOL_PAYMENT: MAX_PAYMENTS,
+}
 
 
 #: The kinds that payers carry.
@@ -51,7 +58,7 @@ _KINDS = carried_by(Carrier.PAYER)
 
 
 class Moving:
-    """Payments that are on their way, by any payer, or that the next transaction is to make.
+    """Payments that are on their way, by any payer, or that the next transactions are to make.
 
     What they take from an account, or bring to one, is not there for the next payment.
     """
@@ -64,22 +71,40 @@ class Moving:
             self._arriving[item.destination, item.asset] += item.amount
 
     def allows(
-        self,
-        operation: QueuedOperation,
-        payout: Payout,
-        payer: AccountState,
-        destination: Destination,
+        self, order: PaymentOrder, payer: AccountState, destinations: Mapping[str, Destination]
     ) -> bool:
-        """Tell whether one more payment works when all that are on their way do."""
-        asset = payout.asset
-        leaving = self._leaving[operation.address, asset] + operation.amount
-        arriving = self._arriving[payout.destination, asset] + operation.amount
-        return free(asset, payer) >= leaving and room(asset, destination.account) >= arriving
+        """Tell whether one more operation's payments work when all that are on their way do."""
+        leaving: Counter[Asset] = Counter()
+        arriving: Counter[tuple[str, Asset]] = Counter()
+        for part in order.parts:
+            leaving[part.asset] += part.amount
+            arriving[part.destination, part.asset] += part.amount
+        return all(
+            free(asset, payer) >= self._leaving[payer.address, asset] + amount
+            for asset, amount in leaving.items()
+        ) and all(
+            room(asset, destinations[address].account) >= self._arriving[address, asset] + amount
+            for (address, asset), amount in arriving.items()
+        )
 
-    def add(self, operation: QueuedOperation, payout: Payout) -> None:
-        """Add a payment that the next transaction makes."""
-        self._leaving[operation.address, payout.asset] += operation.amount
-        self._arriving[payout.destination, payout.asset] += operation.amount
+    def add(self, order: PaymentOrder, source: str) -> None:
+        """Add the payments of an operation that the next transactions make."""
+        for part in order.parts:
+            self._leaving[source, part.asset] += part.amount
+            self._arriving[part.destination, part.asset] += part.amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Load:
+    """The operations of a payer's next transaction, as they were chosen."""
+
+    #: The payer.
+    payer: LeasedPayer
+    #: Its number, and what the records say of it.
+    number: int
+    record: PayerRecord
+    #: The operations.
+    chosen: Sequence[QueuedOperation]
 
 
 class PaymentCarrier:
@@ -95,7 +120,7 @@ class PaymentCarrier:
         signers: Signers,
         accounts: Accounts,
         operations: OperationStore,
-        payouts: TransactionStore,
+        payment_orders: TransactionStore,
         chain_view: ChainView,
         transactions: TreasuryTransactions,
         broken_keys: BrokenKeys,
@@ -103,7 +128,7 @@ class PaymentCarrier:
         low_channels: LowChannels,
         wakeups: Wakeups,
     ) -> None:
-        """Look up in `payouts` where withdrawals go."""
+        """Look up in `payment_orders` what is paid, and to whom."""
         self._payers = payers
         self._numbers = numbers
         self._chain = chain
@@ -111,7 +136,7 @@ class PaymentCarrier:
         self._signers = signers
         self._accounts = accounts
         self._operations = operations
-        self._payout_store = payouts
+        self._order_store = payment_orders
         self._chain_view = chain_view
         self._transactions = transactions
         self._broken_keys = broken_keys
@@ -169,20 +194,34 @@ class PaymentCarrier:
     async def _carry_all(
         self, kind: OperationKind, leased: Sequence[LeasedPayer], ledger: int
     ) -> bool:
+        """Make a transaction of each payer; what they pay is looked at together."""
         steady = await self._numbers.steady(leased)
-        progress = False
+        progress, loads = False, list[_Load]()
+        wishes: dict[OperationId, PaymentOrder] = {}
         for payer, (number, record) in steady.items():
             claimed = await self._payers.claim(
                 kind, payer.wallet_id, limit=_CHOICE, lease=LEASE, ledger=ledger
             )
             genuine = await self._unpaid(payer, await self._forgeries.sift(claimed))
             chosen = self._turns[payer.wallet_id].following(genuine, most=_MOST[kind])
+            wishes |= await self._wishes(chosen)
+            chosen = within(
+                chosen,
+                wishes,
+                source=self._source,
+                sources=MAX_ACCOUNTS,
+                payments=MAX_PAYMENTS,
+            )
             rest = {item.id for item in genuine} - {item.id for item in chosen}
             await self._operations.release(sorted(rest))
             progress |= len(genuine) < len(claimed)
             if chosen:
                 progress = True
-                await self._carry(payer, chosen, number, record)
+                load = _Load(payer=payer, number=number, record=record, chosen=chosen)
+                loads.append(load)
+        sound = await self._sound([item for load in loads for item in load.chosen], wishes)
+        for load in loads:
+            await self._carry(load, sound, wishes)
         return progress
 
     async def _unpaid(
@@ -213,80 +252,83 @@ class PaymentCarrier:
 
     async def _carry(
         self,
-        payer: LeasedPayer,
-        chosen: Sequence[QueuedOperation],
-        number: int,
-        record: PayerRecord,
+        load: _Load,
+        sound: Collection[OperationId],
+        wishes: Mapping[OperationId, PaymentOrder],
     ) -> None:
         """Make one transaction of payments.
 
         A payment that fails the first time with others goes alone the next time.
         """
-        payouts = await self._payouts(chosen)
-        together = await self._sound(chosen, payouts)
+        together = [item for item in load.chosen if item.id in sound]
         if not together:
             return
         members = frozenset(item.id for item in together)
-        bump_to = target_for(record, members, number)
+        bump_to = target_for(load.record, members, load.number)
         try:
-            await self._submit(payer, together, payouts, sequence=number + 1, bump_to=bump_to)
+            await self._submit(
+                load.payer, together, wishes, sequence=load.number + 1, bump_to=bump_to
+            )
         except BROKEN as error:
             await self._broken_keys.set_aside(together, error)
 
-    async def _payouts(self, claimed: Sequence[QueuedOperation]) -> Mapping[OperationId, Payout]:
-        """Return where each payment goes.
-
-        A withdrawal goes to the farmer's address, a top-up to its channel account.
-        """
-        withdrawals = [item.id for item in claimed if item.kind is OperationKind.WITHDRAW]
+    async def _wishes(self, claimed: Sequence[QueuedOperation]) -> dict[OperationId, PaymentOrder]:
+        """Return what operations pay: a top-up pays its channel account, the others as recorded."""
+        others = [item.id for item in claimed if item.kind is not OperationKind.TOP_UP]
         top_ups = {
-            item.id: Payout(
+            item.id: PaymentOrder(
                 operation_id=item.id,
-                destination=item.address,
-                asset=Asset.XLM,
-                is_stopped=False,
+                wallet_id=item.wallet_id,
+                parts=(Part(destination=item.address, asset=Asset.XLM, amount=item.amount),),
             )
             for item in claimed
             if item.kind is OperationKind.TOP_UP
         }
-        return top_ups | await self._payout_store.payouts(withdrawals)
+        return top_ups | await self._order_store.payment_orders(others)
 
     async def _sound(
-        self, claimed: Sequence[QueuedOperation], payouts: Mapping[OperationId, Payout]
-    ) -> list[QueuedOperation]:
+        self, claimed: Sequence[QueuedOperation], wishes: Mapping[OperationId, PaymentOrder]
+    ) -> frozenset[OperationId]:
         """Give up payments that would fail as the chain stands, by agreement; return the others.
 
         The treasury pays no channel account that has enough.
         """
         forged = [
-            item for item in claimed if item.id not in payouts or not payouts[item.id].is_genuine
+            item
+            for item in claimed
+            if item.id not in wishes or not wishes[item.id].is_of(item.wallet_id, item.amount)
         ]
         if forged:
             await self._forgeries.give_up(forged)
             self._wakeups.tell_settled()
         claimed = [item for item in claimed if item not in forged]
-        withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
-        if not withdrawals:
-            return await self._needed(claimed) if claimed else []
+        top_ups = [item for item in claimed if item.kind is OperationKind.TOP_UP]
+        needed = await self._needed(top_ups) if top_ups else []
+        others = [item for item in claimed if item.kind is not OperationKind.TOP_UP]
+        payable = await self._payable(others, wishes) if others else []
+        return frozenset(item.id for item in (*needed, *payable))
+
+    async def _payable(
+        self, claimed: Sequence[QueuedOperation], wishes: Mapping[OperationId, PaymentOrder]
+    ) -> list[QueuedOperation]:
+        """Give up payments to others that would fail as the chain stands; return the rest."""
         moving = Moving(await self._payers.in_flight())
         ledger = self._chain_view.current.ledger.sequence
         chain = self._chain.trusted(Decision.REFUSE_DESTINATION)
-        _, found = await chain.accounts([item.address for item in withdrawals])
+        _, found = await chain.accounts(sorted({item.address for item in claimed}))
         payers = {state.address: state for state in found}
         destinations = await chain.destinations(
-            [payouts[item.id].destination for item in withdrawals]
+            sorted({part.destination for item in claimed for part in wishes[item.id].parts})
         )
         sound, refused, waiting = [], [], []
-        for operation in withdrawals:
-            payout = payouts[operation.id]
-            payer, destination = payers[operation.address], destinations[payout.destination]
-            reason = FailureReason.REFUSED if payout.is_stopped else None
-            reason = reason or refusal(payout.asset, operation.amount, payer, destination)
+        for operation in claimed:
+            order, payer = wishes[operation.id], payers[operation.address]
+            reason = obstacle(order, payer, destinations)
             if reason is not None:
                 refused.append(given_up(operation, reason, "nothing was sent"))
-            elif moving.allows(operation, payout, payer, destination):
+            elif moving.allows(order, payer, destinations):
                 sound.append(operation)
-                moving.add(operation, payout)
+                moving.add(order, operation.address)
             else:
                 # Pay it after those that are on their way: together they would fail, and others,
                 # too. The next ledger tells what is left.
@@ -309,7 +351,7 @@ class PaymentCarrier:
         self,
         payer: LeasedPayer,
         together: Sequence[QueuedOperation],
-        payouts: Mapping[OperationId, Payout],
+        wishes: Mapping[OperationId, PaymentOrder],
         *,
         sequence: int,
         bump_to: int,
@@ -325,11 +367,12 @@ class PaymentCarrier:
             payments = [
                 Payment(
                     signer=key,
-                    destination=payouts[item.id].destination,
-                    asset=payouts[item.id].asset,
-                    amount=item.amount,
+                    destination=part.destination,
+                    asset=part.asset,
+                    amount=part.amount,
                 )
                 for key, item in zip(keys, together, strict=True)
+                for part in wishes[item.id].parts
             ]
             await self._transactions.submit(
                 together,
@@ -343,9 +386,10 @@ class PaymentCarrier:
                     bid=bid,
                 ),
                 payer=payer.wallet_id,
+                payments=len(payments),
             )
 
     def _source(self, operation: QueuedOperation) -> WalletId:
-        """Return whose account pays: the treasury for a channel account, else the farmer."""
+        """Return whose account pays: the treasury for a channel account, else its own."""
         is_top_up = operation.kind is OperationKind.TOP_UP
         return self._treasury.wallet.id if is_top_up else operation.wallet_id

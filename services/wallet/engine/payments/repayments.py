@@ -78,11 +78,12 @@ class Repayments:
             payments = [
                 Payment(
                     signer=key,
-                    destination=item.destination,
-                    asset=item.asset,
-                    amount=item.amount,
+                    destination=part.destination,
+                    asset=part.asset,
+                    amount=part.amount,
                 )
                 for key, item in zip(keys, unmade, strict=True)
+                for part in item.parts
             ]
             try:
                 envelope = sign_payments(
@@ -105,7 +106,10 @@ class Repayments:
             payer_id=payer.wallet_id,
         )
         if await self._transactions.commit_again(draft, ledger=chain_state.ledger.sequence):
-            cap, ledger = self._limits.cap(len(ids), is_payment=True), chain_state.ledger.sequence
+            cap, ledger = (
+                self._limits.cap(len(payments), is_payment=True),
+                chain_state.ledger.sequence,
+            )
             await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: cap)
         else:
             log.warning("not made good: paused, or without an address", address=payer.address)

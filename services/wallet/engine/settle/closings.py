@@ -12,7 +12,15 @@ from services.wallet.domain.model import (
     TransactionEvent,
 )
 from services.wallet.domain.outcomes import Action, meaning
-from services.wallet.domain.settling import excluded, later, refused, share, succeeded
+from services.wallet.domain.settling import (
+    as_fee,
+    excluded,
+    failing_parts,
+    later,
+    refused,
+    share,
+    succeeded,
+)
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.template_book import TemplateBook
@@ -97,6 +105,7 @@ class Closings:
         error, count = outcome.error or _UNKNOWN_ERROR, len(transaction.operations)
         self._disagree(transaction, error)
         settlements: list[Settlement] = []
+        failing = failing_parts(transaction.operations, outcome.failing)
         for position, operation in enumerate(transaction.operations):
             fee = share(outcome.fee_charged, count, position)
             # A payment is one operation of its transaction. What a node says of the payment decides
@@ -105,12 +114,12 @@ class Closings:
                 OPERATION_KINDS[operation.kind].carrier is Carrier.PAYER
                 and operation.attempts < _SHARED
             )
-            if may_share and outcome.failing and position not in outcome.failing:
+            if may_share and failing and operation.id not in failing:
                 settlements.append(later(operation, fee=fee, pack_limit=count))
             else:
-                settlements.append(
-                    await self._refused(operation, error, outcome, fee, together=count)
-                )
+                settlement = await self._refused(operation, error, outcome, fee, together=count)
+                parts = failing.get(operation.id, frozenset())
+                settlements.append(as_fee(settlement, operation, parts))
         return settlements
 
     def _disagree(self, transaction: OpenTransaction, error: ContractError) -> None:

@@ -82,6 +82,8 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
             | OperationKind.WITHDRAW
+            | OperationKind.PAYOUT
+            | OperationKind.POOL_PAYMENT
         ):
             raise ValueError(f"operation {operation.id} is no call of the farm")
     assert_never(operation.kind)

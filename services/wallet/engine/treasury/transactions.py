@@ -112,11 +112,12 @@ class TreasuryTransactions:
         sign: Callable[[], SignedEnvelope],
         *,
         payer: WalletId | None = None,
+        payments: int = 0,
     ) -> None:
         """Sign for these operations, commit the envelope and send it.
 
         When the bid is above the cap the operations wait, and an alarm tells that once. `payer` is
-        the payer whose transaction it is, when the operations are payments.
+        the payer whose transaction it is, when the operations make so many `payments`.
         """
         name = f"{operations[0].kind.value}s"
         try:
@@ -141,7 +142,7 @@ class TreasuryTransactions:
         if not committed.recorded:
             return
         self.alarms.over(name)
-        cap = self.limits.cap(len(ids), is_payment=payer is not None)
+        cap = self.limits.cap(payments or len(ids), is_payment=payer is not None)
         await self.sender.send_committed([draft], ledger=ledger, cap=lambda _: cap)
 
     async def _postpone(self, operations: Sequence[QueuedOperation]) -> None:

@@ -60,6 +60,52 @@ WHERE w.operation_id >= $1
 ORDER BY w.operation_id
 LIMIT $2;
 
+-- name: recorded_payouts :many
+-- The next $2 payouts from $1 on: whether a record tells of each, with its parts, and what is to be paid is that.
+SELECT
+    f.operation_id AS id,
+    o.kind = 'payout' AND o.wallet_id = f.wallet_id AND o.block_index = f.number
+    AND o.amount = f.amount::numeric + f.pooler + f.operator + f.miners
+    AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = f.requested_at
+          AND a.action = 'pay_farmer'
+          AND a.subject = format('wallet %s', f.wallet_id)
+          AND a.details = format(
+              '%s: %s to %s, pooler %s, operator %s, miners %s, %s', f.number, f.amount,
+              coalesce(nullif(f.destination, ''), 'none'), f.pooler, f.operator, f.miners, f.operation_id
+          )
+    ) AS is_recorded
+FROM wallet.payouts AS f
+INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+WHERE f.operation_id >= $1
+ORDER BY f.operation_id
+LIMIT $2;
+
+-- name: recorded_pool_payments :many
+-- The next $2 payments from poolers' accounts from $1 on: whether a record tells of each, among those of one
+-- moment, and what is to be paid is that. The records tell of all of a moment by a digest, which is looked at
+-- with the records.
+SELECT
+    m.operation_id AS id,
+    o.kind = 'pool_payment' AND o.wallet_id = m.wallet_id AND o.amount = m.amount AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = m.requested_at
+          AND a.action = 'pay_from_pooler'
+          AND a.subject = format('wallet %s', m.wallet_id)
+          AND CASE
+              WHEN a.details ~ '^[0-9]{1,9} from [0-9]{1,9} on: '
+                  THEN m.number BETWEEN split_part(a.details, ' ', 3)::int
+                      AND split_part(a.details, ' ', 1)::int
+              ELSE false
+          END
+    ) AS is_recorded
+FROM wallet.pool_payments AS m
+INNER JOIN wallet.operations AS o ON m.operation_id = o.id
+WHERE m.operation_id >= $1
+ORDER BY m.operation_id
+LIMIT $2;
+
 -- name: recorded_wallets :many
 -- The next $2 wallets from $1 on: whether a record tells that each was made, with this address.
 SELECT
@@ -117,6 +163,84 @@ FROM beside AS s
 GROUP BY s.id
 ORDER BY s.id;
 
+-- name: recorded_agreements :many
+-- Agreements of the next $2 wallets from $1 on: whether a record tells of each, with these numbers.
+WITH page AS MATERIALIZED (
+    SELECT DISTINCT q.wallet_id AS id FROM wallet.agreements AS q
+    WHERE q.wallet_id >= $1
+    ORDER BY q.wallet_id
+    LIMIT $2
+),
+told AS MATERIALIZED (
+    SELECT w.id, left(a.details, strpos(a.details, ', from ') - 1) AS words
+    FROM page AS w
+    INNER JOIN wallet.audit_log AS a
+        ON a.action = 'set_agreement'
+        AND a.subject = format('wallet %s', w.id)
+),
+words AS (
+    SELECT
+        w.id,
+        format(
+            '%s stake %s, pooler %s, operator %s, miners %s, threshold %s, interval %s, harvest %s, terms %s by %s',
+            g.number, g.stake_bps, g.pooler_bps, g.operator_bps, g.miners_bps, g.payout_threshold,
+            g.payout_interval_seconds, g.harvest_blocks, g.terms_version, g.proof
+        ) AS words
+    FROM page AS w
+    INNER JOIN wallet.agreements AS g ON w.id = g.wallet_id
+)
+SELECT s.id, bool_and(t.words IS NOT NULL) AS is_recorded
+FROM words AS s
+LEFT JOIN (SELECT DISTINCT id, words FROM told) AS t ON s.id = t.id AND s.words = t.words
+GROUP BY s.id
+ORDER BY s.id;
+
+-- name: recorded_owner_accounts :many
+-- Owner accounts of the next $2 wallets from $1 on: whether a record tells of each.
+WITH page AS MATERIALIZED (
+    SELECT DISTINCT q.wallet_id AS id FROM wallet.owner_accounts AS q
+    WHERE q.wallet_id >= $1
+    ORDER BY q.wallet_id
+    LIMIT $2
+),
+told AS MATERIALIZED (
+    SELECT w.id, left(a.details, strpos(a.details, ' from ') - 1) AS words
+    FROM page AS w
+    INNER JOIN wallet.audit_log AS a
+        ON a.action = 'set_owner_account'
+        AND a.subject = format('wallet %s', w.id)
+)
+SELECT w.id, bool_and(t.words IS NOT NULL) AS is_recorded
+FROM page AS w
+INNER JOIN wallet.owner_accounts AS o ON w.id = o.wallet_id
+LEFT JOIN (SELECT DISTINCT id, words FROM told) AS t
+    ON w.id = t.id AND t.words = format('%s %s', o.number, coalesce(nullif(o.address, ''), 'none'))
+GROUP BY w.id
+ORDER BY w.id;
+
+-- name: recorded_pooler_marks :many
+-- Marks of the next $2 poolers from $1 on: whether a record tells of each.
+WITH page AS MATERIALIZED (
+    SELECT DISTINCT q.pooler_id AS id FROM wallet.pooler_marks AS q
+    WHERE q.pooler_id >= $1
+    ORDER BY q.pooler_id
+    LIMIT $2
+)
+SELECT
+    p.id,
+    bool_and(EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.action = 'mark_pooler'
+          AND a.subject = format('pooler %s', p.id)
+          AND a.details = format(
+              '%s farms for %s', m.number, CASE WHEN m.farms_for_itself THEN 'itself' ELSE 'others' END
+          )
+    )) AS is_recorded
+FROM page AS p
+INNER JOIN wallet.pooler_marks AS m ON p.id = m.pooler_id
+GROUP BY p.id
+ORDER BY p.id;
+
 -- name: recorded_pauses :many
 -- The next $2 pauses from $1 on: whether records tell of each, and of its end.
 SELECT
@@ -168,6 +292,9 @@ WITH page AS MATERIALIZED (
             THEN substr(a.subject, 8)::uuid END AS wallet_id,
         CASE WHEN a.subject ~ '^token [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
             THEN substr(a.subject, 7)::uuid END AS token_id,
+        CASE WHEN a.subject ~ '^pooler [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN substr(a.subject, 8)::uuid END AS pooler_id,
+        CASE WHEN a.details ~ '^[1-9][0-9]{0,8} ' THEN split_part(a.details, ' ', 1)::int END AS version,
         CASE WHEN a.details ~ '^transaction [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}, '
             THEN substr(a.details, 13, 36)::uuid END AS transaction_id,
         CASE WHEN a.details ~ ', [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
@@ -175,17 +302,35 @@ WITH page AS MATERIALIZED (
     FROM wallet.audit_log AS a
     WHERE a.number > $1 AND a.number <= $2 AND a.action IN (
         'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume',
-        'create_token', 'revoke_token'
+        'create_token', 'revoke_token', 'set_agreement', 'set_owner_account', 'mark_pooler', 'pay_farmer',
+        'pay_from_pooler'
     )
 )
 SELECT p.number
 FROM page AS p
 LEFT JOIN wallet.transactions AS t ON p.transaction_id = t.id
 LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
+LEFT JOIN wallet.payouts AS f ON p.withdrawal_id = f.operation_id
 LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
 LEFT JOIN wallet.tokens AS k ON p.token_id = k.id
 WHERE CASE p.action
     WHEN 'withdraw' THEN (d.wallet_id = p.wallet_id) IS NOT TRUE
+    WHEN 'pay_farmer' THEN (f.wallet_id = p.wallet_id) IS NOT TRUE
+    WHEN 'pay_from_pooler' THEN p.details IS DISTINCT FROM (
+        SELECT format(
+            '%s from %s on: %s stroops, %s',
+            max(m.number), min(m.number), sum(m.amount),
+            encode(sha256(convert_to(string_agg(
+                format(
+                    '%s %s %s %s', m.number, m.amount, CASE WHEN m.is_miner THEN 'miner' ELSE 'pooler' END,
+                    m.destination
+                ),
+                E'\n' ORDER BY m.number
+            ), 'UTF8')), 'hex')
+        )
+        FROM wallet.pool_payments AS m
+        WHERE m.wallet_id = p.wallet_id AND m.requested_at = p.at
+    )
     WHEN 'create_wallet' THEN w.id IS NULL
     WHEN 'create_token' THEN k.id IS NULL
     WHEN 'revoke_token' THEN k.revoked_at IS DISTINCT FROM p.at
@@ -193,6 +338,15 @@ WHERE CASE p.action
         SELECT 1 FROM wallet.payout_addresses AS q
         WHERE q.wallet_id = p.wallet_id
           AND q.address = replace(split_part(p.details, ' ', 1), 'none', '')
+    )
+    WHEN 'set_agreement' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.agreements AS q WHERE q.wallet_id = p.wallet_id AND q.number = p.version
+    )
+    WHEN 'set_owner_account' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.owner_accounts AS q WHERE q.wallet_id = p.wallet_id AND q.number = p.version
+    )
+    WHEN 'mark_pooler' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.pooler_marks AS q WHERE q.pooler_id = p.pooler_id AND q.number = p.version
     )
     WHEN 'pause' THEN NOT EXISTS (
         SELECT 1 FROM wallet.pauses AS q

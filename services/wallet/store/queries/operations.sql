@@ -83,8 +83,8 @@ WHERE operation_id = ANY($1::text::uuid[]) AND settled_at IS NOT NULL
 ORDER BY settled_at, operation_id;
 
 -- name: movements :many
--- Operations that ended, and withdrawals that were asked for, after a moment ($1) and an operation ($2), $3 at
--- most, in the order of both.
+-- Operations that ended, and withdrawals, payouts and payments from poolers' accounts that were asked for, after a
+-- moment ($1) and an operation ($2), $3 at most, in the order of both.
 WITH told AS (
     (
         SELECT o.id, o.settled_at AS at, false AS is_request
@@ -101,17 +101,35 @@ WITH told AS (
         ORDER BY d.requested_at, d.operation_id
         LIMIT $3
     )
+    UNION ALL
+    (
+        SELECT f.operation_id, f.requested_at, true
+        FROM wallet.payouts AS f
+        WHERE f.requested_at >= $1 AND (f.requested_at, f.operation_id) > ($1, $2)
+        ORDER BY f.requested_at, f.operation_id
+        LIMIT $3
+    )
+    UNION ALL
+    (
+        SELECT m.operation_id, m.requested_at, true
+        FROM wallet.pool_payments AS m
+        WHERE m.requested_at >= $1 AND (m.requested_at, m.operation_id) > ($1, $2)
+        ORDER BY m.requested_at, m.operation_id
+        LIMIT $3
+    )
     ORDER BY 2, 1
     LIMIT $3
 )
 SELECT t.at, t.is_request, o.*, d.wallet_id, d.request_id, d.asset, d.amount AS withdrawn, d.destination,
-    d.requested_at, d.mac AS withdrawal_mac
+    d.requested_at, d.mac AS withdrawal_mac, f AS payout, m AS pool_payment
 FROM told AS t
 -- Looked up one by one, whatever the statistics say.
 CROSS JOIN LATERAL (
     SELECT a.* FROM wallet.all_operations AS a WHERE a.operation_id = t.id OFFSET 0
 ) AS o
 LEFT JOIN wallet.withdrawals AS d ON d.operation_id = t.id
+LEFT JOIN wallet.payouts AS f ON f.operation_id = t.id
+LEFT JOIN wallet.pool_payments AS m ON m.operation_id = t.id
 ORDER BY t.at, t.id;
 
 -- name: operation :one
@@ -219,6 +237,23 @@ LEFT JOIN wallet.transactions AS t
 WHERE d.wallet_id = ANY($1::uuid[])
   AND d.asset = 'kale'
   AND d.requested_at > now() - interval '1 hour'
+  AND (o.state = 'succeeded' OR (o.state IN ('signed', 'sent') AND t.id IS NOT NULL));
+
+-- name: paid_out_of :many
+-- Payouts of these wallets ($1) in the same way: with their rows, of which the whole counts.
+SELECT
+    f.*, o.kind, o.state, o.amount AS whole, o.stake_returned, o.gap, o.ledger, o.end_mac, t.id, t.source,
+    t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac AS transaction_mac,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids
+FROM wallet.payouts AS f
+INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+LEFT JOIN wallet.transactions AS t
+    ON o.transaction_id = t.id AND t.state IN ('signed', 'sent')
+    AND to_timestamp(t.max_time) > now() - interval '1 minute'
+WHERE f.wallet_id = ANY($1::uuid[])
+  AND f.requested_at > now() - interval '1 hour'
   AND (o.state = 'succeeded' OR (o.state IN ('signed', 'sent') AND t.id IS NOT NULL));
 
 -- name: claim_for_treasury :many

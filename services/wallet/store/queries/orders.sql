@@ -15,7 +15,10 @@ ORDER BY id;
 SELECT id AS key, 0 AS number, id, kind, wallet_id, block_index, amount, nonce, hash, mac
 FROM wallet.operations
 WHERE id = ANY($1::uuid[])
-  AND (state IN ('queued', 'signed', 'sent') OR kind IN ('withdraw', 'top_up'))
+  AND (
+      state IN ('queued', 'signed', 'sent')
+      OR kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
+  )
 ORDER BY id;
 
 -- name: order_ends :many
@@ -35,6 +38,45 @@ FROM wallet.withdrawals
 WHERE operation_id = ANY($1::uuid[])
 ORDER BY operation_id;
 
+-- name: order_payouts :many
+SELECT
+    operation_id AS key, 0 AS number, operation_id, wallet_id, number AS place, request_id, amount, destination,
+    pooler, operator, miners, pooler_account, operator_account, requested_at, mac
+FROM wallet.payouts
+WHERE operation_id = ANY($1::uuid[])
+ORDER BY operation_id;
+
+-- name: order_pool_payments :many
+SELECT
+    operation_id AS key, 0 AS number, operation_id, wallet_id, number AS place, request_id, is_miner, amount,
+    destination, requested_at, mac
+FROM wallet.pool_payments
+WHERE operation_id = ANY($1::uuid[])
+ORDER BY operation_id;
+
+-- name: order_fee_marks :many
+SELECT
+    wallet_id AS key, 0 AS number, wallet_id, until_block, blocks, pooler, operator, miners, until_number,
+    paid_pooler, paid_operator, paid_miners, mac
+FROM wallet.fee_marks
+WHERE wallet_id = ANY($1::uuid[])
+ORDER BY wallet_id;
+
+-- name: order_openings :many
+-- All of them are of one thing, which has no id.
+SELECT n.key, b.block_index AS number, b.block_index, b.opened_at, b.mac
+FROM unnest($1::uuid[], $2::bigint[]) AS n (key, number)
+INNER JOIN wallet.block_openings AS b ON n.number = b.block_index
+ORDER BY b.block_index;
+
+-- name: order_harvests :many
+-- Whose harvests were, and of which blocks, as far as wallet sealed that: the fees of their rewards go by it.
+SELECT
+    id AS key, 0 AS number, id, kind, wallet_id, block_index, 0::bigint AS amount, nonce, hash, mac
+FROM wallet.operations
+WHERE id = ANY($1::uuid[]) AND kind = 'harvest' AND settled_at IS NOT NULL AND mac IS NOT NULL
+ORDER BY id;
+
 -- name: order_payments :many
 SELECT operation_id AS key, 0 AS number, operation_id, payer_id, mac
 FROM wallet.payments
@@ -47,6 +89,29 @@ SELECT
 FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
 INNER JOIN wallet.payout_addresses AS a ON n.key = a.wallet_id AND n.number = a.number
 ORDER BY a.wallet_id, a.number;
+
+-- name: order_agreements :many
+SELECT
+    a.wallet_id AS key, a.number, a.wallet_id, a.stake_bps, a.pooler_bps, a.operator_bps, a.miners_bps,
+    a.payout_threshold, a.payout_interval_seconds, a.harvest_blocks, a.given_by, a.proof, a.terms_version,
+    a.terms_digest, a.signature, a.registered_at, a.effective_at, a.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.agreements AS a ON n.key = a.wallet_id AND n.number = a.number
+ORDER BY a.wallet_id, a.number;
+
+-- name: order_owner_accounts :many
+SELECT
+    o.wallet_id AS key, o.number, o.wallet_id, o.address, o.registered_at, o.effective_at, o.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.owner_accounts AS o ON n.key = o.wallet_id AND n.number = o.number
+ORDER BY o.wallet_id, o.number;
+
+-- name: order_pooler_marks :many
+SELECT
+    m.pooler_id AS key, m.number, m.pooler_id, m.farms_for_itself, m.registered_at, m.effective_at, m.mac
+FROM unnest($1::uuid[], $2::int[]) AS n (key, number)
+INNER JOIN wallet.pooler_marks AS m ON n.key = m.pooler_id AND n.number = m.number
+ORDER BY m.pooler_id, m.number;
 
 -- name: order_shown_targets :many
 SELECT s.payer_id AS key, s.target AS number, w.address, s.target, s.mac
@@ -113,7 +178,8 @@ LIMIT $1;
 -- Payments that are not open any more.
 SELECT o.id AS key, 0 AS number
 FROM wallet.operations AS o
-WHERE o.kind IN ('withdraw', 'top_up') AND o.state NOT IN ('queued', 'signed', 'sent') AND o.id >= $2
+WHERE o.kind IN ('withdraw', 'top_up', 'payout', 'pool_payment')
+  AND o.state NOT IN ('queued', 'signed', 'sent') AND o.id >= $2
 ORDER BY o.id
 LIMIT $1;
 
@@ -145,7 +211,7 @@ LIMIT $1;
 WITH made AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw' AND o.state NOT IN ('failed', 'expired')
+    WHERE o.kind IN ('withdraw', 'payout') AND o.state NOT IN ('failed', 'expired')
       AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
@@ -154,7 +220,7 @@ WITH made AS (
 refused AS (
     SELECT o.id, o.settled_at
     FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw' AND o.state IN ('failed', 'expired')
+    WHERE o.kind IN ('withdraw', 'payout', 'pool_payment') AND o.state IN ('failed', 'expired')
       AND (o.settled_at, o.id) >= (coalesce($2::text::timestamptz, now() - interval '2 days'), $3::uuid)
       AND o.id < $4::uuid
     ORDER BY o.settled_at, o.id
@@ -163,6 +229,34 @@ refused AS (
 SELECT e.id AS key, 0 AS number, e.settled_at::text AS at_moment
 FROM (SELECT * FROM made UNION ALL SELECT * FROM refused) AS e
 ORDER BY e.settled_at, e.id
+LIMIT $1;
+
+-- name: walk_payouts :many
+SELECT operation_id AS key, 0 AS number FROM wallet.payouts
+WHERE operation_id >= $2
+ORDER BY operation_id
+LIMIT $1;
+
+-- name: walk_pool_payments :many
+SELECT operation_id AS key, 0 AS number FROM wallet.pool_payments
+WHERE operation_id >= $2
+ORDER BY operation_id
+LIMIT $1;
+
+-- name: walk_fee_marks :many
+SELECT wallet_id AS key, 0 AS number FROM wallet.fee_marks WHERE wallet_id >= $2 ORDER BY wallet_id LIMIT $1;
+
+-- name: walk_openings :many
+SELECT $2::uuid AS key, block_index AS number FROM wallet.block_openings
+WHERE block_index >= $3::bigint
+ORDER BY block_index
+LIMIT $1;
+
+-- name: walk_harvests :many
+SELECT o.id AS key, 0 AS number
+FROM wallet.operations AS o
+WHERE o.kind = 'harvest' AND o.settled_at IS NOT NULL AND o.mac IS NOT NULL AND o.id >= $2
+ORDER BY o.id
 LIMIT $1;
 
 -- name: walk_payments :many
@@ -207,6 +301,49 @@ CROSS JOIN LATERAL (
 ) AS a
 WHERE w.id >= $2
 ORDER BY w.id, a.number
+LIMIT $1;
+
+-- name: walk_agreements :many
+SELECT wallet_id AS key, number FROM wallet.agreements
+WHERE (wallet_id, number) >= ($2::uuid, $3::int)
+ORDER BY wallet_id, number
+LIMIT $1;
+
+-- name: walk_agreements_in_force :many
+-- The agreement of each wallet that counts now, and those after it, by wallet and number from $2 and $3 on.
+SELECT w.id AS key, a.number
+FROM wallet.wallets AS w
+CROSS JOIN LATERAL (
+    SELECT b.number
+    FROM wallet.agreements AS b
+    WHERE b.wallet_id = w.id
+      AND (w.id > $2 OR b.number >= $3::int)
+      AND b.number >= coalesce(
+          (
+              SELECT f.number FROM wallet.agreements AS f
+              WHERE f.wallet_id = w.id AND f.effective_at <= now()
+              ORDER BY f.number DESC
+              LIMIT 1
+          ),
+          1
+      )
+    ORDER BY b.number
+    LIMIT $1
+) AS a
+WHERE w.id >= $2
+ORDER BY w.id, a.number
+LIMIT $1;
+
+-- name: walk_owner_accounts :many
+SELECT wallet_id AS key, number FROM wallet.owner_accounts
+WHERE (wallet_id, number) >= ($2::uuid, $3::int)
+ORDER BY wallet_id, number
+LIMIT $1;
+
+-- name: walk_pooler_marks :many
+SELECT pooler_id AS key, number FROM wallet.pooler_marks
+WHERE (pooler_id, number) >= ($2::uuid, $3::int)
+ORDER BY pooler_id, number
 LIMIT $1;
 
 -- name: walk_shown_targets :many
@@ -301,6 +438,31 @@ UPDATE wallet.withdrawals AS w SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE w.operation_id = n.key AND w.mac IS NOT DISTINCT FROM n.old;
 
+-- name: sign_order_payouts :exec
+UPDATE wallet.payouts AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.operation_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_pool_payments :exec
+UPDATE wallet.pool_payments AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.operation_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_fee_marks :exec
+UPDATE wallet.fee_marks AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.wallet_id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_openings :exec
+UPDATE wallet.block_openings AS b SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bigint[]) AS n (key, old, mac, number)
+WHERE b.block_index = n.number AND b.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_harvests :exec
+UPDATE wallet.operations AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
 -- name: sign_order_payments :exec
 UPDATE wallet.payments AS p SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
@@ -310,6 +472,21 @@ WHERE p.operation_id = n.key AND p.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.payout_addresses AS a SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
 WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_agreements :exec
+UPDATE wallet.agreements AS a SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_owner_accounts :exec
+UPDATE wallet.owner_accounts AS o SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE o.wallet_id = n.key AND o.number = n.number AND o.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_pooler_marks :exec
+UPDATE wallet.pooler_marks AS m SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE m.pooler_id = n.key AND m.number = n.number AND m.mac IS NOT DISTINCT FROM n.old;
 
 -- name: sign_order_shown_targets :exec
 UPDATE wallet.shown_targets AS s SET mac = n.mac

@@ -65,19 +65,20 @@ WITH suspect AS (
     SELECT w.pooler_id
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-    WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
+    WHERE o.kind IN ('withdraw', 'payout', 'pool_payment') AND o.state = 'failed' AND o.attempts > 0
       AND o.settled_at > now() - interval '1 hour'
     UNION
     SELECT w.pooler_id
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-    WHERE o.kind = 'withdraw' AND o.state = 'queued' AND o.attempts > 0 AND o.pack_limit = 1
+    WHERE o.kind IN ('withdraw', 'payout', 'pool_payment')
+      AND o.state = 'queued' AND o.attempts > 0 AND o.pack_limit = 1
 ),
 held AS (
     SELECT w.pooler_id
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-    WHERE o.kind = 'withdraw' AND o.state IN ('signed', 'sent')
+    WHERE o.kind IN ('withdraw', 'payout', 'pool_payment') AND o.state IN ('signed', 'sent')
       AND w.pooler_id IN (SELECT s.pooler_id FROM suspect AS s)
 ),
 due AS MATERIALIZED (
@@ -215,20 +216,32 @@ FROM wallet.wallets AS w
 WHERE w.kind = 'payer';
 
 -- name: payments_of_payer :many
--- Payments of a payer ($1) that wait to be signed, with what is to be paid by whom to whom.
+-- Payments of a payer ($1) that wait to be signed, with what is to be paid by whom to whom, in this order: a
+-- payout makes up to three.
 SELECT
     o.id,
     CASE WHEN o.kind = 'top_up' THEN t.address ELSE w.address END AS source,
-    CASE WHEN o.kind = 'top_up' THEN w.address ELSE d.destination END AS destination,
-    coalesce(d.asset, 'xlm') AS asset,
-    o.amount
+    n.destination,
+    n.asset,
+    n.amount
 FROM wallet.operations AS o
 INNER JOIN wallet.payments AS p ON o.id = p.operation_id
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 INNER JOIN wallet.wallets AS t ON t.kind = 'treasury'
 LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
-WHERE o.state = 'queued' AND p.payer_id = $1
-ORDER BY o.id
+LEFT JOIN wallet.payouts AS f ON o.id = f.operation_id
+LEFT JOIN wallet.pool_payments AS m ON o.id = m.operation_id
+CROSS JOIN LATERAL (
+    VALUES
+        (1, d.destination, d.asset, d.amount),
+        (2, f.destination, 'kale', f.amount),
+        (3, f.pooler_account, 'kale', f.pooler + f.miners),
+        (4, f.operator_account, 'kale', f.operator),
+        (5, m.destination, 'kale', m.amount),
+        (6, CASE WHEN o.kind = 'top_up' THEN w.address END, 'xlm', o.amount)
+) AS n (place, destination, asset, amount)
+WHERE o.state = 'queued' AND p.payer_id = $1 AND n.destination <> '' AND n.amount > 0
+ORDER BY o.id, n.place
 FOR UPDATE OF o;
 
 -- name: insert_found_transaction :one

@@ -68,6 +68,7 @@ LEFT JOIN LATERAL (
                 WHEN 'plant' THEN -o.amount
                 WHEN 'harvest' THEN o.amount::numeric + o.stake_returned
                 WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
+                WHEN 'payout' THEN -o.amount
                 ELSE 0
             END
         ) FILTER (WHERE o.state = 'succeeded') AS moved
@@ -172,12 +173,13 @@ VALUES ($1, 'harvest', $2, $3, true, $4)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_found_harvest :exec
--- A harvest that somebody else made, unless one of our own is recorded or on its way.
+-- A harvest that somebody else made, unless one of our own is recorded or on its way. Whose it is, and of
+-- which block, has an authenticator ($9), too: fees go by it.
 INSERT INTO wallet.operations (
     id, kind, wallet_id, block_index, state, amount, stake_returned, ledger, found_hash, settled_at,
-    is_found, end_mac
+    is_found, end_mac, mac
 )
-VALUES ($1, 'harvest', $2, $3, 'succeeded', $4, $5, $6, $7, now(), true, $8)
+VALUES ($1, 'harvest', $2, $3, 'succeeded', $4, $5, $6, $7, now(), true, $8, $9)
 ON CONFLICT DO NOTHING;
 
 -- name: differences :many

@@ -1,7 +1,8 @@
 -- name: lock_signable :many
 -- Those of the operations ($1) in one of these states ($2) that may be signed for, and now are nobody
 -- else's to sign, with the payer that a payment belongs to, whose budget pays for them, and by which
--- authenticators wallet knows whose they are. A withdrawal to an address that counts no more may not.
+-- authenticators wallet knows whose they are. A withdrawal, or a payout, to an address that counts no more may
+-- not, nor may a payment to a pooler's.
 SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id, o.wallet_id, w.address, o.block_index, o.amount,
     o.nonce, o.hash, o.mac, w.kind AS wallet_kind, w.stake_bps, w.mac AS wallet_mac
 FROM wallet.operations AS o
@@ -14,6 +15,16 @@ WHERE o.id = ANY($1::uuid[])
       SELECT 1 FROM wallet.withdrawals AS d
       WHERE d.operation_id = o.id
         AND d.destination = wallet.payout_address(w.id, d.requested_at)
+  ))
+  AND (o.kind <> 'payout' OR EXISTS (
+      SELECT 1 FROM wallet.payouts AS d
+      WHERE d.operation_id = o.id
+        AND (d.amount = 0 OR d.destination = wallet.payout_address(w.id, d.requested_at))
+  ))
+  AND (o.kind <> 'pool_payment' OR EXISTS (
+      SELECT 1 FROM wallet.pool_payments AS d
+      WHERE d.operation_id = o.id
+        AND (d.is_miner OR d.destination = wallet.payout_address(w.id, d.requested_at))
   ))
 ORDER BY o.id
 FOR UPDATE OF o SKIP LOCKED;
@@ -133,11 +144,14 @@ SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
     t.signed_ledger, t.resend_ledger, t.last_answer, t.bump_to, t.is_rent, t.mac,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.zeros,
-    o.attempts, c.stake_returned
+    o.attempts, c.stake_returned,
+    coalesce((f.pooler + f.miners > 0)::int + (f.operator > 0)::int, 0) AS fees,
+    coalesce((f.amount > 0)::int + (f.pooler + f.miners > 0)::int + (f.operator > 0)::int, 1) AS payments
 FROM wallet.transactions AS t
 LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
 LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
 LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
+LEFT JOIN wallet.payouts AS f ON o.id = f.operation_id
 WHERE t.state IN ('signed', 'sent') AND t.id = ANY($1::uuid[])
 ORDER BY t.id, c.position;
 

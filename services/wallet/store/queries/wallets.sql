@@ -1,7 +1,7 @@
 -- name: insert_wallet :one
--- The wallet, its sealed key, its account row and, for a farmer, the wish to be brought onto the
+-- The wallet, its sealed key, its account row and, for a farmer or a pooler, the wish to be brought onto the
 -- chain and where it pays out to ($11, unless empty) from $12 on, with the authenticators of all three
--- ($13, $14, $15): all or nothing. No row when the farmer (or the treasury) has a wallet already.
+-- ($13, $14, $15): all or nothing. No row when the farmer or pooler (or the treasury) has a wallet already.
 WITH made AS (
     INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address, mac, stake_bps)
     VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5, $13, $16)
@@ -18,7 +18,7 @@ account AS (
 ),
 onboarding AS (
     INSERT INTO wallet.operations (id, kind, wallet_id, block_index, mac)
-    SELECT $10, 'onboard'::wallet.operation_kind, id, 0, $14 FROM made WHERE kind = 'farmer'
+    SELECT $10, 'onboard'::wallet.operation_kind, id, 0, $14 FROM made WHERE kind IN ('farmer', 'pooler')
 ),
 payout AS (
     INSERT INTO wallet.payout_addresses (
@@ -112,7 +112,7 @@ FROM fresh AS f
 WHERE w.id = f.wallet_id
   AND w.status = 'pending'
   AND f.is_funded
-  AND (f.has_trustline OR w.kind <> 'farmer');
+  AND (f.has_trustline OR w.kind NOT IN ('farmer', 'pooler'));
 
 -- name: owners_of_farmers :many
 -- Wallets of these farmers; a row without values for one that has no wallet.

@@ -76,14 +76,15 @@ SELECT operation_id, asset, amount FROM wallet.withdrawals
 WHERE wallet_id = $1 AND request_id = $2;
 
 -- name: withdrawn_lately :one
--- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
--- asked for (a pause may hold them up for days): of a wallet ($1), and in all. Whoever may write an
--- operation's state may not therefore take it out of the sum: it ends at the moment when that is written, and
--- what was asked for within 24 hours counts whenever it ended. Without what is said to have failed.
+-- Stroops of an asset ($2) that have left within 24 hours or are still to leave, by withdrawals and payouts with
+-- their fees, whenever they were asked for (a pause may hold them up for days): of a wallet ($1), and in all.
+-- Whoever may write an operation's state may not therefore take it out of the sum: it ends at the moment when
+-- that is written, and what was asked for within 24 hours counts whenever it ended. Without what is said to have
+-- failed.
 WITH counted AS (
     SELECT o.id
     FROM wallet.operations AS o
-    WHERE o.kind = 'withdraw'
+    WHERE o.kind IN ('withdraw', 'payout')
       AND o.state NOT IN ('failed', 'expired')
       AND (o.settled_at IS NULL OR o.settled_at > now() - interval '24 hours')
     UNION
@@ -91,34 +92,86 @@ WITH counted AS (
     FROM wallet.withdrawals AS d
     INNER JOIN wallet.operations AS o ON d.operation_id = o.id
     WHERE d.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
+    UNION
+    SELECT f.operation_id
+    FROM wallet.payouts AS f
+    INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+    WHERE f.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
+),
+leaving AS (
+    SELECT w.wallet_id, w.amount::numeric
+    FROM wallet.withdrawals AS w
+    INNER JOIN counted AS n ON w.operation_id = n.id
+    WHERE w.asset = $2
+    UNION ALL
+    SELECT f.wallet_id, f.amount::numeric + f.pooler + f.operator + f.miners
+    FROM wallet.payouts AS f
+    INNER JOIN counted AS n ON f.operation_id = n.id
+    WHERE $2 = 'kale'
 )
 SELECT
-    least(coalesce(sum(w.amount), 0), 9223372036854775807)::bigint AS pool,
+    least(coalesce(sum(l.amount), 0), 9223372036854775807)::bigint AS pool,
     least(
-        coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0), 9223372036854775807
+        coalesce(sum(l.amount) FILTER (WHERE l.wallet_id = $1), 0), 9223372036854775807
     )::bigint AS farmer
-FROM wallet.withdrawals AS w
-INNER JOIN counted AS n ON w.operation_id = n.id
-WHERE w.asset = $2;
+FROM leaving AS l;
+
+-- name: kale_left_lately :many
+-- The same for KALE, by wallet.
+WITH counted AS (
+    SELECT o.id
+    FROM wallet.operations AS o
+    WHERE o.kind IN ('withdraw', 'payout')
+      AND o.state NOT IN ('failed', 'expired')
+      AND (o.settled_at IS NULL OR o.settled_at > now() - interval '24 hours')
+    UNION
+    SELECT d.operation_id
+    FROM wallet.withdrawals AS d
+    INNER JOIN wallet.operations AS o ON d.operation_id = o.id
+    WHERE d.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
+    UNION
+    SELECT f.operation_id
+    FROM wallet.payouts AS f
+    INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+    WHERE f.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
+),
+leaving AS (
+    SELECT w.wallet_id, w.amount::numeric
+    FROM wallet.withdrawals AS w
+    INNER JOIN counted AS n ON w.operation_id = n.id
+    WHERE w.asset = 'kale'
+    UNION ALL
+    SELECT f.wallet_id, f.amount::numeric + f.pooler + f.operator + f.miners
+    FROM wallet.payouts AS f
+    INNER JOIN counted AS n ON f.operation_id = n.id
+)
+SELECT l.wallet_id, least(sum(l.amount), 9223372036854775807)::bigint AS stroops
+FROM leaving AS l
+GROUP BY l.wallet_id;
 
 -- name: withdrawals_said_to_fail :many
--- Withdrawals of an asset ($1) that are said to have failed within 24 hours and that a transaction carried, with
--- the authenticators of their ends, and whether one that is as young as the id $2 did: by then its payer's
--- number has told whether it was paid.
+-- Withdrawals of an asset ($1), and payouts, that are said to have failed within 24 hours and that a transaction
+-- carried, with the authenticators of their ends, and whether one that is as young as the id $2 did: by then
+-- its payer's number has told whether it was paid.
 SELECT
     o.id AS operation_id, o.wallet_id, o.kind, o.state, o.amount, o.stake_returned, o.gap, o.ledger,
     o.end_mac, d.amount AS withdrawn, c.is_young
 FROM wallet.operations AS o
-INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+INNER JOIN LATERAL (
+    SELECT w.amount FROM wallet.withdrawals AS w WHERE w.operation_id = o.id AND w.asset = $1
+    UNION ALL
+    SELECT least(f.amount::numeric + f.pooler + f.operator + f.miners, 9223372036854775807)::bigint
+    FROM wallet.payouts AS f
+    WHERE f.operation_id = o.id AND $1 = 'kale'
+) AS d ON true
 INNER JOIN LATERAL (
     SELECT bool_or(t.transaction_id >= $2) AS is_young
     FROM wallet.transaction_operations AS t
     WHERE t.operation_id = o.id
 ) AS c ON c.is_young IS NOT NULL
-WHERE o.kind = 'withdraw'
+WHERE o.kind IN ('withdraw', 'payout')
   AND o.state IN ('failed', 'expired')
-  AND o.settled_at > now() - interval '24 hours'
-  AND d.asset = $1;
+  AND o.settled_at > now() - interval '24 hours';
 
 -- name: next_withdrawal :one
 -- The number of a wallet's next withdrawal, and the moment of this transaction.
@@ -143,15 +196,27 @@ WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
   AND w.pooler_id = (SELECT m.pooler_id FROM wallet.wallets AS m WHERE m.id = $1);
 
 -- name: payments_in_flight :many
--- Stroops of withdrawals that are on their way: from whom, to whom, of which asset.
+-- Stroops of payments to others that are on their way: from whom, to whom, of which asset.
 SELECT
-    w.address AS source, d.destination, d.asset,
-    least(sum(d.amount), 9223372036854775807)::bigint AS amount
+    w.address AS source, n.destination, n.asset,
+    least(sum(n.amount::numeric), 9223372036854775807)::bigint AS amount
 FROM wallet.operations AS o
-INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-WHERE o.kind = 'withdraw' AND o.state IN ('signed', 'sent')
-GROUP BY w.address, d.destination, d.asset;
+LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+LEFT JOIN wallet.payouts AS f ON o.id = f.operation_id
+LEFT JOIN wallet.pool_payments AS m ON o.id = m.operation_id
+CROSS JOIN LATERAL (
+    VALUES
+        (d.destination, d.asset, d.amount),
+        (f.destination, 'kale', f.amount),
+        (f.pooler_account, 'kale', f.pooler + f.miners),
+        (f.operator_account, 'kale', f.operator),
+        (m.destination, 'kale', m.amount)
+) AS n (destination, asset, amount)
+WHERE o.kind IN ('withdraw', 'payout', 'pool_payment')
+  AND o.state IN ('signed', 'sent')
+  AND n.destination <> '' AND n.amount > 0
+GROUP BY w.address, n.destination, n.asset;
 
 -- name: insert_withdrawal :exec
 -- With its operation, which bears the number of the wallet's withdrawal ($7) in place of a block, and with
@@ -171,7 +236,7 @@ INSERT INTO wallet.withdrawals (
 )
 SELECT id, $2, $3, $4, $5, $6, $8, $11 FROM made;
 
--- name: payouts :many
+-- name: withdrawal_orders :many
 -- With the payer that each belongs to, and the newest outside addresses of its wallet, newest first: what
 -- is decided by them is told by the same look.
 SELECT

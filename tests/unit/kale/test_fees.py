@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.kale.amounts import WHOLE
-from services.harvest.domain.ledger import Split, Terms, by_largest_remainder, split
+from libs.kale.fees import Split, Terms, by_largest_remainder, split
 
 BPS = st.integers(0, WHOLE)
 

@@ -1,0 +1,73 @@
+"""The keeper of poolers' custodial accounts, and of the marks that sum up what fees came to."""
+
+from dataclasses import dataclass, field
+
+from libs.common.errors import FailedPreconditionError
+from libs.common.failpoints import failpoint
+from libs.common.ids import WalletId
+from libs.common.log import get_logger
+from services.wallet.domain.fees_due import advanced
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.store.fee_marks import FeeMarkStore
+from services.wallet.store.payouts import PayoutStore
+from services.wallet.store.pool_payments import PoolPaymentStore
+from services.wallet.usecases.payouts import Payouts
+
+log = get_logger(__name__)
+
+#: Seconds after which a mark is made anew.
+_OLDER = 6 * 3600.0
+#: Accounts whose marks are made in one step, and poolers who get their accounts.
+_MOST, _POOLERS = 20, 10
+
+
+@dataclass(kw_only=True)
+class FeeKeeping:
+    """What is kept for fees, a few accounts at a time."""
+
+    use_cases: Payouts
+    payouts: PayoutStore
+    pool_payments: PoolPaymentStore
+    marks: FeeMarkStore
+    treasury: Treasury
+    #: Seconds after which a mark is made anew.
+    older: float = _OLDER
+    #: Accounts of which rows are not as wallet wrote them: nobody sums them up.
+    _passed_over: set[WalletId] = field(default_factory=set)
+
+    async def step(self) -> bool:
+        """Make what is missing; tell whether there may be more."""
+        if not self.treasury.is_open:
+            return False
+        poolers = await self._make_accounts()
+        return await self._make_marks() or poolers
+
+    async def _make_accounts(self) -> bool:
+        """Make the custodial accounts of poolers who registered and have none."""
+        missing = await self.payouts.without_account(_POOLERS)
+        for pooler_id, address in missing:
+            await self.use_cases.create_pooler_wallet(pooler_id, address)
+        return len(missing) == _POOLERS
+
+    async def _mark(self, wallet_id: WalletId, *, is_pooler: bool) -> None:
+        """Sum up what can change no more, of a farmer's account or a pooler's."""
+        marks = await self.marks.marks([wallet_id])
+        rewards = (await self.marks.rewards(marks))[wallet_id]
+        until = (await self.marks.markable([wallet_id])).get(wallet_id, -1)
+        past = await (self.pool_payments if is_pooler else self.payouts).past(marks)
+        await self.marks.save(
+            wallet_id, advanced(marks[wallet_id], rewards, past[wallet_id], until_block=until)
+        )
+
+    async def _make_marks(self) -> bool:
+        limit = _MOST + len(self._passed_over)
+        found = await self.marks.to_mark(older=self.older, limit=limit)
+        due = [item for item in found.items() if item[0] not in self._passed_over][:_MOST]
+        for wallet_id, is_pooler in due:
+            try:
+                await self._mark(wallet_id, is_pooler=is_pooler)
+            except FailedPreconditionError as error:
+                log.warning("fees not summed up", wallet=str(wallet_id), error=error.message)
+                self._passed_over.add(wallet_id)
+            await failpoint("wallet.fee_mark.kept")
+        return len(due) == _MOST

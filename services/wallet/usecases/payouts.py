@@ -1,0 +1,310 @@
+"""Use cases of payouts: farmers are paid with their fees, then miners and poolers out of those."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from libs.common.log import get_security_logger
+from services.wallet.chain import Chain
+from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.errors import PoolerWalletNotFoundError
+from services.wallet.domain.fees_due import Fees, Paid
+from services.wallet.domain.model import FailureReason
+from services.wallet.domain.payment_orders import takes_any
+from services.wallet.domain.payouts import (
+    FarmerAccount,
+    FeeAccounts,
+    Payout,
+    PoolerAccount,
+    PoolPayment,
+    Refusal,
+    WantedPayment,
+    WantedPayout,
+    first_refusals,
+)
+from services.wallet.domain.trust import Decision
+from services.wallet.domain.withdrawals import Asset, DailyLimit, Destination, refusal
+from services.wallet.engine.settled_feed import SettledFeed
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.engine.wakeup import Wakeup
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.keys.seal import seal_new_key
+from services.wallet.store import payouts as payout_rows
+from services.wallet.store import pool_payments as pool_rows
+from services.wallet.store.fee_marks import FeeMarkStore
+from services.wallet.store.payers import PayerStore
+from services.wallet.store.payouts import PayoutStore
+from services.wallet.store.pool_payments import PoolPaymentStore
+from services.wallet.store.wallets import WalletStore
+
+security = get_security_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeeState:
+    """The fees of a farmer's rewards."""
+
+    #: Agreed of all rewards so far.
+    accrued: Fees
+    #: Paid, and on their way.
+    paid: Paid
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolerFees:
+    """A pooler's custodial account, and what became of the fees that it received."""
+
+    account: PoolerAccount
+    #: Where the pooler is paid to (strkey G...); empty when there is no such address.
+    pooler_address: str
+    received: Fees
+    paid: Paid
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What payouts need to know of the chain."""
+
+    #: Farmers' accounts, by address.
+    accounts: Mapping[str, AccountState]
+    #: Accounts that are to be paid, by address.
+    destinations: Mapping[str, Destination]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payouts:
+    """Use cases of payouts, and the parts that they use."""
+
+    payouts: PayoutStore
+    pool_payments: PoolPaymentStore
+    marks: FeeMarkStore
+    wallets: WalletStore
+    payers: PayerStore
+    chain: Chain
+    provider: KeyProvider
+    treasury: Treasury
+    #: What may leave within a day.
+    limit: DailyLimit
+    #: Where the operator's part goes (strkey G...); empty: it stays where it is.
+    operator_address: str
+    #: Wakeup to notify when something was recorded.
+    wakeup: Wakeup
+    #: Feed of settled operations.
+    settled: SettledFeed
+
+    async def create_pooler_wallet(self, pooler_id: PoolerId, address: str) -> PoolerAccount:
+        """Return a pooler's custodial account; make it when there is none.
+
+        Raises TreasuryMissingError for a new one while the treasury's key does not open.
+        """
+        account = (await self.payouts.poolers([pooler_id])).get(pooler_id)
+        if account is None:
+            _ = self.treasury.wallet
+            sealed = await seal_new_key(self.provider, WalletId(new_id()))
+            await self.wallets.insert_pooler(
+                sealed,
+                pooler_id=pooler_id,
+                onboarding_id=OperationId(new_id()),
+                address=address,
+            )
+            security.info("pooler account made", pooler=str(pooler_id), address=sealed.address)
+            self.wakeup.notify()
+            account = await self._pooler(pooler_id)
+        return account
+
+    async def pay_farmers(
+        self, request_id: str, amounts: Mapping[FarmerId, int], *, actor: str
+    ) -> AsyncIterator[Mapping[FarmerId, Payout | Refusal]]:
+        """Pay farmers, and yield what becomes of them as it is known, each once.
+
+        All of them are durable, or refused, before the first is told. Raises RequestIdReusedError.
+        """
+        accounts = await self.payouts.farmers(list(amounts))
+        of_wallets = {one.wallet_id: amounts[farmer] for farmer, one in accounts.items()}
+        known = await self.payouts.of_request(request_id, of_wallets)
+        recorded = {
+            known[one.wallet_id]: farmer
+            for farmer, one in accounts.items()
+            if one.wallet_id in known
+        }
+        fresh = [farmer for farmer in amounts if farmer not in recorded.values()]
+        refused = first_refusals(accounts, fresh)
+        fresh = [farmer for farmer in fresh if farmer not in refused]
+        wanted, more = await self._wanted([accounts[one] for one in fresh], amounts)
+        refused |= more
+        for first in range(0, len(wanted), payout_rows.AT_ONCE):
+            some = wanted[first : first + payout_rows.AT_ONCE]
+            found = await self.payouts.record(request_id, some, limit=self.limit, actor=actor)
+            for item in some:
+                became, farmer = found[item.id], item.account.farmer_id
+                if isinstance(became, Refusal):
+                    refused[farmer] = became
+                else:
+                    recorded[became] = farmer
+            await failpoint("wallet.payouts.recorded")
+        security.info(
+            "payouts", request=request_id, payouts=len(recorded), refused=len(refused), actor=actor
+        )
+        self.wakeup.notify()
+        if refused:
+            yield refused
+        async for settled in self.settled.of(list(recorded)):
+            paid = await self.payouts.by_ids([item.id for item in settled])
+            yield {recorded[item.operation.id]: item for item in paid}
+
+    async def _wanted(
+        self, accounts: Sequence[FarmerAccount], amounts: Mapping[FarmerId, int]
+    ) -> tuple[list[WantedPayout], dict[FarmerId, Refusal]]:
+        """Return what is wanted of accounts, as the chain stands, and what that forbids."""
+        wanted, refused = list[WantedPayout](), dict[FarmerId, Refusal]()
+        if not accounts:
+            return wanted, refused
+        accrued = await self.marks.accrued([item.wallet_id for item in accounts])
+        poolers = await self.payouts.poolers({item.pooler_id for item in accounts})
+        seen = await self._seen(accounts, poolers)
+        may_take = (await self.payers.totals()).stopped == 0
+        for account in accounts:
+            amount, fees = amounts[account.farmer_id], accrued[account.wallet_id]
+            if not isinstance(fees, Fees):
+                refused[account.farmer_id] = Refusal(reason=fees.reason, message=fees.message)
+                continue
+            why = _forbids(account, amount, seen)
+            if why is not None:
+                refused[account.farmer_id] = Refusal(
+                    reason=why.name, message="it would fail as the chain stands"
+                )
+                continue
+            pooler = poolers.get(account.pooler_id)
+            wanted.append(
+                WantedPayout(
+                    id=OperationId(new_id()),
+                    account=account,
+                    amount=amount,
+                    accrued=fees,
+                    free=seen.accounts[account.address].kale_free,
+                    # A payer that stopped may have paid what a backup does not know.
+                    fee_accounts=self._fee_accounts(pooler, seen) if may_take else FeeAccounts(),
+                )
+            )
+        return wanted, refused
+
+    async def _seen(
+        self, accounts: Sequence[FarmerAccount], poolers: Mapping[PoolerId, PoolerAccount]
+    ) -> _Seen:
+        """Read what payouts need to know of the chain, by agreement of nodes."""
+        chain = self.chain.trusted(Decision.REFUSE_DESTINATION)
+        _, states = await chain.accounts([item.address for item in accounts])
+        outside = {item.outside for item in accounts} | {self.operator_address}
+        outside |= {item.address for item in poolers.values()}
+        places = sorted(outside - {""})
+        destinations = await chain.destinations(places) if places else {}
+        return _Seen(accounts={state.address: state for state in states}, destinations=destinations)
+
+    def _fee_accounts(self, pooler: PoolerAccount | None, seen: _Seen) -> FeeAccounts:
+        """Return where fees can go, as the chain stands."""
+
+        def able(address: str) -> str:
+            destination = seen.destinations.get(address)
+            return address if destination is not None and takes_any(destination) else ""
+
+        return FeeAccounts(
+            pooler=able(pooler.address) if pooler is not None and pooler.is_genuine else "",
+            operator=able(self.operator_address),
+        )
+
+    async def pay_miners(
+        self, request_id: str, pooler_id: PoolerId, amounts: Mapping[str, int], *, actor: str
+    ) -> AsyncIterator[Mapping[str, PoolPayment | Refusal]]:
+        """Pay miners from their pooler's account; yield what becomes of them, each once.
+
+        Raises PoolerWalletNotFoundError, RequestIdReusedError, FeesTamperedError.
+        """
+        account = await self._pooler(pooler_id)
+        wanted = [
+            WantedPayment(id=OperationId(new_id()), destination=place, amount=amount, is_miner=True)
+            for place, amount in amounts.items()
+        ]
+        # A suspended pooler moves nothing; what its miners have earned is theirs.
+        found, held = dict[str, OperationId | Refusal](), account.held
+        if held is not None:
+            found, wanted = {item.destination: held for item in wanted}, []
+        for first in range(0, len(wanted), pool_rows.AT_ONCE):
+            some = wanted[first : first + pool_rows.AT_ONCE]
+            found |= await self.pool_payments.record_miners(request_id, account, some, actor=actor)
+            await failpoint("wallet.pool_payments.recorded")
+        self.wakeup.notify()
+        refused = {one: item for one, item in found.items() if isinstance(item, Refusal)}
+        if refused:
+            yield refused
+        ids = [item for item in found.values() if not isinstance(item, Refusal)]
+        async for settled in self.settled.of(ids):
+            paid = await self.pool_payments.by_ids([item.id for item in settled])
+            yield {item.destination: item for item in paid}
+
+    async def pay_pooler(
+        self, request_id: str, pooler_id: PoolerId, amount: int, *, actor: str
+    ) -> PoolPayment | Refusal:
+        """Pay a pooler from its account; return what became of it.
+
+        Raises PoolerWalletNotFoundError, RequestIdReusedError, FeesTamperedError.
+        """
+        account = await self._pooler(pooler_id)
+        if account.hindrance is not None:
+            return account.hindrance.refusal
+        wanted = WantedPayment(
+            id=OperationId(new_id()), destination="", amount=amount, is_miner=False
+        )
+        found = await self.pool_payments.record_pooler(request_id, account, wanted, actor=actor)
+        if isinstance(found, Refusal):
+            return found
+        await failpoint("wallet.pool_payments.recorded")
+        self.wakeup.notify()
+        await self.settled.one(found)
+        return (await self.pool_payments.by_ids([found]))[0]
+
+    async def fee_state(self, farmer_id: FarmerId) -> FeeState:
+        """Return the fees of a farmer's rewards.
+
+        Raises WalletNotFoundError, AgreementTamperedError, FeesTamperedError.
+        """
+        wallet = await self.wallets.of_farmer(farmer_id)
+        accrued = (await self.marks.accrued([wallet.id]))[wallet.id]
+        if not isinstance(accrued, Fees):
+            raise accrued
+        return FeeState(accrued=accrued, paid=await self.payouts.paid(wallet.id))
+
+    async def pooler_addresses(self, pooler_id: PoolerId) -> tuple[str, str]:
+        """Return the address of a pooler's account, and where the pooler is paid to."""
+        account = await self._pooler(pooler_id)
+        return account.address, await self.pool_payments.address(account.wallet_id)
+
+    async def pooler_fees(self, pooler_id: PoolerId) -> PoolerFees:
+        """Return a pooler's account, with what it received and paid.
+
+        Raises PoolerWalletNotFoundError, FeesTamperedError, PayoutAddressTamperedError.
+        """
+        account = await self._pooler(pooler_id)
+        return PoolerFees(
+            account=account,
+            pooler_address=await self.pool_payments.address(account.wallet_id),
+            received=await self.payouts.received(pooler_id),
+            paid=await self.pool_payments.paid(account.wallet_id),
+        )
+
+    async def _pooler(self, pooler_id: PoolerId) -> PoolerAccount:
+        account = (await self.payouts.poolers([pooler_id])).get(pooler_id)
+        if account is None:
+            raise PoolerWalletNotFoundError(f"pooler {pooler_id} has no custodial account yet")
+        return account
+
+
+def _forbids(account: FarmerAccount, amount: int, seen: _Seen) -> FailureReason | None:
+    """Return why the farmer's own part cannot be paid as the chain stands.
+
+    Where it goes is judged when it is recorded: without an address here, that tells why.
+    """
+    destination = seen.destinations.get(account.outside)
+    if not amount or destination is None:
+        return None
+    return refusal(Asset.KALE, amount, seen.accounts[account.address], destination)
