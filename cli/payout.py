@@ -40,8 +40,8 @@ async def preview(*, pooler: str = "", farmer: str = "", session: Run) -> None:
     farmer
         Only this farmer.
     """
-    request = payout_pb2.PreviewPayoutsRequest(pooler_id=pooler, farmer_id=farmer)
-    reply = await session.ask(session.payouts.PreviewPayouts, request)
+    request = payout_pb2.GetPayoutPreviewRequest(pooler_id=pooler, farmer_id=farmer)
+    reply = await session.ask(session.payouts.GetPayoutPreview, request)
     if session.options.json:
         session.output.json_of(reply)
         return

@@ -154,7 +154,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
     },
     "kalepool.harvest.v1.PayoutsService": {
-        "PreviewPayouts": _reads(OPERATORS),
+        "GetPayoutPreview": _reads(OPERATORS),
         "RunPayouts": OPERATORS,
         "PayNow": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
         "ListPayouts": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),

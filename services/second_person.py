@@ -95,7 +95,7 @@ FREE: Mapping[str, str] = {
     "/kalepool.harvest.v1.LedgerService/CheckLedger": _READS,
     "/kalepool.harvest.v1.LedgerService/GetLedgerStatus": _READS,
     "/kalepool.harvest.v1.LedgerService/ListJournals": _READS,
-    f"{_PAYOUTS}/PreviewPayouts": _READS,
+    f"{_PAYOUTS}/GetPayoutPreview": _READS,
     f"{_PAYOUTS}/ListPayouts": _READS,
     f"{_PAYOUTS}/ListPending": _READS,
     f"{_PAYOUTS}/GetPayoutSwitch": _READS,

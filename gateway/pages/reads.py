@@ -248,13 +248,13 @@ class PoolReads:
             payout_pb2.ListPayoutsResponse,
         )
 
-    async def payout_preview(self, viewer: Viewer) -> payout_pb2.PreviewPayoutsResponse:
+    async def payout_preview(self, viewer: Viewer) -> payout_pb2.GetPayoutPreviewResponse:
         """Return what a run of payouts would do now."""
         return await self._call(
             viewer.caller(),
-            "harvest.v1.PayoutsService.PreviewPayouts",
-            payout_pb2.PreviewPayoutsRequest(),
-            payout_pb2.PreviewPayoutsResponse,
+            "harvest.v1.PayoutsService.GetPayoutPreview",
+            payout_pb2.GetPayoutPreviewRequest(),
+            payout_pb2.GetPayoutPreviewResponse,
         )
 
     async def payout_switch(self, viewer: Viewer) -> payout_pb2.GetPayoutSwitchResponse:

@@ -57,6 +57,7 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "ListFees": {"span": "SPAN_DAY"},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
     "SetStakeLimit": {"stakePercentage": "0.5"},
+    "PayNow": {"requestId": "x"},
     "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
 }
 

@@ -36,9 +36,9 @@ class PayoutsServicer(payout_pb2_grpc.PayoutsServiceServicer):
     def __init__(self, payouts: Payouts) -> None:
         self._payouts = payouts
 
-    async def PreviewPayouts(
-        self, request: payout_pb2.PreviewPayoutsRequest, context: Context
-    ) -> payout_pb2.PreviewPayoutsResponse:
+    async def GetPayoutPreview(
+        self, request: payout_pb2.GetPayoutPreviewRequest, context: Context
+    ) -> payout_pb2.GetPayoutPreviewResponse:
         """See payout.proto."""
         found = await self._payouts.preview(_whose(request))
         return preview_message(found, self._payouts.approval)
@@ -115,9 +115,9 @@ class PayoutsServicer(payout_pb2_grpc.PayoutsServiceServicer):
         return payout_pb2.SetPayoutSwitchResponse(switching=switching_message(turn))
 
 
-def preview_message(found: Plan, approval: int) -> payout_pb2.PreviewPayoutsResponse:
+def preview_message(found: Plan, approval: int) -> payout_pb2.GetPayoutPreviewResponse:
     """Return the message of what a run would do."""
-    return payout_pb2.PreviewPayoutsResponse(
+    return payout_pb2.GetPayoutPreviewResponse(
         total=found.total,
         needs_approval=found.total > approval,
         due=map(_due_message, found.due[:_PREVIEWED]),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -29,7 +30,8 @@ MINED = payout_pb2.PendingAmount(
     pooler_id=POOLER,
     address=ADDRESS,
     amount=5,
-    reason=99,  # type: ignore[arg-type]  (of a newer harvest)
+    # Of a newer harvest.
+    reason=cast("Any", 99),
     since=Timestamp(seconds=NOW),
 )
 PAID = payout_pb2.PayoutItem(
@@ -52,7 +54,7 @@ async def site(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
                 amounts=[REFUSED, MINED], next_page_token="more/+"
             ),
             "ListPayouts": lambda _: payout_pb2.ListPayoutsResponse(payouts=[PAID]),
-            "PreviewPayouts": lambda _: payout_pb2.PreviewPayoutsResponse(
+            "GetPayoutPreview": lambda _: payout_pb2.GetPayoutPreviewResponse(
                 total=120_000_000,
                 payments=2,
                 needs_approval=True,
@@ -116,7 +118,7 @@ async def test_while_harvest_is_away_the_page_says_so(site: GatewayWorld) -> Non
         raise UnavailableError("away")
 
     site.pool.answers |= dict.fromkeys(
-        ("ListPending", "ListPayouts", "PreviewPayouts", "GetPayoutSwitch"), away
+        ("ListPending", "ListPayouts", "GetPayoutPreview", "GetPayoutSwitch"), away
     )
     await sign_in(site)
     answer = await site.get("/payouts", token=None)

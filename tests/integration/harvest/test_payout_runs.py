@@ -220,10 +220,10 @@ async def test_fees_go_to_the_pooler_its_miners_and_the_operator_to_the_stroop(
     assert [(one.amount, one.reason) for one in await pending(payouts)] == [
         (40, Reason.NOT_DIVIDED)
     ]
-    claims = await pool.ledger.admin.fetchrow(
+    claims = await pool.ledger.admin.fetch(
         "SELECT pooler, miners, operator FROM harvest.fee_claims"
     )
-    assert tuple(claims) == (0, 0, 0)
+    assert list(map(tuple, claims)) == [(0, 0, 0)]
     assert (await pool.ledger.ledger.check()).differences == []
 
 

@@ -201,8 +201,8 @@ PENDING_REASON_NOT_DIVIDED: PendingReason.ValueType  # 17
 Global___PendingReason: _TypeAlias = PendingReason  # noqa: Y015
 
 @_typing.final
-class PreviewPayoutsRequest(_message.Message):
-    """See PreviewPayouts."""
+class GetPayoutPreviewRequest(_message.Message):
+    """See GetPayoutPreview."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -224,10 +224,10 @@ class PreviewPayoutsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewPayoutsRequest: _TypeAlias = PreviewPayoutsRequest  # noqa: Y015
+Global___GetPayoutPreviewRequest: _TypeAlias = GetPayoutPreviewRequest  # noqa: Y015
 
 @_typing.final
-class PreviewPayoutsResponse(_message.Message):
+class GetPayoutPreviewResponse(_message.Message):
     """What a run would do now."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -268,7 +268,7 @@ class PreviewPayoutsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewPayoutsResponse: _TypeAlias = PreviewPayoutsResponse  # noqa: Y015
+Global___GetPayoutPreviewResponse: _TypeAlias = GetPayoutPreviewResponse  # noqa: Y015
 
 @_typing.final
 class PayoutPreview(_message.Message):
@@ -359,7 +359,7 @@ class RunPayoutsRequest(_message.Message):
     request_id: _builtins.str
     """Makes a repeat give the same run: any string of 1 to 128 characters."""
     max_amount: _builtins.int
-    """Stroops of KALE that the run may pay at most, in total; PreviewPayouts tells how much is due."""
+    """Stroops of KALE that the run may pay at most, in total; GetPayoutPreview tells how much is due."""
     pooler_id: _builtins.str
     """UUID of a pooler: only its farmers, its miners and itself. Empty: everybody."""
     farmer_id: _builtins.str

@@ -43,10 +43,10 @@ class PayoutsServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.PreviewPayouts = channel.unary_unary(
-                '/kalepool.harvest.v1.PayoutsService/PreviewPayouts',
-                request_serializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsRequest.SerializeToString,
-                response_deserializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsResponse.FromString,
+        self.GetPayoutPreview = channel.unary_unary(
+                '/kalepool.harvest.v1.PayoutsService/GetPayoutPreview',
+                request_serializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewRequest.SerializeToString,
+                response_deserializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewResponse.FromString,
                 _registered_method=True)
         self.RunPayouts = channel.unary_unary(
                 '/kalepool.harvest.v1.PayoutsService/RunPayouts',
@@ -92,7 +92,7 @@ class PayoutsServiceServicer:
     Each error carries a google.rpc.ErrorInfo with a machine-readable reason.
     """
 
-    def PreviewPayouts(self, request, context):
+    def GetPayoutPreview(self, request, context):
         """Shows what a run would pay now, and what it would leave and why. Nothing is recorded or paid.
 
         Command line: kalepool payout preview
@@ -175,10 +175,10 @@ class PayoutsServiceServicer:
 
 def add_PayoutsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'PreviewPayouts': grpc.unary_unary_rpc_method_handler(
-                    servicer.PreviewPayouts,
-                    request_deserializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsRequest.FromString,
-                    response_serializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsResponse.SerializeToString,
+            'GetPayoutPreview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayoutPreview,
+                    request_deserializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewRequest.FromString,
+                    response_serializer=kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewResponse.SerializeToString,
             ),
             'RunPayouts': grpc.unary_unary_rpc_method_handler(
                     servicer.RunPayouts,
@@ -231,7 +231,7 @@ class PayoutsService:
     """
 
     @staticmethod
-    def PreviewPayouts(request,
+    def GetPayoutPreview(request,
             target,
             options=(),
             channel_credentials=None,
@@ -244,9 +244,9 @@ class PayoutsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/kalepool.harvest.v1.PayoutsService/PreviewPayouts',
-            kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsRequest.SerializeToString,
-            kalepool_dot_harvest_dot_v1_dot_payout__pb2.PreviewPayoutsResponse.FromString,
+            '/kalepool.harvest.v1.PayoutsService/GetPayoutPreview',
+            kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewRequest.SerializeToString,
+            kalepool_dot_harvest_dot_v1_dot_payout__pb2.GetPayoutPreviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,7 @@ class PayoutsServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PayoutsServiceAsyncStub: ...
-    PreviewPayouts: _grpc.UnaryUnaryMultiCallable[_payout_pb2.PreviewPayoutsRequest, _payout_pb2.PreviewPayoutsResponse]
+    GetPayoutPreview: _grpc.UnaryUnaryMultiCallable[_payout_pb2.GetPayoutPreviewRequest, _payout_pb2.GetPayoutPreviewResponse]
     """Shows what a run would pay now, and what it would leave and why. Nothing is recorded or paid.
 
     Command line: kalepool payout preview
@@ -109,7 +109,7 @@ class PayoutsServiceAsyncStub(PayoutsServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    PreviewPayouts: _aio.UnaryUnaryMultiCallable[_payout_pb2.PreviewPayoutsRequest, _payout_pb2.PreviewPayoutsResponse]  # type: ignore[assignment]
+    GetPayoutPreview: _aio.UnaryUnaryMultiCallable[_payout_pb2.GetPayoutPreviewRequest, _payout_pb2.GetPayoutPreviewResponse]  # type: ignore[assignment]
     """Shows what a run would pay now, and what it would leave and why. Nothing is recorded or paid.
 
     Command line: kalepool payout preview
@@ -175,11 +175,11 @@ class PayoutsServiceServicer(metaclass=_abc_1.ABCMeta):
     """
 
     @_abc_1.abstractmethod
-    def PreviewPayouts(
+    def GetPayoutPreview(
         self,
-        request: _payout_pb2.PreviewPayoutsRequest,
+        request: _payout_pb2.GetPayoutPreviewRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_payout_pb2.PreviewPayoutsResponse, _abc.Awaitable[_payout_pb2.PreviewPayoutsResponse]]:
+    ) -> _typing.Union[_payout_pb2.GetPayoutPreviewResponse, _abc.Awaitable[_payout_pb2.GetPayoutPreviewResponse]]:
         """Shows what a run would pay now, and what it would leave and why. Nothing is recorded or paid.
 
         Command line: kalepool payout preview
