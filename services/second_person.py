@@ -84,6 +84,8 @@ FREE: Mapping[str, str] = {
     "/kalepool.harvest.v1.LedgerService/CheckLedger": _READS,
     "/kalepool.harvest.v1.LedgerService/GetLedgerStatus": _READS,
     "/kalepool.harvest.v1.LedgerService/ListJournals": _READS,
+    "/kalepool.harvest.v1.MinerCreditService/CreditMiners": "divides what is the miners' already",
+    "/kalepool.harvest.v1.MinerCreditService/GetMinerCredits": _READS,
     f"{_REPORT}/GetPoolSummary": _READS,
     f"{_REPORT}/GetPoolerSummary": _READS,
     f"{_REPORT}/GetFarmerSummary": _READS,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc
+from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc, miner_pb2_grpc
 from kalepool.report.v1 import report_pb2_grpc
 
 from libs.batches.app import BatchParts, open_batches
@@ -18,14 +18,22 @@ from libs.kale.networks import farm_of
 from services.access import ACCESS
 from services.harvest.clients import WalletMovements
 from services.harvest.config import HarvestSettings
-from services.harvest.loops import book_for_ever, check_every_night, sweep_for_ever
+from services.harvest.loops import (
+    book_for_ever,
+    check_every_night,
+    divide_for_ever,
+    sweep_for_ever,
+)
+from services.harvest.servicers import credits as credit_servicer
 from services.harvest.servicers import ledger as ledger_servicer
 from services.harvest.servicers import reports as report_servicer
 from services.harvest.servicers.harvest import HarvestServicer
+from services.harvest.store.credits import CreditStore
 from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.reports import ReportStore
 from services.harvest.store.store import QUERIES, Store
 from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.reports import Reporter
@@ -54,11 +62,13 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
         servicer = HarvestServicer(parts.store, harvester)
         reports = report_servicer.ReportServicer(reporter)
         ledgers = _keep_ledger(stack, settings, parts)
+        miners = _divide_pots(stack, settings, parts)
 
         def register(server: grpc.aio.Server) -> None:
             harvest_pb2_grpc.add_HarvestServiceServicer_to_server(servicer, server)
             report_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
             ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledgers, server)
+            miner_pb2_grpc.add_MinerCreditServiceServicer_to_server(miners, server)
 
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(
@@ -74,6 +84,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             full_names=(
                 "kalepool.harvest.v1.HarvestService",
                 ledger_servicer.FULL_NAME,
+                credit_servicer.FULL_NAME,
                 report_servicer.FULL_NAME,
             ),
             register=register,
@@ -105,3 +116,13 @@ def _keep_ledger(
     ):
         stack.callback(asyncio.create_task(loop).cancel)
     return ledger_servicer.LedgerServicer(ledger, bookkeeper, books)
+
+
+def _divide_pots(
+    stack: AsyncExitStack, settings: HarvestSettings, parts: BatchParts[Store, FarmerId]
+) -> credit_servicer.MinerCreditServicer:
+    """Divide miners' parts until the stack is closed; return what takes poolers' word for them."""
+    crediting = MinerCredits(parts.store, CreditStore(parts.store.database))
+    loop = divide_for_ever(crediting, interval=settings.bookkeeping_seconds)
+    stack.callback(asyncio.create_task(loop).cancel)
+    return credit_servicer.MinerCreditServicer(crediting)
