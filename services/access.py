@@ -81,6 +81,8 @@ _CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_Y
 _REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: Whom the pool tells what happens: nothing moves by that.
 _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: What miners earned is theirs, whoever may plant no more; nothing is signed.
+_CREDITS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -162,6 +164,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetPayoutSwitch": _reads(OPERATORS),
         "SetPayoutSwitch": OPERATORS,
     },
+    "kalepool.harvest.v1.MinerCreditService": {
+        "CreditMiners": _by_token(_acts(_CREDITS, _own(pooler_id=Owned.POOLER))),
+        "GetMinerCredits": _reads(_own(pooler_id=Owned.POOLER)),
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -189,6 +195,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "BatchHarvest": _services(_HARVEST),
         "JudgeOperations": _services(_PLANT, _WORK, _HARVEST),
         "ListMovements": _services(_HARVEST),
+        "ListHoldings": _services(_HARVEST),
         "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
         "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
         "GetBlock": _PUBLIC,

@@ -99,6 +99,8 @@ FREE: Mapping[str, str] = {
     f"{_PAYOUTS}/ListPayouts": _READS,
     f"{_PAYOUTS}/ListPending": _READS,
     f"{_PAYOUTS}/GetPayoutSwitch": _READS,
+    "/kalepool.harvest.v1.MinerCreditService/CreditMiners": "divides what is the miners' already",
+    "/kalepool.harvest.v1.MinerCreditService/GetMinerCredits": _READS,
     f"{_REPORT}/GetPoolSummary": _READS,
     f"{_REPORT}/GetPoolerSummary": _READS,
     f"{_REPORT}/GetFarmerSummary": _READS,

@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc, payout_pb2_grpc
+from kalepool.harvest.v1 import (
+    harvest_pb2_grpc,
+    ledger_pb2_grpc,
+    miner_pb2_grpc,
+    payout_pb2_grpc,
+)
 from kalepool.report.v1 import report_pb2_grpc
 
 from libs.batches.app import BatchParts, open_batches
@@ -22,19 +27,23 @@ from services.harvest.config import HarvestSettings
 from services.harvest.loops import (
     book_for_ever,
     check_every_night,
+    divide_for_ever,
     pay_for_ever,
     resume_payouts,
     sweep_for_ever,
 )
+from services.harvest.servicers import credits as credit_servicer
 from services.harvest.servicers import ledger as ledger_servicer
 from services.harvest.servicers import payouts as payout_servicer
 from services.harvest.servicers import reports as report_servicer
 from services.harvest.servicers.harvest import HarvestServicer
+from services.harvest.store.credits import CreditStore
 from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.payouts import PayoutStore
 from services.harvest.store.reports import ReportStore
 from services.harvest.store.store import QUERIES, Store
 from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.payout_runner import PayoutRunner
@@ -68,6 +77,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
         payout_store = PayoutStore(parts.store.database, settings.payout_terms())
         payouts = _pay(stack, settings, parts, payout_store)
         ledgers = _keep_ledger(stack, settings, parts, payouts)
+        miners = _divide_pots(stack, settings, parts)
 
         def register(server: grpc.aio.Server) -> None:
             harvest_pb2_grpc.add_HarvestServiceServicer_to_server(servicer, server)
@@ -76,6 +86,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             payout_pb2_grpc.add_PayoutsServiceServicer_to_server(
                 payout_servicer.PayoutsServicer(payouts), server
             )
+            miner_pb2_grpc.add_MinerCreditServiceServicer_to_server(miners, server)
 
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(
@@ -92,6 +103,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
                 "kalepool.harvest.v1.HarvestService",
                 ledger_servicer.FULL_NAME,
                 payout_servicer.FULL_NAME,
+                credit_servicer.FULL_NAME,
                 report_servicer.FULL_NAME,
             ),
             register=register,
@@ -154,3 +166,13 @@ def _keep_ledger(
     ):
         stack.callback(asyncio.create_task(loop).cancel)
     return ledger_servicer.LedgerServicer(ledger, bookkeeper, books, payouts)
+
+
+def _divide_pots(
+    stack: AsyncExitStack, settings: HarvestSettings, parts: BatchParts[Store, FarmerId]
+) -> credit_servicer.MinerCreditServicer:
+    """Divide miners' parts until the stack is closed; return what takes poolers' word for them."""
+    crediting = MinerCredits(parts.store, CreditStore(parts.store.database))
+    loop = divide_for_ever(crediting, interval=settings.bookkeeping_seconds)
+    stack.callback(asyncio.create_task(loop).cancel)
+    return credit_servicer.MinerCreditServicer(crediting)

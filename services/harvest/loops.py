@@ -1,4 +1,4 @@
-"""The loops of harvest: sweeps, so that no harvest is forgotten, the pool's ledger, payouts."""
+"""The loops of harvest: sweeps, the pool's ledger, miners' parts, and payouts."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
 from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.payout_runner import PayoutRunner
@@ -72,6 +73,18 @@ async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
             log.warning("payouts delayed", reason=error.reason)
         except Exception:  # a defect must not end the loop: the next round may do better
             log.exception("defect", loop="open payouts")
+        await asyncio.sleep(interval)
+
+
+async def divide_for_ever(crediting: MinerCredits, *, interval: float) -> None:
+    """Divide the miners' parts of blocks that have changed, now and every `interval` seconds."""
+    while True:
+        try:
+            await crediting.divide()
+        except PoolError as error:
+            log.warning("miners not credited", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="credits")
         await asyncio.sleep(interval)
 
 

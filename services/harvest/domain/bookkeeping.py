@@ -71,6 +71,20 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a farmer's account holds on the chain, with nothing of the farmer's on its way."""
+
+    #: The farmer.
+    farmer_id: FarmerId
+    #: Its pooler.
+    pooler_id: PoolerId | None
+    #: Stroops of KALE.
+    kale: int
+    #: Ledger at which the account was read.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Position:
     """A place in wallet's movements."""
 

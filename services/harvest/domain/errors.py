@@ -1,6 +1,7 @@
 """Errors that harvest's callers see."""
 
 from libs.common.errors import (
+    AlreadyExistsError,
     FailedPreconditionError,
     InternalError,
     NotFoundError,
@@ -19,6 +20,18 @@ class BlockNotFarmedError(NotFoundError):
     """The pool took no part in this block."""
 
     default_reason = "BLOCK_NOT_FARMED"
+
+
+class MinersToldError(AlreadyExistsError):
+    """The pooler told something else of the miners of this block before: that stands."""
+
+    default_reason = "MINERS_TOLD"
+
+
+class MinerUnknownError(NotFoundError):
+    """No miner of the pooler is paid at this address."""
+
+    default_reason = "MINER_UNKNOWN"
 
 
 class FarmerPagesClosedError(PermissionDeniedError):

@@ -16,6 +16,7 @@ from services.harvest.domain.bookkeeping import (
     Bookings,
     Bookkeeping,
     FeePayment,
+    Holding,
     Position,
     Transfer,
 )
@@ -26,6 +27,7 @@ from services.harvest.domain.ledger import (
     Entry,
     Journal,
     Sum,
+    Unexplained,
 )
 
 QUERIES = Path(__file__).parent / "queries_ledger.sql"
@@ -77,6 +79,40 @@ class Snapshot:
         """Return what each farmer has earned, as it is told."""
         rows = await self.session.many("kept_earnings")
         return {row["farmer_id"]: row["current_balance"] for row in rows}
+
+    async def booked_holdings(self, after: int, until: int) -> dict[UUID, int]:
+        """Return by farmer what a range of journals moved into its account on the chain."""
+        rows = await self.session.many("booked_holdings", after, until)
+        return {row["farmer_id"]: int(row["amount"]) for row in rows}
+
+    async def kept_holdings(self) -> dict[UUID, int]:
+        """Return what each farmer's account on the chain has to hold."""
+        rows = await self.session.many("kept_holdings")
+        return {row["farmer_id"]: int(row["amount"]) for row in rows}
+
+    async def unexplained(self) -> list[Unexplained]:
+        """Return what the chain shows and the ledger does not explain."""
+        rows = await self.session.many("unexplained")
+        return [Unexplained(**{**row, "amount": int(row["amount"])}) for row in rows]
+
+    async def last_pot(self) -> int | None:
+        """Return the newest block with a part for miners."""
+        row = await self.session.one("last_pot")
+        return None if row is None else row["block_index"]
+
+    async def wrong_pots(self, first: int, last: int) -> list[Difference]:
+        """Return the blocks of a range of which something else is divided than was given."""
+        return [
+            Difference(
+                kind="credits",
+                owner_id=row["pooler_id"],
+                role=f"miner:earned of block {row['block_index']}",
+                asset="kale",
+                kept=int(row["divided"]),
+                expected=int(row["given"]),
+            )
+            for row in await self.session.many("wrong_pots", first, last)
+        ]
 
     async def journals(self, after: int, until: int) -> int:
         """Count the journals of a range."""
@@ -149,6 +185,28 @@ class BookkeepingStore:
                 settled_after,
             )
         return booked
+
+    async def book_deposits(self, held: Sequence[Holding], *, settled_after: float) -> int:
+        """Book what the chain shows in accounts and nothing explains; return how many journals.
+
+        It is noted first, and booked once it is the same for so many seconds.
+        """
+        async with refusals(), self._database.transaction() as session:
+            await session.one("lock_bookkeeping")
+            return await _count(
+                session,
+                "book_deposits",
+                [one.farmer_id for one in held],
+                [one.pooler_id for one in held],
+                [one.kale for one in held],
+                [one.ledger for one in held],
+                settled_after,
+            )
+
+    async def short_holdings(self) -> int:
+        """Count the farmers whose accounts hold less than the ledger says."""
+        row = await self._database.one("short_holdings")
+        return 0 if row is None else int(row["farmers"])
 
     async def book_losses(self, before_block: int) -> int:
         """Book the stakes of blocks before this one that are lost; return how many."""

@@ -67,7 +67,7 @@ async def test_each_thing_that_does_not_add_up_is_told(pool: LedgerWorld) -> Non
     assert ledger.warnings == ["the ledger does not add up in 2 places: kalepool ledger check"]
     await spoil(pool, "UPDATE harvest.entries SET amount = amount + 2 WHERE amount > 0")
     kinds = [one.kind for one in (await ledger.check()).differences]
-    assert kinds == ["journal", "balance", "earnings"]
+    assert kinds == ["journal", "balance", "earnings", "holding"]
 
 
 async def test_a_farmers_page_has_the_newest_journals_with_all_entries(pool: LedgerWorld) -> None:

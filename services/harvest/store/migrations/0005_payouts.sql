@@ -109,34 +109,116 @@ CREATE TABLE harvest.pooler_funds (
     miners_out numeric(39) NOT NULL
 ) WITH (fillfactor = 50);
 
-CREATE FUNCTION harvest.keep_claims() RETURNS trigger
+-- Refuse what is no journal, and keep the balances, in one statement over the new entries. There are no
+-- foreign keys: each would be a look for each entry, where one for all of them does.
+CREATE OR REPLACE FUNCTION harvest.keep_balances() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong bigint;
+    drawn bigint [];
 BEGIN
-    INSERT INTO harvest.fee_claims AS c (farmer_id, pooler_id, pooler, miners, operator)
+    WITH lines AS MATERIALIZED (
+        SELECT e.journal_id, e.account_id, e.amount, a.role, a.asset, j.kind, j.booked_at, j.farmer_id,
+            j.pooler_id, j.block_index
+        FROM added AS e
+        LEFT JOIN harvest.accounts AS a ON e.account_id = a.id
+        LEFT JOIN harvest.journals AS j ON e.journal_id = j.id
+    ),
+    -- Before the balances: whoever divides a pot locks it before them, too. All of them in one order, so that
+    -- two statements with the same rows never wait crosswise.
+    pots AS (
+        INSERT INTO harvest.miner_pots AS p (block_index, pooler_id, pot)
+        SELECT l.block_index, l.pooler_id, sum(l.amount)
+        FROM lines AS l
+        WHERE l.role = 'miner:earned' AND l.kind IN ('harvest', 'denial')
+        GROUP BY l.block_index, l.pooler_id
+        ORDER BY l.block_index, l.pooler_id
+        ON CONFLICT (block_index, pooler_id) DO UPDATE SET pot = p.pot + excluded.pot
+        RETURNING p.block_index
+    ),
+    kept AS (
+        INSERT INTO harvest.account_balances AS b (account_id, amount, entries)
+        SELECT l.account_id, sum(l.amount), count(*)
+        FROM lines AS l
+        WHERE (SELECT count(*) FROM pots) >= 0
+        GROUP BY l.account_id
+        ORDER BY l.account_id
+        ON CONFLICT (account_id) DO UPDATE SET
+            amount = b.amount + excluded.amount,
+            entries = b.entries + excluded.entries
+        RETURNING b.account_id, b.amount
+    ),
+    held AS (
+        INSERT INTO harvest.holdings AS h (farmer_id, amount)
+        SELECT l.farmer_id, sum(l.amount)
+        FROM lines AS l
+        WHERE l.farmer_id IS NOT NULL AND l.asset = 'kale' AND harvest.is_held(l.role)
+            AND (SELECT count(*) FROM kept) >= 0
+        GROUP BY l.farmer_id
+        HAVING sum(l.amount) <> 0
+        ORDER BY l.farmer_id
+        ON CONFLICT (farmer_id) DO UPDATE SET amount = h.amount + excluded.amount
+        RETURNING h.farmer_id
+    ),
+    claimed AS (
+        INSERT INTO harvest.fee_claims AS c (farmer_id, pooler_id, pooler, miners, operator)
+        SELECT
+            l.farmer_id,
+            (array_agg(l.pooler_id))[1],
+            coalesce(sum(l.amount) FILTER (WHERE l.role = 'pooler:fee'), 0),
+            coalesce(sum(l.amount) FILTER (WHERE l.role = 'miner:earned'), 0),
+            coalesce(sum(l.amount) FILTER (WHERE l.role = 'operator:fee'), 0)
+        FROM lines AS l
+        WHERE l.role IN ('pooler:fee', 'operator:fee', 'miner:earned') AND l.kind IN ('harvest', 'denial')
+            AND (SELECT count(*) FROM held) >= 0
+        GROUP BY l.farmer_id
+        ORDER BY l.farmer_id
+        ON CONFLICT (farmer_id) DO UPDATE SET
+            pooler = c.pooler + excluded.pooler,
+            miners = c.miners + excluded.miners,
+            operator = c.operator + excluded.operator,
+            since = CASE WHEN c.pooler + c.miners + c.operator <= 0 THEN now() ELSE c.since END
+    )
     SELECT
-        j.farmer_id,
-        (array_agg(j.pooler_id))[1],
-        coalesce(sum(e.amount) FILTER (WHERE a.role = 'pooler:fee'), 0),
-        coalesce(sum(e.amount) FILTER (WHERE a.role = 'miner:earned'), 0),
-        coalesce(sum(e.amount) FILTER (WHERE a.role = 'operator:fee'), 0)
-    FROM added AS e
-    INNER JOIN harvest.accounts AS a ON e.account_id = a.id
-    INNER JOIN harvest.journals AS j ON e.journal_id = j.id
-    WHERE a.role IN ('pooler:fee', 'operator:fee', 'miner:earned') AND j.kind IN ('harvest', 'denial')
-    GROUP BY j.farmer_id
-    -- In one order, so that two statements with the same farmers never wait crosswise.
-    ORDER BY j.farmer_id
-    ON CONFLICT (farmer_id) DO UPDATE SET
-        pooler = c.pooler + excluded.pooler,
-        miners = c.miners + excluded.miners,
-        operator = c.operator + excluded.operator,
-        since = CASE WHEN c.pooler + c.miners + c.operator <= 0 THEN now() ELSE c.since END;
+        (
+            SELECT l.journal_id
+            FROM lines AS l
+            GROUP BY l.journal_id, l.asset
+            HAVING sum(l.amount) <> 0
+                -- In the transaction that makes the journal, and in no later one.
+                OR bool_or(l.booked_at IS DISTINCT FROM now())
+                OR bool_or(
+                    CASE l.asset
+                        WHEN 'kale' THEN l.kind <> 'denial' AND (l.kind, l.role, sign(l.amount)::int) NOT IN (
+                            SELECT r.kind, r.role, r.direction FROM harvest.rules() AS r
+                        )
+                        WHEN 'xlm' THEN
+                            (l.role, sign(l.amount)::int)
+                            NOT IN (('treasury:network_cost', -1), ('chain:out', 1))
+                        ELSE true
+                    END
+                )
+            LIMIT 1
+        ),
+        ARRAY(
+            SELECT DISTINCT l.account_id FROM lines AS l
+            WHERE l.amount < 0 AND harvest.is_guarded(l.kind, l.role)
+        )
+    INTO wrong, drawn;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the entries of journal % are not those of a journal of its kind', wrong
+            USING ERRCODE = 'check_violation';
+    END IF;
+    SELECT b.account_id INTO wrong
+    FROM harvest.account_balances AS b
+    WHERE b.account_id = ANY(drawn) AND b.amount < 0
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a journal takes more than account % has', wrong
+            USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NULL;
 END $$;
-REVOKE ALL ON FUNCTION harvest.keep_claims() FROM public;
-CREATE TRIGGER trigger_entries_claims AFTER INSERT ON harvest.entries
-REFERENCING NEW TABLE AS added
-FOR EACH STATEMENT EXECUTE FUNCTION harvest.keep_claims();
 
 -- Book what wallet has told of fees that left a farmer's account (fee_payout), and of payments from poolers'
 -- accounts (pool_payment: from the pooler's part, or to the owner from its miners'). Wallet has decided on them by its own
