@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid5
 
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import payout_pb2, payout_pb2_grpc, wallet_pb2
@@ -176,8 +175,3 @@ class FakePayouts(payout_pb2_grpc.PayoutServiceServicer):
 def address_of(name: str) -> str:
     """Return the address that a farmer or a pooler is paid at."""
     return Keypair.from_raw_ed25519_seed(hashlib.sha256(name.encode()).digest()).public_key
-
-
-def miner_id(pooler_id: UUID, address: str) -> UUID:
-    """Return the id of a pooler's miner."""
-    return uuid5(pooler_id, address)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from libs.common.ids import FarmerId, PoolerId
+from services.harvest.domain.credits import miner_id
 
 #: How a movement stands: a withdrawal was asked for, or an operation ended.
 ASKED, SUCCEEDED, FAILED = "asked", "succeeded", "failed"
@@ -214,15 +215,10 @@ def _payments(movement: Movement) -> Iterator[FeePayment]:
     if payment is not None and movement.pooler_id is not None:
         yield FeePayment(
             kind="pool_payment",
-            owner_id=miner_of(movement.pooler_id, payment.destination)
+            owner_id=miner_id(movement.pooler_id, payment.destination)
             if payment.is_miner
             else movement.pooler_id,
             pooler=0 if payment.is_miner else payment.amount,
             miners=payment.amount if payment.is_miner else 0,
             movement=movement,
         )
-
-
-def miner_of(pooler_id: PoolerId, address: str) -> UUID:
-    """Return the id of a pooler's miner, who is whoever is to be paid at an address."""
-    return uuid5(pooler_id, address)

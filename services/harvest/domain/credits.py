@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from libs.common.ids import PoolerId
-from services.harvest.domain.ledger import by_largest_remainder
+from libs.kale.fees import by_largest_remainder
 
 
 @dataclass(frozen=True, kw_only=True)

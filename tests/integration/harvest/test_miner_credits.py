@@ -8,9 +8,9 @@ import pytest
 
 from libs.common import failpoints
 from libs.common.ids import PoolerId
+from libs.kale.fees import Terms, split
 from services.harvest.domain.credits import divide, miner_id
 from services.harvest.domain.errors import MinersToldError
-from services.harvest.domain.ledger import Terms, split
 from tests.support.database import DatabaseAccess
 from tests.support.fake_pool import new_address
 from tests.support.ledger_world import BLOCK, LedgerWorld, open_ledger

@@ -15,6 +15,7 @@ from libs.common.failpoints import FailpointError
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.clients import WalletPayouts
+from services.harvest.domain.credits import miner_id
 from services.harvest.domain.payout_runs import Payout, Run, Whose
 from services.harvest.domain.payouts import Pending, Reason, Terms
 from services.harvest.store.payouts import PayoutStore, PayoutTerms
@@ -23,7 +24,7 @@ from services.harvest.usecases.payout_runner import PayoutRunner
 from services.harvest.usecases.payouts import PayoutLimits, Payouts, Wish
 from tests.support.database import DatabaseAccess
 from tests.support.ends import Ends
-from tests.support.fake_payouts import FakePayouts, miner_id
+from tests.support.fake_payouts import FakePayouts
 from tests.support.fake_wallet import fake_wallet
 from tests.support.ledger_world import BLOCK, LedgerWorld, open_ledger
 from tests.support.pool_world import Person

@@ -14,8 +14,8 @@ from services.harvest.domain.bookkeeping import (
     PayoutParts,
     PoolPayment,
     bookings_of,
-    miner_of,
 )
+from services.harvest.domain.credits import miner_id
 from services.harvest.loops import seconds_until
 
 
@@ -116,7 +116,7 @@ def test_what_leaves_a_poolers_account_is_its_own_or_its_miners() -> None:
     one = movement("pool_payment", SUCCEEDED, pool_payment=payment)
     assert one.pooler_id is not None
     (paid,) = bookings_of([one]).payments
-    assert (paid.owner_id, paid.pooler, paid.miners) == (miner_of(one.pooler_id, "GMINER"), 0, 9)
+    assert (paid.owner_id, paid.pooler, paid.miners) == (miner_id(one.pooler_id, "GMINER"), 0, 9)
     own = PoolPayment(amount=9, destination="GPOOLER", is_miner=False)
     other = movement("pool_payment", SUCCEEDED, pool_payment=own)
     (paid,) = bookings_of([other]).payments
