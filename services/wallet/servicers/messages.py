@@ -23,6 +23,7 @@ from services.wallet.domain.model import (
     OperationState,
     Wallet,
 )
+from services.wallet.domain.reconciling import Holding
 
 #: Stroops of one base reserve. Every account must keep two, and one per subentry and sponsorship.
 #: The network could change it by a vote; it was last changed in 2018.
@@ -125,6 +126,16 @@ def movement_message(movement: Movement) -> wallet_pb2.Movement:
         is_request=movement.is_request,
         at_micros=micros_of(movement.at),
         withdrawn_kale=movement.withdrawn_kale,
+    )
+
+
+def holding_message(holding: Holding) -> wallet_pb2.Holding:
+    """Return the message of what an account holds."""
+    return wallet_pb2.Holding(
+        farmer_id=str(holding.farmer_id),
+        pooler_id=str(holding.pooler_id),
+        kale=holding.kale,
+        ledger=holding.ledger,
     )
 
 
