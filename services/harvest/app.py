@@ -28,6 +28,7 @@ from services.harvest.loops import (
     book_for_ever,
     check_every_night,
     divide_for_ever,
+    look_for_deposits,
     pay_for_ever,
     resume_payouts,
     sweep_for_ever,
@@ -42,7 +43,7 @@ from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.payouts import PayoutStore
 from services.harvest.store.reports import ReportStore
 from services.harvest.store.store import QUERIES, Store
-from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.bookkeeping import Bookkeeper, Deposits
 from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
@@ -158,14 +159,22 @@ def _keep_ledger(
     """Keep the pool's ledger until the stack is closed; return what shows it."""
     database = parts.store.database
     books = BookkeepingStore(database)
-    bookkeeper = Bookkeeper(store=parts.store, ledger=books, wallet=WalletMovements(parts.wallet))
+    wallet = WalletMovements(parts.wallet)
+    bookkeeper = Bookkeeper(store=parts.store, ledger=books, wallet=wallet)
+    deposits = Deposits(ledger=books, wallet=wallet, settled_after=settings.deposit_settle_seconds)
     ledger = Ledger(store=parts.store, ledger=LedgerStore(database))
     for loop in (
         book_for_ever(bookkeeper, interval=settings.bookkeeping_seconds),
+        look_for_deposits(deposits, interval=settings.deposit_seconds),
         check_every_night(ledger, hour=settings.ledger_check_hour),
     ):
         stack.callback(asyncio.create_task(loop).cancel)
-    return ledger_servicer.LedgerServicer(ledger, bookkeeper, books, payouts)
+    return ledger_servicer.LedgerServicer(
+        ledger,
+        books,
+        payouts,
+        lambda: [*ledger.warnings, *bookkeeper.warnings, *deposits.warnings],
+    )
 
 
 def _divide_pots(

@@ -23,6 +23,7 @@ from services.harvest.domain.bookkeeping import (
     ASKED,
     FAILED,
     SUCCEEDED,
+    Holding,
     Movement,
     PayoutParts,
     PoolPayment,
@@ -60,6 +61,21 @@ class WalletMovements:
             if one.operation.reason != common_pb2.FAILURE_REASON_TAMPERED
         ]
         return told, [_position(one) for one in response.movements]
+
+    async def holdings(self, token: str) -> tuple[list[Holding], str]:
+        """Return what some farmers' accounts hold on the chain, and the next page's token."""
+        request = wallet_pb2.ListHoldingsRequest(page_token=token)
+        response = await call(self._stub.ListHoldings, request, timeout=_ANSWER)
+        return [_holding(one) for one in response.holdings], response.next_page_token
+
+
+def _holding(holding: wallet_pb2.Holding) -> Holding:
+    return Holding(
+        farmer_id=FarmerId(UUID(holding.farmer_id)),
+        pooler_id=PoolerId(UUID(holding.pooler_id)),
+        kale=holding.kale,
+        ledger=holding.ledger,
+    )
 
 
 def _position(movement: wallet_pb2.Movement) -> Position:

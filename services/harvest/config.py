@@ -31,6 +31,11 @@ class HarvestSettings(BatchSettings):
     harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0
     #: Seconds between two looks for what wallet has to tell the pool's ledger.
     bookkeeping_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    #: Seconds between two looks at farmers' accounts on the chain for KALE that came from outside.
+    deposit_seconds: Annotated[Seconds, Field(gt=0)] = 300.0
+    #: Seconds for which an account has to hold more than the ledger explains, always the same,
+    #: until that is booked as a deposit: everything else that may explain it is recorded by then.
+    deposit_settle_seconds: Annotated[Seconds, Field(ge=0)] = 900.0
     #: Hour (UTC) at which harvest looks every night whether the whole ledger adds up.
     ledger_check_hour: Annotated[Count, Field(ge=0, le=23)] = 3
     #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.bookkeeping import Bookkeeper, Deposits
 from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
@@ -73,6 +73,18 @@ async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
             log.warning("payouts delayed", reason=error.reason)
         except Exception:  # a defect must not end the loop: the next round may do better
             log.exception("defect", loop="open payouts")
+        await asyncio.sleep(interval)
+
+
+async def look_for_deposits(deposits: Deposits, *, interval: float) -> None:
+    """Book what came from outside, now and every `interval` seconds."""
+    while True:
+        try:
+            await deposits.step()
+        except PoolError as error:
+            log.warning("accounts not looked at", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="deposits")
         await asyncio.sleep(interval)
 
 

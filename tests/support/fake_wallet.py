@@ -58,7 +58,7 @@ class Faults:
 
 
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
-    """A servicer of the batch RPCs, JudgeOperations and ListMovements."""
+    """A servicer of the batch RPCs, JudgeOperations, ListMovements and ListHoldings."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -67,6 +67,8 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         self.payouts = FakePayouts()
         #: Request ids of every call, in order.
         self.calls: list[str] = []
+        #: What accounts hold on the chain.
+        self.holdings: list[wallet_pb2.Holding] = []
         #: Two calls for the same farmer join one operation, as with wallet.
         self._turn = asyncio.Lock()
 
@@ -114,6 +116,12 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
             request.page_size,
         )
         return wallet_pb2.ListMovementsResponse(movements=map(self._movement, rows))
+
+    async def ListHoldings(
+        self, request: wallet_pb2.ListHoldingsRequest, context: Any
+    ) -> wallet_pb2.ListHoldingsResponse:
+        """Tell what `holdings` says."""
+        return wallet_pb2.ListHoldingsResponse(holdings=self.holdings)
 
     def _movement(self, row: "asyncpg.Record") -> wallet_pb2.Movement:
         operation = self._message(row["operation_id"], row["state"])

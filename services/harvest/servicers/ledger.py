@@ -1,5 +1,6 @@
 """kalepool.harvest.v1.LedgerService: each method maps the request, calls, maps the result."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -20,7 +21,6 @@ from services.harvest.domain.ledger import (
     Unexplained,
 )
 from services.harvest.store.ledger import BookkeepingStore
-from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.payouts import Payouts
 
@@ -40,12 +40,16 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     """Servicer of kalepool.harvest.v1.LedgerService."""
 
     def __init__(
-        self, ledger: Ledger, bookkeeper: Bookkeeper, books: BookkeepingStore, payouts: Payouts
+        self,
+        ledger: Ledger,
+        books: BookkeepingStore,
+        payouts: Payouts,
+        warnings: Callable[[], list[str]],
     ) -> None:
         self._ledger = ledger
-        self._bookkeeper = bookkeeper
         self._books = books
         self._payouts = payouts
+        self._warnings = warnings
 
     async def CheckLedger(
         self, request: ledger_pb2.CheckLedgerRequest, context: Context
@@ -62,11 +66,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             booked_until=timestamp(books.read.at),
             lost_before_block=books.lost_before,
             checked_at=None if last is None else timestamp(last.at),
-            warnings=[
-                *self._ledger.warnings,
-                *self._bookkeeper.warnings,
-                *await self._payouts.warnings(),
-            ],
+            warnings=[*self._warnings(), *await self._payouts.warnings()],
         )
 
     async def ListJournals(
