@@ -28,6 +28,8 @@ async def register(
     stake_percentage: str = "",
     metadata: JsonText = "{}",
     payout_wallet_address: str = "",
+    owner_account: str = "",
+    terms_version: Count = 0,
     request_id: str = "",
     session: Run,
 ) -> None:
@@ -42,7 +44,12 @@ async def register(
     metadata
         A JSON object, @FILE, or - for standard input.
     payout_wallet_address
-        The farmer's own outside address (G...).
+        The farmer's own outside address (G...). It counts once the owner account has signed it
+        (kalepool agreement draft), or at once where the pooler farms for itself.
+    owner_account
+        The farmer's own Stellar account (G...), whose signature is its word.
+    terms_version
+        The pooler's terms that the farmer was shown; with other ones in force it is refused.
     request_id
         Makes a repeat give the same farmer.
     """
@@ -52,6 +59,8 @@ async def register(
         stake_percentage=stake_percentage,
         metadata=_metadata(metadata),
         payout_wallet_address=payout_wallet_address,
+        owner_account=owner_account,
+        terms_version=terms_version,
     )
     reply = await session.ask(session.registry.RegisterFarmer, request)
     session.output.message(reply)
@@ -105,8 +114,9 @@ async def update(
     metadata
         Replaces all of it: a JSON object, @FILE, or - for standard input.
     payout_wallet_address
-        The farmer's own outside address (G...), or the empty text for none. An address that
-        replaces another one counts after a while (WITHDRAW_COOLING_MS).
+        The farmer's own outside address (G...), or the empty text for none: for operators, and
+        for poolers that farm for themselves. An address that replaces another one counts after a
+        while. A farmer with an owner account signs it (kalepool agreement draft).
     request_id
         Makes a repeat give the first answer.
     """

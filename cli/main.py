@@ -11,6 +11,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from cli import (
+    agreement,
     certificates,
     custody,
     engine,
@@ -74,6 +75,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
         wallet.wallets,
         payout.app,
         withdrawal.app,
+        agreement.app,
     ),
     "Run the pool": (wallet.treasury, engine.app, reconcile.app),
     "Guard keys and money": (custody.app, keys.app, orders.app),

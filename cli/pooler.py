@@ -1,8 +1,13 @@
 """kalepool pooler: the poolers, who run the mining machines."""
 
-import cyclopts
-from kalepool.registry.v1 import registry_pb2
+from typing import Annotated
 
+import cyclopts
+from cyclopts import Parameter
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import agreement_pb2
+
+from cli.agreement import stroops
 from cli.arguments import Count, Run
 from cli.session import fresh
 
@@ -124,3 +129,88 @@ async def heartbeat(pooler_id: str, /, *, session: Run) -> None:
     request = registry_pb2.HeartbeatRequest(pooler_id=pooler_id)
     reply = await session.ask(session.registry.Heartbeat, request)
     session.output.message(reply)
+
+
+@app.command
+async def mark(
+    pooler_id: str,
+    /,
+    *,
+    farms_for_itself: Annotated[bool, Parameter(negative="--farms-for-others")],
+    session: Run,
+) -> None:
+    """Say whether a pooler farms for itself: then it sets its farmers' payout addresses.
+
+    Parameters
+    ----------
+    farms_for_itself
+        Its farmers without an owner account are its own; --farms-for-others: somebody else's.
+    """
+    request = agreement_pb2.MarkPoolerRequest(
+        pooler_id=pooler_id, farms_for_itself=farms_for_itself
+    )
+    session.output.message(await session.ask(session.agreements.MarkPooler, request))
+
+
+@app.command
+async def terms(pooler_id: str, /, *, version: Count = 0, session: Run) -> None:
+    """Show the terms that a pooler offers to farmers who join, and the operator's fee.
+
+    Parameters
+    ----------
+    version
+        An older version; 0 means the newest.
+    """
+    request = registry_pb2.GetTermsRequest(pooler_id=pooler_id, version=version)
+    session.output.message(await session.ask(session.registry.GetTerms, request))
+
+
+@app.command
+async def publish_terms(
+    pooler_id: str,
+    /,
+    *,
+    pooler_fee: str,
+    miners_part: str = "",
+    stake_percentage: str = "",
+    payout_threshold: str = "0",
+    payout_interval: Count = 0,
+    harvest_blocks: Count = 1,
+    text: str = "",
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Publish the terms that farmers join under from now on; farmers that are there keep theirs.
+
+    Parameters
+    ----------
+    pooler_fee
+        The pooler's part of each reward, a decimal from 0 to 1.
+    miners_part
+        The miners' part of the pooler's; 0 when it is not given.
+    stake_percentage
+        What a plant stakes of a farmer's balance at most; all when it is not given.
+    payout_threshold
+        KALE from which on a farmer is paid out.
+    payout_interval
+        Seconds after which it is paid out at the latest; 0: by the threshold alone.
+    harvest_blocks
+        Blocks that are harvested together, 1 to 20.
+    text
+        What the pooler says besides.
+    request_id
+        Makes a repeat give the first answer.
+    """
+    request = registry_pb2.PublishTermsRequest(
+        request_id=fresh(request_id),
+        pooler_id=pooler_id,
+        stake_percentage=stake_percentage,
+        pooler_fee=pooler_fee,
+        miners_part=miners_part,
+        payout_threshold=stroops("payout_threshold", payout_threshold),
+        payout_interval_seconds=payout_interval,
+        harvest_blocks=harvest_blocks,
+        text=text,
+    )
+    reply = await session.ask(session.registry.PublishTerms, request)
+    session.output.message(reply.terms)

@@ -12,6 +12,7 @@ from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import notification_pb2_grpc, registry_pb2_grpc
 from kalepool.report.v1 import fees_pb2_grpc, report_pb2_grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2_grpc,
     approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
@@ -102,6 +103,7 @@ class Session:
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     approvals: "approval_pb2_grpc.ApprovalServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
+    agreements: "agreement_pb2_grpc.AgreementServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
     harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
@@ -214,6 +216,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             approvals=approval_pb2_grpc.ApprovalServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
+            agreements=agreement_pb2_grpc.AgreementServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),

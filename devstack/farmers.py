@@ -10,6 +10,7 @@ import aiohttp
 from stellar_sdk import Keypair
 
 from client import Targets, enrol, open_client
+from devstack.callers import mark
 from devstack.check import SETTLE_SECONDS, has_seen_kale
 from devstack.stack import Progress, Stack
 from devstack.wallet_calls import WaitTimeoutError, wait_until
@@ -38,6 +39,7 @@ async def settle(
         pooler_id = await enrol(
             client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
         )
+        await mark(stack, str(pooler_id))
         addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
     progress("giving the farmers some KALE to stake")
     funded = await fund(stack.rpc_url, addresses)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
     engine_pb2,
     engine_pb2_grpc,
     wallet_pb2,
@@ -72,6 +74,7 @@ class WalletCaller:
         """Take `processes`, each with a channel for each caller: the services, and the operator."""
         self._stubs = [_stub(channels) for channels in processes]
         self._engine = _engine_stub(processes[0][_OPERATOR])
+        self._agreements = _agreement_stub(processes[0][_OPERATOR])
         self._withdrawals = [_withdrawal_stub(channels[_OPERATOR]) for channels in processes]
         self.pooler_id = str(new_id())
         #: Status codes of attempts that were repeated, in the order in which they came.
@@ -179,8 +182,10 @@ class WalletCaller:
     async def pay_out_to(self, farmers: Sequence[Farmer], address: str) -> None:
         """Set the address of these farmers' withdrawals.
 
-        The address counts once the cooling time is over.
+        The address counts once the cooling time is over. Their pooler farms for itself.
         """
+        mark = agreement_pb2.MarkPoolerRequest(pooler_id=self.pooler_id, farms_for_itself=True)
+        await self._agreements.MarkPooler(mark, timeout=CALL_TIMEOUT)
         for farmer in farmers:
             request = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
             await self._withdrawals[0].SetPayoutAddress(request, timeout=CALL_TIMEOUT)
@@ -320,6 +325,12 @@ async def wait_until(
 
 def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsyncStub":
     return engine_pb2_grpc.EngineServiceStub(channel)
+
+
+def _agreement_stub(
+    channel: grpc.aio.Channel,
+) -> "agreement_pb2_grpc.AgreementServiceAsyncStub":
+    return agreement_pb2_grpc.AgreementServiceStub(channel)
 
 
 def _stub(channels: Mapping[_Caller, grpc.aio.Channel]) -> "wallet_pb2_grpc.WalletServiceAsyncStub":

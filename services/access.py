@@ -83,6 +83,8 @@ _REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_Y
 _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: What miners earned is theirs, whoever may plant no more; nothing is signed.
 _CREDITS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: What the farmer itself has signed: who suspends it, or leaves, takes nothing of that away.
+_FARMERS_OWN = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -119,6 +121,8 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "SuspendPooler": _by_token(OPERATORS),
         "ResumePooler": _by_token(OPERATORS),
         "Heartbeat": _by_token(_own(pooler_id=Owned.POOLER)),
+        "PublishTerms": _by_token(_acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER))),
+        "GetTerms": _PUBLIC,
         "RegisterFarmer": _by_token(_acts(_REGISTERS, _own(pooler_id=Owned.POOLER))),
         "GetFarmer": _reads(_own(farmer_id=Owned.FARMER)),
         "ListFarmers": _reads(_own(pooler_id=Owned.POOLER)),
@@ -225,7 +229,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetOwnerAccount": _reads(_own(farmer_id=Owned.FARMER)),
         "SetOwnerAccount": OPERATORS,
         "DraftWish": _SIGNED,
-        "SignWish": _SIGNED,
+        "SignWish": _acts(_FARMERS_OWN, _SIGNED),
         "MarkPooler": OPERATORS,
     },
     "kalepool.wallet.v1.EngineService": {

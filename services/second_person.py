@@ -54,6 +54,7 @@ COVERED: Mapping[str, Covered] = {
     ),
     # Each pooler has a budget of its own of the treasury's reserves.
     f"{_REGISTRY}/RegisterPooler": Covered(moves="reserves of the treasury, for as many farmers"),
+    f"{_REGISTRY}/PublishTerms": Covered(moves="what a pooler's new farmers agree to"),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
         fields=frozenset({"max_farmers"}),
@@ -68,6 +69,7 @@ FREE: Mapping[str, str] = {
     "/kalepool.common.v1.InfoService/GetStatus": _READS,
     f"{_REGISTRY}/GetPooler": _READS,
     f"{_REGISTRY}/ListPoolers": _READS,
+    f"{_REGISTRY}/GetTerms": _READS,
     f"{_REGISTRY}/SuspendPooler": _STOPS,
     f"{_REGISTRY}/ResumePooler": "lets a pooler farm on, within its limits",
     f"{_REGISTRY}/Heartbeat": "moves nothing",

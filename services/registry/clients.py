@@ -7,6 +7,8 @@ from uuid import UUID
 
 import grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
     approval_pb2,
     approval_pb2_grpc,
     wallet_pb2,
@@ -18,11 +20,18 @@ from kalepool.wallet.v1 import (
 from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.second_person import Order
-from libs.common.ids import FarmerId, PoolerId, WalletId
+from libs.common.ids import FarmerId, WalletId
 from libs.kale.amounts import format_percentage, parse_percentage
+from services.registry.domain.model import Farmer
+from services.registry.domain.terms import FeeRules, Terms
 
 #: Seconds for one call.
 TIMEOUT = 15.0
+#: By what whoever registered a farmer was known.
+_PROOFS = {
+    name.removeprefix("AGREEMENT_PROOF_").lower(): number
+    for name, number in agreement_pb2.AgreementProof.items()
+}
 
 
 class WalletClient:
@@ -36,6 +45,9 @@ class WalletClient:
         self._withdrawals: withdrawal_pb2_grpc.WithdrawalServiceAsyncStub = (
             withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
         )
+        self._agreements: agreement_pb2_grpc.AgreementServiceAsyncStub = (
+            agreement_pb2_grpc.AgreementServiceStub(channel)
+        )
         self._approvals: approval_pb2_grpc.ApprovalServiceAsyncStub = (
             approval_pb2_grpc.ApprovalServiceStub(channel)
         )
@@ -44,21 +56,32 @@ class WalletClient:
         """Tell whether wallet is serving, for the health check."""
         return await is_serving(self._channel)
 
-    async def create_wallet(
-        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str, stake_bps: int
-    ) -> tuple[WalletId, str]:
+    async def create_wallet(self, farmer: Farmer, terms: Terms | None) -> tuple[WalletId, str]:
         """Return the farmer's wallet and its address; make the wallet when there is none.
 
-        A repeated call returns the same wallet.
+        The farmer agrees to `terms` by that. A repeated call returns the same wallet.
         """
         request = wallet_pb2.CreateWalletRequest(
-            farmer_id=str(farmer_id),
-            pooler_id=str(pooler_id),
-            payout_address=payout_address,
-            stake_percentage=format_percentage(stake_bps),
+            farmer_id=str(farmer.farmer_id),
+            pooler_id=str(farmer.pooler_id),
+            payout_address=farmer.payout_wallet_address,
+            stake_percentage=format_percentage(farmer.stake_bps),
+            owner_account=farmer.owner_account,
+            terms=None if terms is None else _agreed(terms),
+            given_by=farmer.registered_by,
+            proof=_PROOFS.get(farmer.proof, agreement_pb2.AGREEMENT_PROOF_UNSPECIFIED),
         )
         response = await call(self._stub.CreateWallet, request, timeout=TIMEOUT)
         return WalletId(UUID(response.wallet.wallet_id)), response.wallet.address
+
+    async def fee_rules(self) -> FeeRules:
+        """Return the pool's rules for fees."""
+        request = agreement_pb2.GetAgreementRulesRequest()
+        found = await call(self._agreements.GetAgreementRules, request, timeout=TIMEOUT)
+        return FeeRules(
+            operator_bps=parse_percentage(found.operator_fee),
+            max_fee_bps=parse_percentage(found.max_fee),
+        )
 
     async def stake_limit(self, farmer_id: FarmerId) -> int:
         """Return what a farmer may stake at most, in ten-thousandths of its balance."""
@@ -85,3 +108,17 @@ class WalletClient:
             actor=order.actor,
         )
         await call(self._approvals.UseApproval, request, timeout=TIMEOUT)
+
+
+def _agreed(terms: Terms) -> agreement_pb2.AgreedTerms:
+    """Return what a farmer agrees to by joining under terms."""
+    return agreement_pb2.AgreedTerms(
+        stake_percentage=format_percentage(terms.stake_bps),
+        pooler_fee=format_percentage(terms.pooler_bps),
+        miners_part=format_percentage(terms.miners_bps),
+        payout_threshold=terms.payout_threshold,
+        payout_interval_seconds=terms.payout_interval_seconds,
+        harvest_blocks=terms.harvest_blocks,
+        terms_version=terms.version,
+        terms_digest=terms.digest,
+    )

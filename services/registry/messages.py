@@ -7,9 +7,11 @@ from uuid import UUID
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
 
+from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
+from services.registry.domain.terms import NewTerms, Terms
 
 #: Part of the balance that is staked when the request names none: the seed's default, 0.1.
 DEFAULT_STAKE_BPS = 1_000
@@ -41,20 +43,57 @@ def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, 
     return pooler_id, change(f"UpdatePooler/{pooler_id}", request.request_id, values)
 
 
-def new_farmer(request: registry_pb2.RegisterFarmerRequest) -> NewFarmer:
-    """Return the arguments of RegisterFarmer."""
+def new_farmer(
+    request: registry_pb2.RegisterFarmerRequest, caller: Caller | None = None
+) -> NewFarmer:
+    """Return the arguments of RegisterFarmer, and whose word it is."""
     stake = DEFAULT_STAKE_BPS
     if request.stake_percentage:
         stake = parse_percentage(request.stake_percentage)
     metadata, payout = _metadata(request.metadata), request.payout_wallet_address
+    said: dict[str, object] = {"stake": stake, "metadata": metadata, "payout": payout}
+    # Left out where they are not given: a repeat from before they were there keeps its digest.
+    if request.owner_account:
+        said["owner"] = request.owner_account
+    if request.terms_version:
+        said["terms"] = request.terms_version
     return NewFarmer(
         pooler_id=PoolerId(UUID(request.pooler_id)),
         stake_bps=stake,
         payout_wallet_address=payout,
+        owner_account=request.owner_account,
+        terms_version=request.terms_version,
+        has_stake=bool(request.stake_percentage),
+        registered_by="" if caller is None else caller.actor,
+        proof="" if caller is None else _proof(caller),
         metadata=metadata,
         request_id=request.request_id or str(new_id()),
-        digest=_digest({"stake": stake, "metadata": metadata, "payout": payout}),
+        digest=_digest(said),
     )
+
+
+def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewTerms, Change]:
+    """Return the arguments of PublishTerms."""
+    pooler_id = PoolerId(UUID(request.pooler_id))
+    terms = NewTerms(
+        stake_bps=parse_percentage(request.stake_percentage or "1"),
+        pooler_bps=parse_percentage(request.pooler_fee),
+        miners_bps=parse_percentage(request.miners_part or "0"),
+        payout_threshold=request.payout_threshold,
+        payout_interval_seconds=request.payout_interval_seconds,
+        harvest_blocks=request.harvest_blocks or 1,
+        text=request.text,
+    )
+    return pooler_id, terms, change(f"PublishTerms/{pooler_id}", request.request_id, vars(terms))
+
+
+def _proof(caller: Caller) -> str:
+    """Return by what a caller is known, as wallet names it."""
+    if caller.kind is CallerKind.OPERATOR:
+        return "operator"
+    if caller.kind is CallerKind.UNKNOWN:
+        return "plaintext"
+    return "certificate" if caller.grant is None else "token"
 
 
 def farmer_change(request: registry_pb2.UpdateFarmerRequest) -> tuple[FarmerId, Change]:
@@ -88,9 +127,28 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
         if pooler.is_active
         else registry_pb2.POOLER_STATUS_SUSPENDED,
     )
+    message.farms_for_itself = pooler.farms_for_itself
+    message.terms_version = pooler.terms_version
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)
+    return message
+
+
+def terms_message(terms: Terms) -> registry_pb2.Terms:
+    """Return the message of a pooler's terms."""
+    message = registry_pb2.Terms(
+        version=terms.version,
+        stake_percentage=format_percentage(terms.stake_bps),
+        pooler_fee=format_percentage(terms.pooler_bps),
+        miners_part=format_percentage(terms.miners_bps),
+        payout_threshold=terms.payout_threshold,
+        payout_interval_seconds=terms.payout_interval_seconds,
+        harvest_blocks=terms.harvest_blocks,
+        text=terms.text,
+        digest=terms.digest,
+    )
+    message.published_at.FromDatetime(terms.published_at)
     return message
 
 
@@ -106,6 +164,8 @@ def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
         is_funded=farmer.is_funded,
         payout_wallet_address=farmer.payout_wallet_address,
         metadata=json_format.Parse(farmer.metadata, struct_pb2.Struct()),
+        owner_account=farmer.owner_account,
+        terms_version=farmer.terms_version,
     )
     message.registered_at.FromDatetime(farmer.created_at)
     return message

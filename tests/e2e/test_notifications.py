@@ -82,8 +82,8 @@ async def test_poolers_learn_of_what_concerns_them_and_a_killed_registry_forgets
         open_stack(config) as stack,
         stubs_of(stack, CallerKind.OPERATOR, "ann") as ann,
     ):
-        north, farmer = await register(ann.registry, "north", payout_address=FIRST)
-        south, _ = await register(ann.registry, "south", payout_address=FIRST)
+        north, farmer = await register(ann, "north", payout_address=FIRST)
+        south, _ = await register(ann, "south", payout_address=FIRST)
         async with by_token(stack, ann, north) as n, by_token(stack, ann, south) as s:
             hook = await make(n, poolerId=north, url=f"{receiver.url}/north")
             await make(s, poolerId=south, url=f"{receiver.url}/south")

@@ -39,8 +39,8 @@ async def two_poolers(directory: Path) -> AsyncIterator[tuple[Stack, str, str, s
         stubs_of(stack, CallerKind.OPERATOR, "ann") as ann,
         connect(stack.admin_dsn) as admin,
     ):
-        honest, farmer = await register(ann.registry, "honest", payout_address=FIRST)
-        thief, _ = await register(ann.registry, "thief", payout_address=FIRST)
+        honest, farmer = await register(ann, "honest", payout_address=FIRST)
+        thief, _ = await register(ann, "thief", payout_address=FIRST)
         await admin.execute(
             "UPDATE registry.farmers SET pooler_id = $2, payout_wallet_address = $3 WHERE id = $1",
             UUID(farmer),

@@ -13,7 +13,14 @@ from uuid import UUID
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdrawal_pb2, withdrawal_pb2_grpc
+from kalepool.wallet.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
+)
 from stellar_sdk import Keypair
 
 from libs.common.errors import AlreadyExistsError, PoolError, UnavailableError
@@ -35,6 +42,10 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.answers_to_lose = 0
         #: All payout addresses that the fake was told, in order, by farmer id.
         self.payout_addresses: dict[str, list[str]] = {}
+        #: The newest call of CreateWallet that made a wallet, by farmer id.
+        self.created: dict[str, wallet_pb2.CreateWalletRequest] = {}
+        #: The pool's rules for fees (decimals).
+        self.operator_fee, self.max_fee = "0", "0.3"
         #: What farmers may stake at most (decimals), by farmer id.
         self.stake_limits: dict[str, str] = {}
         self.port = 0
@@ -53,6 +64,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(
             cast("Any", _Payouts(self)), server
         )
+        agreement_pb2_grpc.add_AgreementServiceServicer_to_server(cast("Any", _Rules(self)), server)
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -76,6 +88,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         if is_new:
             self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
             self.stake_limits[request.farmer_id] = request.stake_percentage
+            self.created[request.farmer_id] = request
         if wallet.pooler_id != request.pooler_id:
             error = AlreadyExistsError("of another pooler", reason="WALLET_OF_OTHER_POOLER")
             await context.abort_with_status(to_status(error))
@@ -152,6 +165,24 @@ class _Payouts:
         await self._custody.refuse(request.farmer_id, context)
         known = self._custody.payout_addresses[request.farmer_id]
         return withdrawal_pb2.GetPayoutAddressResponse(address=known[-1] if known else "")
+
+
+class _Rules:
+    """The part of AgreementService that registry calls."""
+
+    def __init__(self, custody: FakeCustody) -> None:
+        self._custody = custody
+
+    def __getattr__(self, name: str) -> None:
+        """Accept the name of any other RPC: these exist and are called by nobody."""
+
+    async def GetAgreementRules(
+        self, request: agreement_pb2.GetAgreementRulesRequest, context: Any
+    ) -> agreement_pb2.GetAgreementRulesResponse:
+        """Return the pool's rules for fees."""
+        return agreement_pb2.GetAgreementRulesResponse(
+            operator_fee=self._custody.operator_fee, max_fee=self._custody.max_fee
+        )
 
 
 @asynccontextmanager

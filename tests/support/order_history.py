@@ -35,6 +35,15 @@ _FILLS = (
     INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, effective_at)
     SELECT $2, n, 'G' || n, {then}, {then} FROM {numbers} AS n
     """,
+    """
+    INSERT INTO wallet.agreements (
+        wallet_id, number, stake_bps, pooler_bps, operator_bps, miners_bps, payout_threshold,
+        payout_interval_seconds, harvest_blocks, given_by, proof, terms_version, terms_digest,
+        registered_at, effective_at
+    )
+    SELECT $2, n, 0, n % 100, 0, 0, 0, 0, 1, 'me', 'operator', 0, sha256(''), {then}, {then}
+    FROM {numbers} AS n
+    """,
     "INSERT INTO wallet.shown_targets (payer_id, target) SELECT $3, n * 100 FROM {numbers} AS n",
     """
     INSERT INTO wallet.transactions (
@@ -75,6 +84,7 @@ _MACS = {
     "withdrawals": ("withdrawals", "mac", "operation_id"),
     "payments": ("payments", "mac", "operation_id"),
     "payout_addresses": ("payout_addresses", "mac", "number"),
+    "agreements": ("agreements", "mac", "number"),
     "shown_targets": ("shown_targets", "mac", "target"),
     "transactions": ("transactions", "mac", "id"),
     "tokens": ("tokens", "mac", "id"),
@@ -130,7 +140,7 @@ async def plan_as_usual(rows: WalletRows) -> None:
 
 def aged(table: str, number: int, farmer: WalletRow, payer: WalletRow) -> Name:
     """Return the name of a row of years ago, by its number."""
-    if table == "payout_addresses":
+    if table in {"payout_addresses", "agreements"}:
         return Name(table=table, key=farmer.id, number=number)
     if table == "shown_targets":
         return Name(table=table, key=payer.id, number=number * 100)

@@ -82,6 +82,8 @@ async def payer(
 ) -> Payer:
     """Make a farmer with KALE that pays out to `destination`; by default of the world's pooler."""
     whose = pooler_id or world.pooler_id
+    if pooler_id:
+        await world.mark(pooler_id)
     request = wallet_pb2.CreateWalletRequest(
         farmer_id=str(new_id()), pooler_id=whose, payout_address=destination
     )

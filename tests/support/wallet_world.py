@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import aiohttp
 import grpc
 from kalepool.wallet.v1 import (
+    agreement_pb2,
+    agreement_pb2_grpc,
     custody_pb2,
     custody_pb2_grpc,
     engine_pb2,
@@ -154,6 +156,15 @@ class WalletWorld:
                 return status.channels.ready == channels
 
             await eventually(ready, "the channel accounts are not there", self.wallet)
+
+    async def mark(self, pooler_id: str = "") -> None:
+        """Say, as an operator does, that a pooler (by default the world's) farms for itself."""
+        async with open_channel(self.target) as channel:
+            request = agreement_pb2.MarkPoolerRequest(
+                pooler_id=pooler_id or self.pooler_id, farms_for_itself=True
+            )
+            stub = agreement_pb2_grpc.AgreementServiceStub(channel)
+            await self._until_available(stub.MarkPooler, request)
 
     async def create_farmers(self, count: int) -> dict[str, str]:
         """Create wallets of new farmers; return addresses by farmer id."""
@@ -435,6 +446,8 @@ async def open_wallet_world(
             await localnet.start()
             await wallet.start()
             await world.wait_until_serving()
+            # The payout addresses of its farmers' wallets count at once.
+            await world.mark()
             yield world
         finally:
             await world.wallet.stop()

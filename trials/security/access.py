@@ -41,6 +41,7 @@ _REFUSALS = frozenset(
         *("TOKEN_MISSING", "TOKEN_NOT_ENOUGH", "TOKEN_READ_ONLY", "TOKEN_SCOPE"),
     }
 )
+_TERMS = {"stakePercentage": "0.5", "poolerFee": "0.05", "minersPart": "0", "harvestBlocks": 1}
 #: Fields that methods require besides the field that names the owner.
 _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "UpdatePooler": {"name": "x"},
@@ -58,6 +59,10 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
     "SetStakeLimit": {"stakePercentage": "0.5"},
     "PayNow": {"requestId": "x"},
+    "SetAgreement": {"terms": _TERMS},
+    "PublishTerms": {"poolerFee": "0.05"},
+    "DraftWish": {"wish": {"objection": True}},
+    "SignWish": {"wish": {"objection": True}, "signature": "A" * 86 + "=="},
     "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
 }
 

@@ -56,6 +56,24 @@ class StakeNotAgreedError(FailedPreconditionError):
     default_reason = "STAKE_NOT_AGREED"
 
 
+class TermsNotFoundError(NotFoundError):
+    """The pooler has published no terms, or no such version."""
+
+    default_reason = "TERMS_NOT_FOUND"
+
+
+class TermsChangedError(FailedPreconditionError):
+    """The pooler offers other terms by now than those that the farmer was shown."""
+
+    default_reason = "TERMS_CHANGED"
+
+
+class FeeTooHighError(FailedPreconditionError):
+    """The fees together are more than the pool allows (MAX_FEE_BPS)."""
+
+    default_reason = "FEE_TOO_HIGH"
+
+
 class FarmerStatusError(FailedPreconditionError):
     """The farmer's status does not allow the change."""
 

@@ -30,6 +30,10 @@ class Pooler:
     last_seen: datetime | None
     #: When it was registered.
     created_at: datetime
+    #: By an operator's word it farms for itself.
+    farms_for_itself: bool
+    #: Version of the terms that it offers; 0: none.
+    terms_version: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,14 @@ class Farmer:
     digest: bytes
     #: When it was registered.
     created_at: datetime
+    #: The owner account that was given then, or empty.
+    owner_account: str
+    #: Version of its pooler's terms that were in force then; 0: none.
+    terms_version: int
+    #: Who registered it.
+    registered_by: str
+    #: By what that was known, as wallet names it.
+    proof: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +96,15 @@ class NewFarmer:
     stake_bps: int
     #: strkey G..., or empty.
     payout_wallet_address: str
+    #: The account that speaks for it, or empty.
+    owner_account: str = ""
+    #: Version of the terms that it was shown; 0: whichever are in force.
+    terms_version: int = 0
+    #: The stake was given, and is no default.
+    has_stake: bool = True
+    #: Who registers it, and by what that is known, as wallet names it.
+    registered_by: str = ""
+    proof: str = ""
     #: JSON.
     metadata: str
     #: The caller's request id, or a fresh one.

@@ -6,8 +6,10 @@ from uuid import UUID
 import grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
+from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, PoolerId
 from libs.common.paging import id_after, size_of, token_after
+from libs.kale.amounts import format_percentage
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
 from services.registry.usecases.registry import Registry
@@ -93,13 +95,39 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         response.last_seen.FromDatetime(seen)
         return response
 
+    async def PublishTerms(
+        self,
+        request: registry_pb2.PublishTermsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.PublishTermsResponse:
+        """See registry.proto."""
+        pooler_id, new, change = messages.new_terms(request)
+        terms = await self._registry.publish_terms(pooler_id, new, change, actor=caller().actor)
+        return registry_pb2.PublishTermsResponse(terms=messages.terms_message(terms))
+
+    async def GetTerms(
+        self,
+        request: registry_pb2.GetTermsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.GetTermsResponse:
+        """See registry.proto."""
+        pooler_id = PoolerId(UUID(request.pooler_id))
+        terms = await self._registry.terms(pooler_id, request.version)
+        newest = await self._registry.terms(pooler_id)
+        rules = await self._registry.wallet.fee_rules()
+        return registry_pb2.GetTermsResponse(
+            terms=messages.terms_message(terms),
+            operator_fee=format_percentage(rules.operator_bps),
+            newest_version=newest.version,
+        )
+
     async def RegisterFarmer(
         self,
         request: registry_pb2.RegisterFarmerRequest,
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.RegisterFarmerResponse:
         """See registry.proto."""
-        farmer = await self._registry.register_farmer(messages.new_farmer(request))
+        farmer = await self._registry.register_farmer(messages.new_farmer(request, caller()))
         return messages.registered_message(farmer)
 
     async def GetFarmer(

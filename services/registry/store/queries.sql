@@ -5,25 +5,46 @@ ON CONFLICT (public_key) DO NOTHING
 RETURNING id;
 
 -- name: pooler :one
-SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
-    last_seen, created_at
-FROM registry.poolers
-WHERE id = $1;
+SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p.current_farmers,
+    p.is_active, p.last_seen, p.created_at,
+    coalesce((
+        SELECT m.farms_for_itself FROM wallet.pooler_marks AS m
+        WHERE m.pooler_id = p.id
+        ORDER BY m.number DESC
+        LIMIT 1
+    ), false) AS farms_for_itself,
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+FROM registry.poolers AS p
+WHERE p.id = $1;
 
 -- name: lock_pooler :one
 -- NO KEY: events of the other services point at poolers, and need not wait for a registration.
-SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
-    last_seen, created_at
-FROM registry.poolers
-WHERE id = $1
-FOR NO KEY UPDATE;
+SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p.current_farmers,
+    p.is_active, p.last_seen, p.created_at,
+    coalesce((
+        SELECT m.farms_for_itself FROM wallet.pooler_marks AS m
+        WHERE m.pooler_id = p.id
+        ORDER BY m.number DESC
+        LIMIT 1
+    ), false) AS farms_for_itself,
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+FROM registry.poolers AS p
+WHERE p.id = $1
+FOR NO KEY UPDATE OF p;
 
 -- name: list_poolers :many
-SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
-    last_seen, created_at
-FROM registry.poolers
-WHERE $1::uuid IS NULL OR id > $1::uuid
-ORDER BY id
+SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p.current_farmers,
+    p.is_active, p.last_seen, p.created_at,
+    coalesce((
+        SELECT m.farms_for_itself FROM wallet.pooler_marks AS m
+        WHERE m.pooler_id = p.id
+        ORDER BY m.number DESC
+        LIMIT 1
+    ), false) AS farms_for_itself,
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+FROM registry.poolers AS p
+WHERE $1::uuid IS NULL OR p.id > $1::uuid
+ORDER BY p.id
 LIMIT $2;
 
 -- name: update_pooler :exec
@@ -51,16 +72,18 @@ UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;
 
 -- name: insert_farmer :exec
 INSERT INTO registry.farmers (
-    id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest
+    id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest, owner_account,
+    terms_version, registered_by, proof
 )
-VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7);
+VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11);
 
 -- name: farmer :one
 SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,
     f.status::text AS status, (f.stake_percentage * 10000)::int AS stake_bps,
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
-    f.metadata::text AS metadata, f.digest, f.created_at
+    f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
+    f.registered_by, f.proof
 FROM registry.farmers AS f
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
@@ -74,7 +97,8 @@ SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wall
     f.status::text AS status, (f.stake_percentage * 10000)::int AS stake_bps,
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
-    f.metadata::text AS metadata, f.digest, f.created_at
+    f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
+    f.registered_by, f.proof
 FROM registry.farmers AS f
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
@@ -144,3 +168,21 @@ FROM registry.farmers AS f
 INNER JOIN registry.poolers AS p ON p.id = f.pooler_id
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 WHERE f.id = ANY($1::uuid []);
+
+-- name: insert_terms :one
+-- The next version of a pooler's terms; the pooler's row is locked.
+INSERT INTO registry.terms (
+    pooler_id, version, stake_bps, pooler_bps, miners_bps, payout_threshold, payout_interval_seconds,
+    harvest_blocks, text, digest, published_by
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+RETURNING version;
+
+-- name: terms :one
+-- A version ($2; 0: the newest) of a pooler's terms.
+SELECT pooler_id, version, stake_bps, pooler_bps, miners_bps, payout_threshold, payout_interval_seconds,
+    harvest_blocks, text, digest, published_by, published_at
+FROM registry.terms
+WHERE pooler_id = $1 AND ($2::int = 0 OR version = $2)
+ORDER BY version DESC
+LIMIT 1;

@@ -10,6 +10,7 @@ from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerStatus
+from services.registry.domain.terms import NewTerms, Terms, digest_of
 from services.registry.store.notifications import QUERIES as NOTIFICATION_QUERIES
 
 #: Queries of poolers and farmers, and of notifications.
@@ -97,17 +98,61 @@ class Store:
         """
         return await self.database.execute("mark_gone", seconds)
 
-    async def insert_farmer(self, session: Session, farmer_id: FarmerId, farmer: NewFarmer) -> None:
-        """Add a farmer and count it; the pooler's row must be locked."""
+    async def insert_terms(
+        self, session: Session, pooler_id: PoolerId, terms: NewTerms, *, actor: str
+    ) -> None:
+        """Add the next version of a pooler's terms; the pooler's row must be locked."""
+        newest = await self.terms(pooler_id, session=session)
+        version = newest.version + 1 if newest else 1
+        await session.one(
+            "insert_terms",
+            pooler_id,
+            version,
+            terms.stake_bps,
+            terms.pooler_bps,
+            terms.miners_bps,
+            terms.payout_threshold,
+            terms.payout_interval_seconds,
+            terms.harvest_blocks,
+            terms.text,
+            digest_of(pooler_id, version, terms),
+            actor,
+        )
+
+    async def terms(
+        self, pooler_id: PoolerId, version: int = 0, *, session: Session | None = None
+    ) -> Terms | None:
+        """Return a version (0: the newest) of a pooler's terms; None when there is none."""
+        row = await (session or self.database).one("terms", pooler_id, version)
+        return None if row is None else Terms(**row)
+
+    async def insert_farmer(
+        self,
+        session: Session,
+        farmer_id: FarmerId,
+        farmer: NewFarmer,
+        *,
+        stake_bps: int | None = None,
+        terms_version: int = 0,
+    ) -> None:
+        """Add a farmer and count it; the pooler's row must be locked.
+
+        It joins under a version of its pooler's terms (0: none), and with another stake than it
+        asked for where that is given.
+        """
         await session.execute(
             "insert_farmer",
             farmer_id,
             farmer.pooler_id,
             farmer.payout_wallet_address,
-            farmer.stake_bps,
+            farmer.stake_bps if stake_bps is None else stake_bps,
             farmer.metadata,
             farmer.request_id,
             farmer.digest,
+            farmer.owner_account,
+            terms_version,
+            farmer.registered_by,
+            farmer.proof,
         )
         await session.execute("count_farmer", farmer.pooler_id)
 

@@ -22,9 +22,12 @@ from services.registry.domain.errors import (
     PoolFullError,
     RequestIdReusedError,
     StakeNotAgreedError,
+    TermsChangedError,
+    TermsNotFoundError,
 )
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerEvent, sources, target
+from services.registry.domain.terms import FeeRules, NewTerms, Terms, check_fees, joined_stake
 from services.registry.store.store import Store
 
 IdT = TypeVar("IdT", bound=UUID)
@@ -101,9 +104,38 @@ class Registry:
             raise _no_pooler(pooler_id)
         return seen
 
+    async def publish_terms(
+        self, pooler_id: PoolerId, terms: NewTerms, change: Change, *, actor: str
+    ) -> Terms:
+        """Publish a pooler's terms, once per request id; return the newest ones.
+
+        Raises FeeTooHighError.
+        """
+        check_fees(terms, await self.wallet.fee_rules())
+
+        async def act(session: Session, _: PoolerId) -> None:
+            await self.lock_pooler(session, pooler_id)
+            await self.store.insert_terms(session, pooler_id, terms, actor=actor)
+
+        await self.once(change, pooler_id, act)
+        return await self.terms(pooler_id)
+
+    async def terms(self, pooler_id: PoolerId, version: int = 0) -> Terms:
+        """Return a version (0: the newest) of a pooler's terms. Raises TermsNotFoundError."""
+        found = await self.store.terms(pooler_id, version)
+        if found is None:
+            await self.pooler(pooler_id)
+            raise TermsNotFoundError(
+                f"pooler {pooler_id} has published no {f'terms {version}' if version else 'terms'}",
+                metadata={"pooler_id": str(pooler_id)},
+            )
+        return found
+
     async def register_farmer(self, new: NewFarmer) -> Farmer:
         """Register a farmer with its wallet, or return the farmer that this request registered."""
-        farmer_id = await self._enrol(new)
+        offered = await self.store.terms(new.pooler_id)
+        rules = None if offered is None else await self.wallet.fee_rules()
+        farmer_id = await self._enrol(new, rules)
         farmer = await self.farmer(farmer_id)
         if farmer.digest != new.digest:
             raise _reused(new.request_id)
@@ -116,12 +148,10 @@ class Registry:
         """Give a farmer its wallet; this is safe to repeat, also after a crash at any instant."""
         await failpoint("registry.farmer.enrolled")
         farmer = await self.farmer(farmer_id)
-        wallet_id, address = await self.wallet.create_wallet(
-            farmer_id,
-            pooler_id,
-            payout_address=farmer.payout_wallet_address,
-            stake_bps=farmer.stake_bps,
-        )
+        terms = None
+        if farmer.terms_version:
+            terms = await self.store.terms(pooler_id, farmer.terms_version)
+        wallet_id, address = await self.wallet.create_wallet(farmer, terms)
         await failpoint("registry.farmer.wallet_made")
         made = FarmerEvent.WALLET_MADE
         await self.store.activate_farmer(farmer_id, wallet_id, address, target(made), sources(made))
@@ -192,8 +222,8 @@ class Registry:
             )
         return farmer
 
-    async def _enrol(self, new: NewFarmer) -> FarmerId:
-        """Take a place with the pooler, once per request id."""
+    async def _enrol(self, new: NewFarmer, rules: FeeRules | None) -> FarmerId:
+        """Take a place with the pooler, once per request id; `rules` where it offers terms."""
         async with self.store.database.transaction() as session:
             pooler = await self.lock_pooler(session, new.pooler_id)
             known = await self.store.farmer_of_request(session, new.pooler_id, new.request_id)
@@ -206,8 +236,17 @@ class Registry:
                     f"the pooler has its {pooler.max_farmers} farmers",
                     metadata={"max_farmers": str(pooler.max_farmers)},
                 )
-            farmer_id = FarmerId(new_id())
-            await self.store.insert_farmer(session, farmer_id, new)
+            offered = await self.store.terms(new.pooler_id, session=session)
+            stake = joined_stake(
+                offered, new.stake_bps, is_given=new.has_stake, shown=new.terms_version
+            )
+            if offered is not None:
+                # Else a farmer would be enrolled whose wallet is never made.
+                check_fees(offered, _known(rules))
+            farmer_id, version = FarmerId(new_id()), offered.version if offered else 0
+            await self.store.insert_farmer(
+                session, farmer_id, new, stake_bps=stake, terms_version=version
+            )
         return farmer_id
 
     async def once(
@@ -223,6 +262,12 @@ class Registry:
                 return cast("IdT", _same(change, known))
             await act(session, subject)
         return subject
+
+
+def _known(rules: FeeRules | None) -> FeeRules:
+    if rules is None:
+        raise TermsChangedError("the pooler has published terms just now: ask again")
+    return rules
 
 
 def _same(change: Change, known: tuple[bytes, UUID] | None) -> UUID:

@@ -59,6 +59,12 @@ def update_farmer(**changes: Any) -> Callable[[Any], Any]:
     return lambda stub: stub.UpdateFarmer(registry_pb2.UpdateFarmerRequest(**values))
 
 
+def terms(**changes: Any) -> Callable[[Any], Any]:
+    """PublishTerms with something wrong."""
+    values = {"pooler_id": SOMEBODY, "pooler_fee": "0.05", **changes}
+    return lambda stub: stub.PublishTerms(registry_pb2.PublishTermsRequest(**values))
+
+
 def listing(method: str, **changes: Any) -> Callable[[Any], Any]:
     """ListPoolers or ListFarmers with something wrong."""
     request = getattr(registry_pb2, f"{method}Request")
@@ -104,6 +110,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "farmer: NUL in a key": (farmer(metadata=struct({"\x00": 1})), ["metadata"]),
     "farmer: infinity": (farmer(metadata=struct({"x": float("inf")})), ["metadata"]),
     "farmer: no number": (farmer(metadata=struct({"x": [float("nan")]})), ["metadata"]),
+    "farmer: owner": (farmer(owner_account=WRONG_KEY), ["owner_account"]),
+    "farmer: terms": (farmer(terms_version=-1), ["terms_version"]),
     "farmer: payout": (farmer(payout_wallet_address=WRONG_KEY), ["payout_wallet_address"]),
     "farmer: everything": (
         farmer(
@@ -112,8 +120,13 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             metadata=nested(20),
             payout_wallet_address="M",
             request_id="x" * 1000,
+            owner_account="C",
+            terms_version=-1,
         ),
-        ["request_id", "pooler_id", "stake_percentage", "metadata", "payout_wallet_address"],
+        [
+            *("request_id", "pooler_id", "stake_percentage", "metadata", "payout_wallet_address"),
+            *("owner_account", "terms_version"),
+        ],
     ),
     "update pooler: all fields": (
         update_pooler(
@@ -130,6 +143,24 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             request_id="\x01",
         ),
         ["request_id", "farmer_id", "stake_percentage", "metadata", "payout_wallet_address"],
+    ),
+    "terms: no fee": (terms(pooler_fee=""), ["pooler_fee"]),
+    "terms: all fields": (
+        terms(
+            pooler_id="x",
+            request_id="\x01",
+            stake_percentage="2",
+            pooler_fee="5 %",
+            miners_part="-1",
+            payout_threshold=-1,
+            payout_interval_seconds=-1,
+            harvest_blocks=21,
+            text="x" * 8001,
+        ),
+        [
+            *("request_id", "pooler_id", "stake_percentage", "pooler_fee", "miners_part"),
+            *("payout_threshold", "payout_interval_seconds", "harvest_blocks", "text"),
+        ],
     ),
     "poolers: negative page": (listing("ListPoolers", page_size=-1), ["page_size"]),
     "poolers: size and token": (
@@ -151,6 +182,7 @@ BY_ID = {
     "SuspendPooler": "pooler_id",
     "ResumePooler": "pooler_id",
     "Heartbeat": "pooler_id",
+    "GetTerms": "pooler_id",
     "GetFarmer": "farmer_id",
     "SuspendFarmer": "farmer_id",
     "ResumeFarmer": "farmer_id",

@@ -216,6 +216,8 @@ async def test_postgres_is_away_and_comes_back(world: RegistryWorld) -> None:
         "SuspendPooler": {"pooler_id": pooler_id},
         "ResumePooler": {"pooler_id": pooler_id},
         "Heartbeat": {"pooler_id": pooler_id},
+        "PublishTerms": {"pooler_id": pooler_id, "pooler_fee": "0.05", "request_id": "five"},
+        "GetTerms": {"pooler_id": pooler_id},
         "RegisterFarmer": {"pooler_id": pooler_id, "request_id": "four"},
         "GetFarmer": {"farmer_id": farmer_id},
         "ListFarmers": {"pooler_id": pooler_id},

@@ -14,6 +14,7 @@ from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import approval_pb2, custody_pb2, token_pb2, withdrawal_pb2
 from stellar_sdk import Keypair
 
+from devstack.callers import own_mark
 from devstack.stack import Stack, StackConfig, open_stack
 from libs.common.db.pool import Database
 from libs.common.errors import (
@@ -389,7 +390,14 @@ async def _a_farmers_address_is_changed_by_two(ann: Stubs, bob: Stubs) -> tuple[
     await call(
         bob.approvals.Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
     )
-    pooler, farmer_id = await register(registry, "north", new=new)
+    pooler, farmer_id = await register(ann, "north", new=new)
+    # Where its farmers' money goes is the pooler's to say by two operators' word.
+    mark = own_mark(pooler)
+    waits_for = await waits(ann.agreements.MarkPooler, mark)
+    await call(
+        bob.approvals.Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+    )
+    await call(ann.agreements.MarkPooler, mark, timeout=20)
     address = Keypair.random().public_key
     order = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_id, address=address)
     waits_for = await waits(withdrawals.SetPayoutAddress, order)

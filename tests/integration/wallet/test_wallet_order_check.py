@@ -10,6 +10,7 @@ import pytest
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
 from libs.common.grpc.second_person import Order
+from libs.common.ids import PoolerId, new_id
 from services.wallet.domain.audit import Action
 from services.wallet.domain.errors import RowChangedError, RowKeysMissingError
 from services.wallet.domain.orders import Name
@@ -20,12 +21,14 @@ from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
 from services.wallet.store.approvals import ApprovalStore
-from services.wallet.store.custody import CustodyStore, lock_audit_log
+from services.wallet.store.custody import CustodyStore, append, lock_audit_log
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.order_rows import TABLES, OrderRowStore, Walk, all_walks
 from services.wallet.store.orders import Orders
+from services.wallet.store.owners import OwnerStore, insert_owner_account
 from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.tokens import TokenStore
+from tests.support.agreements import agree
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import KEY, ORDERS
 from tests.support.tokens import new_token
@@ -87,6 +90,15 @@ async def checked(rows: WalletRows) -> Checked:
         columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
         mac = ORDERS.for_payout_address(**columns, **moments)
         await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+    await agree(rows.pool, farmer.id)
+    async with rows.pool.transaction() as session:
+        moment = ago(1)
+        _, act = await insert_owner_account(
+            session, ORDERS, farmer.id, "G3", number=1, registered_at=moment, wait=0, actor="me"
+        )
+        await append(session, [act], ORDERS)
+    pooler = PoolerId(new_id())
+    await OwnerStore(rows.pool, ORDERS).mark(pooler, farms_for_itself=True, actor="me")
     custody, everything = CustodyStore(rows.pool, ORDERS), Reach(scope=Scope.EVERYTHING)
     await custody.pause(everything, reason="fire", actor="me")
     assert await custody.resume(everything, actor="me")
@@ -104,6 +116,9 @@ async def checked(rows: WalletRows) -> Checked:
         "withdrawals": Name(table="withdrawals", key=withdrawal),
         "payments": Name(table="payments", key=withdrawal),
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
+        "agreements": Name(table="agreements", key=farmer.id, number=1),
+        "owner_accounts": Name(table="owner_accounts", key=farmer.id, number=1),
+        "pooler_marks": Name(table="pooler_marks", key=pooler, number=1),
         "shown_targets": Name(table="shown_targets", key=payer.id, number=2000),
         "transactions": Name(table="transactions", key=carrier),
         "tokens": Name(table="tokens", key=token.id),
@@ -123,6 +138,9 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "withdrawals": 1,
         "payments": 2,
         "payout_addresses": 2,
+        "agreements": 1,
+        "owner_accounts": 1,
+        "pooler_marks": 1,
         "shown_targets": 1,
         "transactions": 1,
         "tokens": 1,
@@ -152,6 +170,9 @@ CHANGES = {
         WHERE o.id = p.operation_id AND o.kind = 'withdraw'
     """,
     "payout_addresses": "UPDATE wallet.payout_addresses SET address = 'G3' WHERE number = 2",
+    "agreements": "UPDATE wallet.agreements SET pooler_bps = 3000",
+    "owner_accounts": "UPDATE wallet.owner_accounts SET address = 'G4'",
+    "pooler_marks": "UPDATE wallet.pooler_marks SET farms_for_itself = false",
     "shown_targets": "UPDATE wallet.shown_targets SET mac = NULL",
     "transactions": """
         SET LOCAL session_replication_role = 'replica';

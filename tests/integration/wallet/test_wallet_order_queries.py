@@ -17,7 +17,7 @@ from tests.support.wallet_rows import WalletRow, WalletRows, ago
 COUNT = 3
 ZERO = UUID(int=0)
 ONE_MAC, OTHER_MAC = bytes([1]) * 34, bytes([2]) * 34
-NUMBERED = ("payout_addresses", "shown_targets")
+NUMBERED = ("payout_addresses", "agreements", "shown_targets")
 TABLES = ("wallets", *PASTS)
 #: The table of rows that are named otherwise.
 TABLE_OF = {"ends": "operations"}
@@ -70,6 +70,15 @@ async def past(rows: WalletRows) -> Past:
         "INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, "
         "effective_at) SELECT $1, number, address, registered_at, effective_at "
         "FROM wallet.payout_addresses ORDER BY number DESC",
+        beside[0].id,
+    )
+    await rows.connection.execute(
+        "INSERT INTO wallet.agreements (wallet_id, number, stake_bps, pooler_bps, operator_bps, "
+        "miners_bps, payout_threshold, payout_interval_seconds, harvest_blocks, given_by, proof, "
+        "terms_version, terms_digest, registered_at, effective_at) "
+        "SELECT $1, number, stake_bps, pooler_bps, operator_bps, miners_bps, payout_threshold, "
+        "payout_interval_seconds, harvest_blocks, given_by, proof, terms_version, terms_digest, "
+        "registered_at, effective_at FROM wallet.agreements ORDER BY number DESC",
         beside[0].id,
     )
     await rows.connection.execute(

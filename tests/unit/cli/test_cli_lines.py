@@ -13,6 +13,7 @@ from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
+    agreement_pb2,
     approval_pb2,
     custody_pb2,
     engine_pb2,
@@ -36,6 +37,7 @@ MODULES = (
     wallet_pb2,
     engine_pb2,
     withdrawal_pb2,
+    agreement_pb2,
     custody_pb2,
     approval_pb2,
     keys_pb2,
@@ -67,6 +69,7 @@ VALUES = {
     "WORDS": "why",
     "NAME": "north",
     "G...": "G" + "A" * 55,
+    "BASE64": "A" * 86 + "==",
     "[INDEX]": "12345",
 }
 #: Orders that a command gives wallet first, by the RPC that then notes them.
@@ -147,6 +150,15 @@ def test_every_command_is_in_a_line() -> None:
     assert commands - OF_THE_POOL == documented
 
 
+TERMS = {
+    "stake_percentage": "0.5",
+    "pooler_fee": "0.05",
+    "miners_part": "0.2",
+    "payout_threshold": 15_000_000,
+    "payout_interval_seconds": 60,
+    "harvest_blocks": 3,
+    "terms_version": 0,
+}
 CALLS: dict[str, dict[str, Any]] = {
     f"pooler update {SOMEBODY} --name= --max-farmers 5 --request-id r": {
         "pooler_id": SOMEBODY,
@@ -154,6 +166,54 @@ CALLS: dict[str, dict[str, Any]] = {
         "max_farmers": 5,
         "request_id": "r",
     },
+    f"farmer register --pooler {SOMEBODY} --owner-account x --terms-version 3 --request-id r": {
+        "pooler_id": SOMEBODY,
+        "owner_account": "x",
+        "terms_version": 3,
+        "metadata": {},
+        "request_id": "r",
+    },
+    f"pooler mark {SOMEBODY} --farms-for-others": {
+        "pooler_id": SOMEBODY,
+        "farms_for_itself": False,
+    },
+    f"pooler terms {SOMEBODY} --version 2": {"pooler_id": SOMEBODY, "version": 2},
+    f"pooler publish-terms {SOMEBODY} --pooler-fee 0.05 --miners-part 0.2 --stake-percentage 0.5"
+    " --payout-threshold 1.5 --payout-interval 60 --harvest-blocks 3 --text hello --request-id r": {
+        "request_id": "r",
+        "pooler_id": SOMEBODY,
+        "stake_percentage": "0.5",
+        "pooler_fee": "0.05",
+        "miners_part": "0.2",
+        "payout_threshold": 15_000_000,
+        "payout_interval_seconds": 60,
+        "harvest_blocks": 3,
+        "text": "hello",
+    },
+    f"agreement set {SOMEBODY} --pooler-fee 0.05 --miners-part 0.2 --stake-percentage 0.5"
+    " --payout-threshold 1.5 --payout-interval 60 --harvest-blocks 3": {
+        "farmer_id": SOMEBODY,
+        "terms": TERMS,
+    },
+    f"agreement draft {SOMEBODY} --pooler-fee 0.05 --miners-part 0.2 --stake-percentage 0.5"
+    " --payout-threshold 1.5 --payout-interval 60 --harvest-blocks 3 --payout-address x": {
+        "farmer_id": SOMEBODY,
+        "wish": {"terms": {"terms": TERMS, "payout_address": "x"}},
+    },
+    f"agreement draft {SOMEBODY} --payout-address=": {
+        "farmer_id": SOMEBODY,
+        "wish": {"payout_address": ""},
+    },
+    f"agreement draft {SOMEBODY} --objection": {
+        "farmer_id": SOMEBODY,
+        "wish": {"objection": True},
+    },
+    f"agreement sign {SOMEBODY} --owner-account x --signature AAAA": {
+        "farmer_id": SOMEBODY,
+        "wish": {"owner_account": "x"},
+        "signature": bytes(3),
+    },
+    f"agreement list {SOMEBODY} --limit 7": {"farmer_id": SOMEBODY, "page_size": 7},
     f"farmer update {SOMEBODY} --stake-percentage 0.25 --request-id r": {
         "farmer_id": SOMEBODY,
         "stake_percentage": "0.25",
@@ -422,6 +482,11 @@ WRONG = {
     f'farmer register --pooler x --metadata {{"a":1{"0" * 400}}}': "metadata: ",
     "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
     "token create pooler": "give the pooler's id",
+    "agreement set x": "--terms-version or --pooler-fee",
+    "agreement draft x": "give one of --payout-address",
+    "agreement draft x --objection --owner-account y": "give one of --payout-address",
+    "agreement sign x --objection --signature !": "--signature: must be base64",
+    "pooler publish-terms x --pooler-fee 0.1 --payout-threshold much": "--payout-threshold",
     "webhook create": "URL",
     "webhook create https://a.example --kinds payout": "--kinds: 'payout' is none of",
     "token create farmer x": "ROLE",

@@ -8,7 +8,7 @@ from services.access import ACCESS
 from trials.security.access import rpcs
 
 #: Methods that show of anybody's farmer what the chain shows to everybody.
-PUBLIC = {"GetFarmerSummary"}
+PUBLIC = {"GetFarmerSummary", "GetTerms", "DraftWish", "SignWish"}
 SIGNING = {
     "Plant": "plant",
     "BatchPlant": "plant",
@@ -36,8 +36,8 @@ def test_what_says_whose_it_is_is_a_field_of_the_request() -> None:
             assert rpc.access.owned, rpc.path
 
 
-#: Methods that act and that a pooler may call, and that no standing limits.
-UNLIMITED = {"Heartbeat"}
+#: Methods that act, or only tell what to sign, and that a pooler may call and no standing limits.
+UNLIMITED = {"Heartbeat", "DraftWish"}
 #: How the names of methods that only read begin.
 READS = ("Get", "List", "Watch")
 
@@ -106,10 +106,15 @@ def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens()
     assert by_gateway == {
         "/kalepool.common.v1.InfoService/GetInfo",
         "/kalepool.common.v1.InfoService/GetStatus",
+        "/kalepool.registry.v1.RegistryService/GetTerms",
         "/kalepool.report.v1.ReportService/GetBlockReport",
         "/kalepool.report.v1.ReportService/GetFarmerSummary",
         "/kalepool.report.v1.ReportService/GetPoolSummary",
         "/kalepool.report.v1.ReportService/ListBlockReports",
+        # What is to be signed, and what is: the signature decides, whoever brings it.
+        "/kalepool.wallet.v1.AgreementService/DraftWish",
+        "/kalepool.wallet.v1.AgreementService/GetAgreementRules",
+        "/kalepool.wallet.v1.AgreementService/SignWish",
         "/kalepool.wallet.v1.WalletService/GetBlock",
         "/kalepool.wallet.v1.WalletService/WatchBlocks",
         f"{tokens}/ExchangeToken",

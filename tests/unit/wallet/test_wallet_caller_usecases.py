@@ -10,13 +10,16 @@ import pytest
 
 from libs.common import failpoints
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from services.wallet.domain.agreements import AgreementRules, Joining
 from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import (
     BlockUnknownError,
     ChainUnknownError,
+    FeeTooHighError,
     HistoryGoneError,
     RequestIdReusedError,
+    StakeAboveAgreementError,
     TreasuryMissingError,
     WalletNotFoundError,
     WalletOfOtherPoolerError,
@@ -38,6 +41,7 @@ from services.wallet.keys.seal import SealedKey
 from services.wallet.store.operations import Check
 from services.wallet.store.refusals import Now
 from services.wallet.usecases.wallet import UseCases
+from tests.support.own_say import terms
 from tests.support.signing import BLOCK, LEDGER, chain_state
 
 K = OperationKind
@@ -94,7 +98,7 @@ class Wallets:
                 wallet(rest["farmer_id"]), id=sealed.wallet_id, pooler_id=rest["pooler_id"]
             )
 
-    async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
+    async def set_stake(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
         """As the store's."""
         self.limits.append((farmer_id, stake_bps, actor))
 
@@ -223,8 +227,17 @@ class World:
             treasury_account=cast(Any, self),
             chain_view=self.view,
             wakeup=self.wakeup,
+            owners=cast(Any, self),
+            own_say=cast(Any, self.wallets),
+            rules=AgreementRules(operator_bps=100),
             **{**values, **fields},
         )
+        #: Poolers that operators have marked.
+        self.marked: set[PoolerId] = set()
+
+    async def farms_for_itself(self, pooler_id: PoolerId) -> bool:
+        """As the store's."""
+        return pooler_id in self.marked
 
     @property
     def wallet(self) -> Any:
@@ -266,8 +279,9 @@ def intent(farmer_id: FarmerId = FARMER, **fields: Any) -> Intent:
 
 
 async def test_a_farmers_wallet_is_made_once() -> None:
-    world = World()
-    made = await world.usecases.create_wallet(FARMER, POOLER, payout_address="GOUT", stake_bps=500)
+    world, joining = World(), Joining(payout_address="GOUT")
+    world.marked.add(POOLER)
+    made = await world.usecases.create_wallet(FARMER, POOLER, joining=joining, stake_bps=500)
     ((sealed, rest),) = world.wallets.inserted
     assert made.id == sealed.wallet_id
     assert (rest["farmer_id"], rest["pooler_id"]) == (FARMER, POOLER)
@@ -279,6 +293,34 @@ async def test_a_farmers_wallet_is_made_once() -> None:
     await world.usecases.create_wallet(FarmerId(new_id()), POOLER)
     assert world.wallets.inserted[-1][1]["stake_bps"] == 10_000
     assert world.wallets.inserted[-1][1]["payout_address"] == ""
+
+
+@pytest.mark.parametrize(
+    ("is_marked", "owner", "counts"),
+    [(True, "", "GOUT"), (True, "GOWNER", ""), (False, "", ""), (False, "GOWNER", "")],
+)
+async def test_a_registrations_address_counts_for_a_poolers_own_farmers_alone(
+    is_marked: bool, owner: str, counts: str
+) -> None:
+    world = World()
+    world.marked = {POOLER} if is_marked else set()
+    joining = Joining(payout_address="GOUT", owner_account=owner)
+    await world.usecases.create_wallet(FARMER, POOLER, joining=joining)
+    ((_, rest),) = world.wallets.inserted
+    assert rest["payout_address"] == counts
+    assert (rest["joining"].owner_account, rest["joining"].operator_bps) == (owner, 100)
+
+
+async def test_no_farmer_joins_with_fees_or_a_stake_that_nobody_may_agree_to() -> None:
+    world = World()
+    dear = Joining(terms=terms(pooler_bps=2_901))
+    with pytest.raises(FeeTooHighError):
+        await world.usecases.create_wallet(FARMER, POOLER, joining=dear, stake_bps=0)
+    small = Joining(terms=terms(stake_bps=499))
+    with pytest.raises(StakeAboveAgreementError):
+        await world.usecases.create_wallet(FARMER, POOLER, joining=small, stake_bps=500)
+    assert world.wallets.inserted == []
+    await world.usecases.create_wallet(FARMER, POOLER, joining=small, stake_bps=499)
 
 
 async def test_no_wallet_is_made_while_the_treasurys_key_does_not_open() -> None:

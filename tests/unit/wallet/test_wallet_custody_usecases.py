@@ -314,7 +314,6 @@ class Payouts:
 
     def __init__(self) -> None:
         self.new: list[tuple[NewWithdrawal, DailyLimit, CountLimits]] = []
-        self.addresses: list[tuple[WalletId, str, dict[str, Any]]] = []
         self.waited: list[OperationId] = []
         self.found: Any = "withdrawal"
 
@@ -324,11 +323,6 @@ class Payouts:
         """As the store's."""
         self.new.append((new, limit, counts))
         return new.id
-
-    async def set_address(self, wallet_id: WalletId, address: str, **rest: Any) -> datetime:
-        """As the store's."""
-        self.addresses.append((wallet_id, address, rest))
-        return NOW
 
     async def by_id(self, _withdrawal_id: OperationId) -> Any:
         """As the store's."""
@@ -341,8 +335,6 @@ class Payouts:
 
 def withdrawals(payouts: Payouts, wakeup: Wakeup) -> Withdrawals:
     terms = SimpleNamespace(
-        cooling=3600.0,
-        changes=3,
         limits={Asset.KALE: DailyLimit(farmer=1, pool=2), Asset.XLM: DailyLimit(farmer=3, pool=4)},
         counts=CountLimits(),
     )
@@ -399,17 +391,6 @@ async def test_a_withdrawal_that_is_not_there_is_named() -> None:
     payouts.found = None
     with pytest.raises(WithdrawalNotFoundError, match=f"there is no withdrawal {missing}"):
         await withdrawals(payouts, Wakeup()).withdrawal(missing)
-
-
-async def test_an_address_is_set_and_told(capfd: pytest.CaptureFixture[str]) -> None:
-    payouts = Payouts()
-    assert await withdrawals(payouts, Wakeup()).set_address(FARMER, ADDRESS, actor="pooler") == NOW
-    assert payouts.addresses == [
-        (WALLET, ADDRESS, {"cooling": 3600.0, "most": 3, "actor": "pooler"})
-    ]
-    words = told(capfd)
-    assert "payout address set" in words
-    assert ADDRESS in words
 
 
 # Fees

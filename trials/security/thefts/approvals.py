@@ -222,6 +222,18 @@ def orders_of(pooler_id: str, farmer: Farmer) -> dict[str, dict[str, Any]]:
             "amount": "1",
             "destination": farmer.outside,
         },
+        "SetAgreement": {
+            **name,
+            "terms": {
+                "stakePercentage": "1",
+                "poolerFee": "0.3",
+                "minersPart": "0",
+                "harvestBlocks": 1,
+            },
+        },
+        "SetOwnerAccount": {**name, "ownerAccount": key},
+        "MarkPooler": {"poolerId": pooler_id, "farmsForItself": True},
+        "PublishTerms": {"poolerId": pooler_id, "poolerFee": "0.3"},
         "RotateKeys": {},
         "SignOrders": {"everything": True},
         "ReplaceRowKey": {},

@@ -96,6 +96,8 @@ class Pooler(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
+    FARMS_FOR_ITSELF_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUIDv7."""
     name: _builtins.str
@@ -110,6 +112,12 @@ class Pooler(_message.Message):
     """Farmers that it has now: provisioning, active, suspended and leaving ones."""
     status: Global___PoolerStatus.ValueType
     """Where it stands."""
+    farms_for_itself: _builtins.bool
+    """By an operator's word it farms for itself: it says where the money of its farmers without an owner account
+    goes (AgreementService/MarkPooler).
+    """
+    terms_version: _builtins.int
+    """Version of the terms that it offers (GetTerms); 0: none, and no fees."""
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
         """The last heartbeat; absent when there was none."""
@@ -130,14 +138,76 @@ class Pooler(_message.Message):
         status: Global___PoolerStatus.ValueType = ...,
         last_seen: _timestamp_pb2.Timestamp | None = ...,
         registered_at: _timestamp_pb2.Timestamp | None = ...,
+        farms_for_itself: _builtins.bool = ...,
+        terms_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen", b"last_seen", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "farms_for_itself", b"farms_for_itself", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pooler: _TypeAlias = Pooler  # noqa: Y015
+
+@_typing.final
+class Terms(_message.Message):
+    """Terms that a pooler offers. Parts are decimals from "0" to "1" with at most four decimals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    POOLER_FEE_FIELD_NUMBER: _builtins.int
+    MINERS_PART_FIELD_NUMBER: _builtins.int
+    PAYOUT_THRESHOLD_FIELD_NUMBER: _builtins.int
+    PAYOUT_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    HARVEST_BLOCKS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    PUBLISHED_AT_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """From 1 on."""
+    stake_percentage: _builtins.str
+    """What a plant stakes of a farmer's balance at most."""
+    pooler_fee: _builtins.str
+    """The pooler's part of each reward, that of its miners included."""
+    miners_part: _builtins.str
+    """The miners' part of the pooler's."""
+    payout_threshold: _builtins.int
+    """Stroops of KALE from which on a farmer is paid out; 0: whatever there is."""
+    payout_interval_seconds: _builtins.int
+    """Seconds after which it is paid out at the latest; 0: by the threshold alone."""
+    harvest_blocks: _builtins.int
+    """Blocks that are harvested together, 1 to 20."""
+    text: _builtins.str
+    """What the pooler says besides."""
+    digest: _builtins.bytes
+    """SHA-256 of all of it, 32 bytes: what is agreed to names it."""
+    @_builtins.property
+    def published_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was published."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        stake_percentage: _builtins.str = ...,
+        pooler_fee: _builtins.str = ...,
+        miners_part: _builtins.str = ...,
+        payout_threshold: _builtins.int = ...,
+        payout_interval_seconds: _builtins.int = ...,
+        harvest_blocks: _builtins.int = ...,
+        text: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        published_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["published_at", b"published_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "harvest_blocks", b"harvest_blocks", "miners_part", b"miners_part", "payout_interval_seconds", b"payout_interval_seconds", "payout_threshold", b"payout_threshold", "pooler_fee", b"pooler_fee", "published_at", b"published_at", "stake_percentage", b"stake_percentage", "text", b"text", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Terms: _TypeAlias = Terms  # noqa: Y015
 
 @_typing.final
 class Farmer(_message.Message):
@@ -155,6 +225,8 @@ class Farmer(_message.Message):
     PAYOUT_WALLET_ADDRESS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
     farmer_id: _builtins.str
     """UUIDv7."""
     custodial_wallet: _builtins.str
@@ -175,6 +247,14 @@ class Farmer(_message.Message):
     """Its account exists on the chain and can hold KALE."""
     payout_wallet_address: _builtins.str
     """The farmer's own outside address (strkey G...), empty when none is known."""
+    owner_account: _builtins.str
+    """The owner account (strkey G...) that was given when it was registered; empty: none. Which one counts by now
+    is in AgreementService/GetOwnerAccount.
+    """
+    terms_version: _builtins.int
+    """Version of its pooler's terms that were in force when it was registered; 0: none. What it has agreed to by
+    now is in AgreementService/ListAgreements.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form data of the pooler about it."""
@@ -196,10 +276,12 @@ class Farmer(_message.Message):
         payout_wallet_address: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
         registered_at: _timestamp_pb2.Timestamp | None = ...,
+        owner_account: _builtins.str = ...,
+        terms_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "custodial_wallet", b"custodial_wallet", "farmer_id", b"farmer_id", "is_funded", b"is_funded", "metadata", b"metadata", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "registered_at", b"registered_at", "stake_percentage", b"stake_percentage", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "custodial_wallet", b"custodial_wallet", "farmer_id", b"farmer_id", "is_funded", b"is_funded", "metadata", b"metadata", "owner_account", b"owner_account", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "registered_at", b"registered_at", "stake_percentage", b"stake_percentage", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -589,6 +671,149 @@ class HeartbeatResponse(_message.Message):
 Global___HeartbeatResponse: _TypeAlias = HeartbeatResponse  # noqa: Y015
 
 @_typing.final
+class PublishTermsRequest(_message.Message):
+    """See PublishTerms. Parts are decimals from "0" to "1" with at most four decimals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    POOLER_FEE_FIELD_NUMBER: _builtins.int
+    MINERS_PART_FIELD_NUMBER: _builtins.int
+    PAYOUT_THRESHOLD_FIELD_NUMBER: _builtins.int
+    PAYOUT_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    HARVEST_BLOCKS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat give the first answer; may be empty."""
+    pooler_id: _builtins.str
+    """UUID."""
+    stake_percentage: _builtins.str
+    """What a plant stakes of a farmer's balance at most; empty means "1"."""
+    pooler_fee: _builtins.str
+    """The pooler's part of each reward, that of its miners included."""
+    miners_part: _builtins.str
+    """The miners' part of the pooler's; empty means "0"."""
+    payout_threshold: _builtins.int
+    """Stroops of KALE from which on a farmer is paid out; 0: whatever there is."""
+    payout_interval_seconds: _builtins.int
+    """Seconds after which it is paid out at the latest; 0: by the threshold alone."""
+    harvest_blocks: _builtins.int
+    """Blocks that are harvested together; 0 means 1."""
+    text: _builtins.str
+    """What the pooler says besides, at most 8,000 characters; may have lines."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+        stake_percentage: _builtins.str = ...,
+        pooler_fee: _builtins.str = ...,
+        miners_part: _builtins.str = ...,
+        payout_threshold: _builtins.int | None = ...,
+        payout_interval_seconds: _builtins.int | None = ...,
+        harvest_blocks: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payout_interval_seconds", b"_payout_interval_seconds", "_payout_threshold", b"_payout_threshold", "payout_interval_seconds", b"payout_interval_seconds", "payout_threshold", b"payout_threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payout_interval_seconds", b"_payout_interval_seconds", "_payout_threshold", b"_payout_threshold", "harvest_blocks", b"harvest_blocks", "miners_part", b"miners_part", "payout_interval_seconds", b"payout_interval_seconds", "payout_threshold", b"payout_threshold", "pooler_fee", b"pooler_fee", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payout_interval_seconds: _TypeAlias = _typing.Literal["payout_interval_seconds"]  # noqa: Y015
+    _WhichOneofArgType__payout_interval_seconds: _TypeAlias = _typing.Literal["_payout_interval_seconds", b"_payout_interval_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__payout_threshold: _TypeAlias = _typing.Literal["payout_threshold"]  # noqa: Y015
+    _WhichOneofArgType__payout_threshold: _TypeAlias = _typing.Literal["_payout_threshold", b"_payout_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payout_interval_seconds) -> _WhichOneofReturnType__payout_interval_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payout_threshold) -> _WhichOneofReturnType__payout_threshold | None: ...
+
+Global___PublishTermsRequest: _TypeAlias = PublishTermsRequest  # noqa: Y015
+
+@_typing.final
+class PublishTermsResponse(_message.Message):
+    """The terms that are offered from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___Terms:
+        """As they were published."""
+
+    def __init__(
+        self,
+        *,
+        terms: Global___Terms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishTermsResponse: _TypeAlias = PublishTermsResponse  # noqa: Y015
+
+@_typing.final
+class GetTermsRequest(_message.Message):
+    """See GetTerms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    pooler_id: _builtins.str
+    """UUID."""
+    version: _builtins.int
+    """A version; 0 means the newest."""
+    def __init__(
+        self,
+        *,
+        pooler_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pooler_id", b"pooler_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTermsRequest: _TypeAlias = GetTermsRequest  # noqa: Y015
+
+@_typing.final
+class GetTermsResponse(_message.Message):
+    """What a farmer agrees to by joining."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    OPERATOR_FEE_FIELD_NUMBER: _builtins.int
+    NEWEST_VERSION_FIELD_NUMBER: _builtins.int
+    operator_fee: _builtins.str
+    """The operator's part of each reward, of agreements that are made now: a decimal."""
+    newest_version: _builtins.int
+    """The newest version; the terms may be older ones."""
+    @_builtins.property
+    def terms(self) -> Global___Terms:
+        """The pooler's terms."""
+
+    def __init__(
+        self,
+        *,
+        terms: Global___Terms | None = ...,
+        operator_fee: _builtins.str = ...,
+        newest_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_version", b"newest_version", "operator_fee", b"operator_fee", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTermsResponse: _TypeAlias = GetTermsResponse  # noqa: Y015
+
+@_typing.final
 class RegisterFarmerRequest(_message.Message):
     """See RegisterFarmer."""
 
@@ -599,6 +824,8 @@ class RegisterFarmerRequest(_message.Message):
     STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     PAYOUT_WALLET_ADDRESS_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat give the same farmer: any string of 1 to 128 characters, unique per pooler; empty
     means that a repeat registers another farmer.
@@ -609,6 +836,12 @@ class RegisterFarmerRequest(_message.Message):
     """Decimal from "0" to "1" with at most four decimals; empty means "0.1", the seed's default."""
     payout_wallet_address: _builtins.str
     """The farmer's own outside address (strkey G...); may be empty."""
+    owner_account: _builtins.str
+    """The farmer's own Stellar account (strkey G...), whose signature is its word; may be empty."""
+    terms_version: _builtins.int
+    """The version of the terms that the farmer was shown: with other ones in force it is not registered. 0:
+    whichever are.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form data, at most 8 KiB as JSON; kept and given back, never interpreted."""
@@ -621,10 +854,12 @@ class RegisterFarmerRequest(_message.Message):
         stake_percentage: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
         payout_wallet_address: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
+        terms_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "owner_account", b"owner_account", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "terms_version", b"terms_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,6 +75,16 @@ class RegistryServiceStub:
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatResponse.FromString,
                 _registered_method=True)
+        self.PublishTerms = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/PublishTerms',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsResponse.FromString,
+                _registered_method=True)
+        self.GetTerms = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/GetTerms',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsResponse.FromString,
+                _registered_method=True)
         self.RegisterFarmer = channel.unary_unary(
                 '/kalepool.registry.v1.RegistryService/RegisterFarmer',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.SerializeToString,
@@ -186,13 +196,41 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishTerms(self, request, context):
+        """Publishes a pooler's terms: another version, which counts for farmers who join from then on. Versions never
+        change. Farmers that are there keep what they have agreed to (AgreementService/SetAgreement).
+
+        Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above what the pool allows (MAX_FEE_BPS); (POOLER_SUSPENDED)
+        for a suspended pooler itself. Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's
+        request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler publish-terms POOLER_ID --pooler-fee 0.05
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTerms(self, request, context):
+        """Reads the terms that a pooler offers, the newest ones or a version, with the operator's fee beside them.
+        Public: whoever thinks of joining reads them.
+
+        Errors: NOT_FOUND (TERMS_NOT_FOUND) when the pooler has published none, or no such version: it takes no fee.
+        Command line: kalepool pooler terms POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterFarmer(self, request, context):
         """Registers a farmer with a pooler and creates its custodial wallet; the account is then created
         on the chain by the pool's treasury in the background (see Farmer.is_funded). Repeating it with
-        the same request_id gives the same farmer, whoever crashed in between.
+        the same request_id gives the same farmer, whoever crashed in between. By it the farmer agrees to the terms
+        that its pooler has published, if any: wallet keeps its own copy (AgreementService/ListAgreements). A payout
+        address that is given counts at once where the pooler farms for itself by an operator's word and no owner
+        account is given; else the owner account has to sign it (AgreementService/SignWish).
 
         Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+        (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than they say
+        (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
         sponsored for its new farmers, or for all, within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
         place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
         Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
@@ -290,6 +328,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.Heartbeat,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatResponse.SerializeToString,
+            ),
+            'PublishTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishTerms,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsResponse.SerializeToString,
+            ),
+            'GetTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTerms,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsResponse.SerializeToString,
             ),
             'RegisterFarmer': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterFarmer,
@@ -517,6 +565,60 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/Heartbeat',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/PublishTerms',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.PublishTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/GetTerms',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.GetTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

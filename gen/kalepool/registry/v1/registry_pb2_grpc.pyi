@@ -81,13 +81,33 @@ class RegistryServiceStub:
 
     Command line: kalepool pooler heartbeat POOLER_ID
     """
+    PublishTerms: _grpc.UnaryUnaryMultiCallable[_registry_pb2.PublishTermsRequest, _registry_pb2.PublishTermsResponse]
+    """Publishes a pooler's terms: another version, which counts for farmers who join from then on. Versions never
+    change. Farmers that are there keep what they have agreed to (AgreementService/SetAgreement).
+
+    Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above what the pool allows (MAX_FEE_BPS); (POOLER_SUSPENDED)
+    for a suspended pooler itself. Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's
+    request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler publish-terms POOLER_ID --pooler-fee 0.05
+    """
+    GetTerms: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetTermsRequest, _registry_pb2.GetTermsResponse]
+    """Reads the terms that a pooler offers, the newest ones or a version, with the operator's fee beside them.
+    Public: whoever thinks of joining reads them.
+
+    Errors: NOT_FOUND (TERMS_NOT_FOUND) when the pooler has published none, or no such version: it takes no fee.
+    Command line: kalepool pooler terms POOLER_ID
+    """
     RegisterFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterFarmerRequest, _registry_pb2.RegisterFarmerResponse]
     """Registers a farmer with a pooler and creates its custodial wallet; the account is then created
     on the chain by the pool's treasury in the background (see Farmer.is_funded). Repeating it with
-    the same request_id gives the same farmer, whoever crashed in between.
+    the same request_id gives the same farmer, whoever crashed in between. By it the farmer agrees to the terms
+    that its pooler has published, if any: wallet keeps its own copy (AgreementService/ListAgreements). A payout
+    address that is given counts at once where the pooler farms for itself by an operator's word and no owner
+    account is given; else the owner account has to sign it (AgreementService/SignWish).
 
     Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+    (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than they say
+    (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
     sponsored for its new farmers, or for all, within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
@@ -178,13 +198,33 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Command line: kalepool pooler heartbeat POOLER_ID
     """
+    PublishTerms: _aio.UnaryUnaryMultiCallable[_registry_pb2.PublishTermsRequest, _registry_pb2.PublishTermsResponse]  # type: ignore[assignment]
+    """Publishes a pooler's terms: another version, which counts for farmers who join from then on. Versions never
+    change. Farmers that are there keep what they have agreed to (AgreementService/SetAgreement).
+
+    Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above what the pool allows (MAX_FEE_BPS); (POOLER_SUSPENDED)
+    for a suspended pooler itself. Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's
+    request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler publish-terms POOLER_ID --pooler-fee 0.05
+    """
+    GetTerms: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetTermsRequest, _registry_pb2.GetTermsResponse]  # type: ignore[assignment]
+    """Reads the terms that a pooler offers, the newest ones or a version, with the operator's fee beside them.
+    Public: whoever thinks of joining reads them.
+
+    Errors: NOT_FOUND (TERMS_NOT_FOUND) when the pooler has published none, or no such version: it takes no fee.
+    Command line: kalepool pooler terms POOLER_ID
+    """
     RegisterFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterFarmerRequest, _registry_pb2.RegisterFarmerResponse]  # type: ignore[assignment]
     """Registers a farmer with a pooler and creates its custodial wallet; the account is then created
     on the chain by the pool's treasury in the background (see Farmer.is_funded). Repeating it with
-    the same request_id gives the same farmer, whoever crashed in between.
+    the same request_id gives the same farmer, whoever crashed in between. By it the farmer agrees to the terms
+    that its pooler has published, if any: wallet keeps its own copy (AgreementService/ListAgreements). A payout
+    address that is given counts at once where the pooler farms for itself by an operator's word and no owner
+    account is given; else the owner account has to sign it (AgreementService/SignWish).
 
     Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+    (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than they say
+    (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
     sponsored for its new farmers, or for all, within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
@@ -316,6 +356,34 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PublishTerms(
+        self,
+        request: _registry_pb2.PublishTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.PublishTermsResponse, _abc.Awaitable[_registry_pb2.PublishTermsResponse]]:
+        """Publishes a pooler's terms: another version, which counts for farmers who join from then on. Versions never
+        change. Farmers that are there keep what they have agreed to (AgreementService/SetAgreement).
+
+        Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above what the pool allows (MAX_FEE_BPS); (POOLER_SUSPENDED)
+        for a suspended pooler itself. Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's
+        request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler publish-terms POOLER_ID --pooler-fee 0.05
+        """
+
+    @_abc_1.abstractmethod
+    def GetTerms(
+        self,
+        request: _registry_pb2.GetTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetTermsResponse, _abc.Awaitable[_registry_pb2.GetTermsResponse]]:
+        """Reads the terms that a pooler offers, the newest ones or a version, with the operator's fee beside them.
+        Public: whoever thinks of joining reads them.
+
+        Errors: NOT_FOUND (TERMS_NOT_FOUND) when the pooler has published none, or no such version: it takes no fee.
+        Command line: kalepool pooler terms POOLER_ID
+        """
+
+    @_abc_1.abstractmethod
     def RegisterFarmer(
         self,
         request: _registry_pb2.RegisterFarmerRequest,
@@ -323,10 +391,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.RegisterFarmerResponse, _abc.Awaitable[_registry_pb2.RegisterFarmerResponse]]:
         """Registers a farmer with a pooler and creates its custodial wallet; the account is then created
         on the chain by the pool's treasury in the background (see Farmer.is_funded). Repeating it with
-        the same request_id gives the same farmer, whoever crashed in between.
+        the same request_id gives the same farmer, whoever crashed in between. By it the farmer agrees to the terms
+        that its pooler has published, if any: wallet keeps its own copy (AgreementService/ListAgreements). A payout
+        address that is given counts at once where the pooler farms for itself by an operator's word and no owner
+        account is given; else the owner account has to sign it (AgreementService/SignWish).
 
         Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+        (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than they say
+        (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
         sponsored for its new farmers, or for all, within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
         place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
         Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5

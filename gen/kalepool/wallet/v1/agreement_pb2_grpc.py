@@ -112,7 +112,7 @@ class AgreementServiceServicer:
         signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
         Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
         FAILED_PRECONDITION (SECOND_PERSON).
-        Command line: kalepool agreement set FARMER_ID --terms-version 2
+        Command line: kalepool agreement set FARMER_ID --pooler-fee 0.05
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

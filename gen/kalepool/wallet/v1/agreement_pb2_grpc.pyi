@@ -56,7 +56,7 @@ class AgreementServiceStub:
     signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
     Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
     FAILED_PRECONDITION (SECOND_PERSON).
-    Command line: kalepool agreement set FARMER_ID --terms-version 2
+    Command line: kalepool agreement set FARMER_ID --pooler-fee 0.05
     """
     ListAgreements: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.ListAgreementsRequest, _agreement_pb2.ListAgreementsResponse]
     """Lists a farmer's agreements, newest first: the one in force, those to come, and those of the past. A page
@@ -134,7 +134,7 @@ class AgreementServiceAsyncStub(AgreementServiceStub):
     signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
     Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
     FAILED_PRECONDITION (SECOND_PERSON).
-    Command line: kalepool agreement set FARMER_ID --terms-version 2
+    Command line: kalepool agreement set FARMER_ID --pooler-fee 0.05
     """
     ListAgreements: _aio.UnaryUnaryMultiCallable[_agreement_pb2.ListAgreementsRequest, _agreement_pb2.ListAgreementsResponse]  # type: ignore[assignment]
     """Lists a farmer's agreements, newest first: the one in force, those to come, and those of the past. A page
@@ -221,7 +221,7 @@ class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
         signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
         Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
         FAILED_PRECONDITION (SECOND_PERSON).
-        Command line: kalepool agreement set FARMER_ID --terms-version 2
+        Command line: kalepool agreement set FARMER_ID --pooler-fee 0.05
         """
 
     @_abc_1.abstractmethod
