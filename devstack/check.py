@@ -109,9 +109,7 @@ async def compare(
         odd_sums = await connection.fetch(_QUERIES["odd_sums"].sql)
     finally:
         await connection.close()
-    _compare_balances(
-        verdict, on_chain, {row["farmer_id"]: row["current_balance"] for row in booked}
-    )
+    _compare_balances(verdict, on_chain, {row["farmer_id"]: row["total_rewards"] for row in booked})
     verdict.differences += [
         f"sum of {row['what']}: kept {row['kept']}, the records give {row['told']}"
         for row in odd_sums

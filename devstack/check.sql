@@ -29,7 +29,8 @@ WHERE status = 'success';
 SELECT count(*)::int AS farmers FROM wallet.farmer_accounts WHERE kale_stroops = 0;
 
 -- name: balances :many
-SELECT farmer_id, current_balance
+-- Fees are taken off in current_balance alone.
+SELECT farmer_id, total_rewards
 FROM harvest.balances;
 
 -- name: odd_sums :many
