@@ -21,6 +21,7 @@ _KALE = frozenset(
     [
         "amount",
         "current_balance",
+        "divided",
         "estimated_reward",
         "expected",
         "kale_stroops",
@@ -29,6 +30,7 @@ _KALE = frozenset(
         "max_stake",
         "min_reward",
         "min_stake",
+        "pot",
         "reward_amount",
         "rewards",
         "rewards_30_days",
@@ -41,6 +43,7 @@ _KALE = frozenset(
         "staked_total",
         "total_rewards",
         "total_staked",
+        "unpaid",
     ]
 )
 #: Fields with stroops of XLM; they are shown in XLM.
