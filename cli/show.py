@@ -21,18 +21,20 @@ _KALE = frozenset(
     [
         "amount",
         "current_balance",
+        "divided",
         "estimated_reward",
         "expected",
         "fees_in_account",
         "fees_moved",
+        "fees_to_operator",
+        "fees_to_pooler",
         "kale_stroops",
         "kept",
         "max_reward",
         "max_stake",
         "min_reward",
         "min_stake",
-        "operator_fee",
-        "pooler_fee",
+        "pot",
         "reward_amount",
         "rewards",
         "rewards_30_days",
@@ -47,6 +49,7 @@ _KALE = frozenset(
         "total_paid",
         "total_rewards",
         "total_staked",
+        "unpaid",
     ]
 )
 #: Fields with stroops of XLM; they are shown in XLM.

@@ -30,9 +30,9 @@ from libs.kale.amounts import format_kale
 from libs.kale.constants import MAX_I64
 from pooler.config import PoolerConfig
 
-#: What the farmers agree to: a pooler's fee of 15 %, two thirds of which are its miners'; the
-#: operator's is 2.5 %.
-_POOLER_FEE, _MINERS_PART, OPERATOR_BPS = "0.15", "0.6667", 250
+#: What the farmers agree to: a pooler's fee of 20 %, half of which is its miners'; the operator's
+#: is 2.5 %.
+_POOLER_FEE, _MINERS_PART, OPERATOR_BPS = "0.2", "0.5", 250
 #: Seconds for a call, and runs of payouts at most: what one run collects the next one pays.
 _CALL, _RUNS = 120.0, 12
 #: Seconds between two runs: what the pooler tells of its miners is divided meanwhile.
@@ -71,6 +71,8 @@ class Receivers:
             "wallet": {
                 "OPERATOR_PAYOUT_ADDRESS": self.operator.public_key,
                 "OPERATOR_FEE_BPS": str(OPERATOR_BPS),
+                # A day would be long for who looks on.
+                "WITHDRAW_COOLING_MS": "1000",
             },
             "harvest": {
                 # By hand, at the end, and then to the stroop.

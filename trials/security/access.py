@@ -52,6 +52,8 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
         "submissions": [{"farmerId": str(new_id()), "nonce": "1", "timestamp": "1"}],
     },
     "Harvest": {"blockIndex": 1},
+    "CreditMiners": {"blockIndex": 1},
+    "GetMinerCredits": {"address": Keypair.random().public_key},
     "CreateToken": {"role": "TOKEN_ROLE_POOLER"},
     "CreateWebhook": {"url": "https://hooks.example.com/"},
     "ListEarnings": {"span": "SPAN_DAY"},

@@ -84,6 +84,9 @@ class History:
     failures: int = 0
     #: When the last one did.
     failed_at: datetime | None = None
+    #: The same of sweeps of its fees.
+    sweep_failures: int = 0
+    sweep_failed_at: datetime | None = None
     #: Why, for machines and for people.
     refusal: str = ""
     message: str = ""
@@ -173,6 +176,8 @@ class Due:
     #: Stroops; 0: fees only.
     amount: int
     cause: Cause
+    #: Of fees only: why what is its own is not paid with them; None: there is nothing.
+    rest: "Pending | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +260,7 @@ def plan(
         found = decide(payee, rules, now, order or Order())
         if isinstance(found, Due):
             due.append(found)
-        waiting += _left(payee, found, rules, now)
+        waiting += _left(payee, found)
     taken = list[Due]()
     room = rules.daily_pool - left.amount
     for one in sorted(due, key=lambda one: (one.payee.history.since, one.payee.payee_id)):
@@ -275,13 +280,15 @@ def decide(payee: Payee, rules: Rules, now: datetime, order: Order) -> Due | Pen
         return _pending(payee, on_its_way, Reason.ON_ITS_WAY) if on_its_way > 0 else None
     if amount <= 0 and payee.fees <= 0:
         return None
-    due = _due(payee, rules, now)
-    if isinstance(due, Pending) and amount <= 0:
-        return None
-    held = _held_up(payee, rules, now, order, due)
-    if held is None:
-        return due
-    return held if amount > 0 else None
+    own = _own(payee, rules, now)
+    held = _held_up(payee, rules, now, order, own)
+    if isinstance(own, Due) and held is None:
+        return own
+    rest = held if amount > 0 else None
+    # Whatever keeps its own back, its fees are others'.
+    if _may_be_swept(held) and _has_fees_to_move(payee, rules, now):
+        return Due(payee=payee, amount=0, cause=Cause.SWEEP, rest=rest)
+    return rest
 
 
 def pending_of(payee: Payee, rules: Rules, left: Left, now: datetime) -> Iterator[Pending]:
@@ -292,18 +299,14 @@ def pending_of(payee: Payee, rules: Rules, left: Left, now: datetime) -> Iterato
             yield _limited(payee, found.amount, left.since or now)
         else:
             yield _pending(payee, found.amount, Reason.DUE, rules.next_run)
-    yield from _left(payee, found, rules, now)
+    yield from _left(payee, found)
 
 
-def _left(
-    payee: Payee, found: Due | Pending | None, rules: Rules, now: datetime
-) -> Iterator[Pending]:
+def _left(payee: Payee, found: Due | Pending | None) -> Iterator[Pending]:
     """Yield what is left of a payee when it is paid what was found."""
-    if isinstance(found, Pending):
-        yield found
-    elif found is not None and not found.amount and payee.payable > 0:
-        # Its fees are moved on, and nothing of its own is due.
-        yield _wait(payee, rules, now)
+    waits = found.rest if isinstance(found, Due) else found
+    if waits is not None:
+        yield waits
     for one in payee.others:
         if one.amount > 0:
             yield Pending(
@@ -322,12 +325,12 @@ def amount_now(payee: Payee, wanted: int | None) -> int:
     return wanted if wanted <= payee.payable else 0
 
 
-def retried_at(history: History, pause: float) -> datetime | None:
-    """Return when a payee is tried again that has failed; None when it has not."""
-    if history.failed_at is None or not history.failures:
+def retried_at(failures: int, failed_at: datetime | None, pause: float) -> datetime | None:
+    """Return when is tried again what has failed so often; None when it has not."""
+    if failed_at is None or not failures:
         return None
-    times = min(2 ** (min(history.failures, 10) - 1), _LONGEST_PAUSE)
-    return history.failed_at + timedelta(seconds=pause * times)
+    times = min(2 ** (min(failures, 10) - 1), _LONGEST_PAUSE)
+    return failed_at + timedelta(seconds=pause * times)
 
 
 def room_of(payee: Payee, rules: Rules, left: Left) -> int | None:
@@ -343,23 +346,36 @@ def room_of(payee: Payee, rules: Rules, left: Left) -> int | None:
     return max(0, min(rooms)) if rooms else None
 
 
-def _due(payee: Payee, rules: Rules, now: datetime) -> Due | Pending:
-    """Return what is due by terms alone."""
+def _own(payee: Payee, rules: Rules, now: datetime) -> Due | Pending:
+    """Return what is due of a payee's own by terms alone."""
     terms, since, amount = payee.terms, payee.history.since, payee.payable
     if terms is not None and amount > 0 and amount >= rules.minimum:
         if amount >= terms.threshold:
             return Due(payee=payee, amount=amount, cause=Cause.THRESHOLD)
         if terms.interval and now >= since + timedelta(seconds=terms.interval):
             return Due(payee=payee, amount=amount, cause=Cause.INTERVAL)
-    if _has_fees_to_move(payee, rules, now):
-        return Due(payee=payee, amount=0, cause=Cause.SWEEP)
     return _wait(payee, rules, now)
 
 
+def _may_be_swept(held: Pending | None) -> bool:
+    """Tell whether what holds a farmer's own up lets its fees go on."""
+    return held is None or held.reason in {
+        Reason.BELOW_THRESHOLD,
+        Reason.INTERVAL,
+        Reason.TOO_SMALL,
+        Reason.NO_TERMS,
+        Reason.DAILY_LIMIT,
+        Reason.NEEDS_APPROVAL,
+        Reason.REFUSED,
+    }
+
+
 def _has_fees_to_move(payee: Payee, rules: Rules, now: datetime) -> bool:
-    if payee.fees < max(rules.minimum, 1):
+    history = payee.history
+    again = retried_at(history.sweep_failures, history.sweep_failed_at, rules.pause)
+    if payee.fees < max(rules.minimum, 1) or (again is not None and now < again):
         return False
-    begun = max(filter(None, (payee.fees_since, payee.history.swept_at)), default=now)
+    begun = max(filter(None, (payee.fees_since, history.swept_at)), default=now)
     return payee.fees >= rules.sweep.threshold or (
         bool(rules.sweep.interval) and now >= begun + timedelta(seconds=rules.sweep.interval)
     )
@@ -373,7 +389,7 @@ def _held_up(
     standing = payee.standing
     if order.whatever_stands and standing in _BY_HAND:
         standing = None
-    again = None if order.by_hand else retried_at(payee.history, rules.pause)
+    again = None if order.by_hand else _again(payee.history, rules)
     if rules.is_off:
         held = _pending(payee, shown, Reason.SWITCHED_OFF)
     elif standing is not None:
@@ -389,6 +405,10 @@ def _held_up(
     else:
         return None
     return held
+
+
+def _again(history: History, rules: Rules) -> datetime | None:
+    return retried_at(history.failures, history.failed_at, rules.pause)
 
 
 def _is_beyond_its_day(payee: Payee, amount: int, rules: Rules) -> bool:

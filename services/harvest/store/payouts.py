@@ -1,7 +1,7 @@
 """Typed access to payouts: who has something to get, runs and their items, the switch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -296,9 +296,11 @@ def _farmer(row: Record) -> Payee:
             if has_terms
             else None
         ),
-        history=_history(
-            row,
+        history=replace(
+            _history(row),
             swept_at=row["swept_at"],
+            sweep_failures=row["sweep_failures"],
+            sweep_failed_at=row["sweep_failed_at"],
             left_today=_fit(row["left_today"]),
             left_since=row["left_since"],
         ),
@@ -366,13 +368,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
     )
 
 
-def _history(
-    row: Record,
-    *,
-    swept_at: datetime | None = None,
-    left_today: int = 0,
-    left_since: datetime | None = None,
-) -> History:
+def _history(row: Record) -> History:
     return History(
         since=row["since"],
         failures=row["failures"],
@@ -381,9 +377,6 @@ def _history(
         message=row["message"],
         run_id=row["run_id"],
         open_amount=row["open_amount"],
-        swept_at=swept_at,
-        left_today=left_today,
-        left_since=left_since,
     )
 
 

@@ -24,6 +24,8 @@ SELECT
     -- Since there is anything: the first thing that was booked to it, when it was never paid.
     coalesce(h.paid_at, l.begun_at, f.created_at) AS since,
     h.swept_at,
+    coalesce(h.sweep_failures, 0) AS sweep_failures,
+    h.sweep_failed_at,
     coalesce(h.failures, 0) AS failures,
     h.failed_at,
     coalesce(h.reason, '') AS refusal,
@@ -291,26 +293,52 @@ settled AS (
     WHERE i.run_id = $1 AND i.id = n.item_id AND i.state = 'open'
     RETURNING i.id, i.payee_id, i.state, i.amount, i.kind, i.reason, i.message
 ),
+ended AS (
+    SELECT s.*, s.state = 'paid' AS is_paid, s.amount = 0 AS is_sweep FROM settled AS s
+),
 noted AS (
-    INSERT INTO harvest.payees AS p (payee_id, paid_at, swept_at, failures, failed_at, reason, message)
+    INSERT INTO harvest.payees AS p (
+        payee_id, paid_at, swept_at, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
+    )
     SELECT
-        s.payee_id,
-        CASE WHEN s.state = 'paid' AND s.amount > 0 THEN now() END,
-        CASE WHEN s.state = 'paid' AND s.kind = 'farmer' THEN now() END,
-        CASE s.state WHEN 'paid' THEN 0 ELSE 1 END,
-        CASE s.state WHEN 'paid' THEN NULL ELSE now() END,
-        CASE s.state WHEN 'paid' THEN '' ELSE s.reason END,
-        CASE s.state WHEN 'paid' THEN '' ELSE s.message END
-    FROM settled AS s
+        e.payee_id,
+        CASE WHEN e.is_paid AND NOT e.is_sweep THEN now() END,
+        CASE WHEN e.is_paid AND e.kind = 'farmer' THEN now() END,
+        (NOT e.is_paid AND NOT e.is_sweep)::int,
+        CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN now() END,
+        (NOT e.is_paid AND e.is_sweep)::int,
+        CASE WHEN NOT e.is_paid AND e.is_sweep THEN now() END,
+        CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN e.reason ELSE '' END,
+        CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN e.message ELSE '' END
+    FROM ended AS e
     -- In one order, so that two statements with the same payees never wait crosswise.
-    ORDER BY s.payee_id
+    ORDER BY e.payee_id
     ON CONFLICT (payee_id) DO UPDATE SET
         paid_at = coalesce(excluded.paid_at, p.paid_at),
         swept_at = coalesce(excluded.swept_at, p.swept_at),
-        failures = CASE excluded.failures WHEN 0 THEN 0 ELSE p.failures + 1 END,
-        failed_at = excluded.failed_at,
-        reason = excluded.reason,
-        message = excluded.message
+        failures = CASE
+            WHEN excluded.failures > 0 THEN p.failures + 1
+            WHEN excluded.paid_at IS NOT NULL THEN 0
+            ELSE p.failures
+        END,
+        failed_at = CASE
+            WHEN excluded.paid_at IS NOT NULL THEN NULL
+            ELSE coalesce(excluded.failed_at, p.failed_at)
+        END,
+        sweep_failures = CASE
+            WHEN excluded.sweep_failures > 0 THEN p.sweep_failures + 1
+            WHEN excluded.swept_at IS NOT NULL THEN 0
+            ELSE p.sweep_failures
+        END,
+        sweep_failed_at = coalesce(excluded.sweep_failed_at, p.sweep_failed_at),
+        reason = CASE
+            WHEN excluded.failures > 0 OR excluded.paid_at IS NOT NULL THEN excluded.reason
+            ELSE p.reason
+        END,
+        message = CASE
+            WHEN excluded.failures > 0 OR excluded.paid_at IS NOT NULL THEN excluded.message
+            ELSE p.message
+        END
 )
 SELECT s.id FROM settled AS s;
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import harvest_pb2, ledger_pb2, payout_pb2
+from kalepool.harvest.v1 import harvest_pb2, ledger_pb2, miner_pb2, payout_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
@@ -49,6 +49,7 @@ MODULES = (
     harvest_pb2,
     ledger_pb2,
     payout_pb2,
+    miner_pb2,
     report_pb2,
     fees_pb2,
 )

@@ -106,6 +106,14 @@ def found(payee: Payee, rules: Rules = RULES, order: Order | None = None) -> Any
         (farmer(50, fees=500), (0, Cause.SWEEP)),
         (farmer(100, fees=500), (100, Cause.THRESHOLD)),
         (farmer(0, fees=9, fees_since=NOW - 99 * DAY), None),
+        # What keeps the farmer's own back keeps no fees back, and the other way round.
+        (farmer(100, fees=500, failures=1, failed_at=NOW), (0, Cause.SWEEP)),
+        (farmer(20_000, fees=500), (0, Cause.SWEEP)),
+        (farmer(50, fees=500, sweep_failures=1, sweep_failed_at=NOW), Reason.BELOW_THRESHOLD),
+        (
+            farmer(100, fees=500, sweep_failures=1, sweep_failed_at=NOW),
+            (100, Cause.THRESHOLD),
+        ),
     ],
 )
 def test_a_farmer_is_paid_by_its_terms(payee: Payee, expected: Any) -> None:
@@ -148,7 +156,7 @@ def test_operators_pay_what_is_large_or_has_failed_and_the_suspended_by_name() -
 
 def test_pauses_grow_and_end() -> None:
     def after(failures: int) -> timedelta | None:
-        again = retried_at(History(since=NOW, failures=failures, failed_at=NOW), 60)
+        again = retried_at(failures, NOW, 60)
         return None if again is None else again - NOW
 
     minutes = [after(failures) for failures in (0, 1, 2, 3, 6, 7, 10**6)]

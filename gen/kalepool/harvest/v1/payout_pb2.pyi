@@ -540,8 +540,8 @@ class PayoutItem(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
-    POOLER_FEE_FIELD_NUMBER: _builtins.int
-    OPERATOR_FEE_FIELD_NUMBER: _builtins.int
+    FEES_TO_POOLER_FIELD_NUMBER: _builtins.int
+    FEES_TO_OPERATOR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -566,9 +566,9 @@ class PayoutItem(_message.Message):
     """Why."""
     amount: _builtins.int
     """Stroops of KALE; 0 when only fees were moved on."""
-    pooler_fee: _builtins.int
+    fees_to_pooler: _builtins.int
     """Stroops of KALE of the fees that were moved on with it: the pooler's and its miners', and the operator's."""
-    operator_fee: _builtins.int
+    fees_to_operator: _builtins.int
     """Stroops of KALE of the operator's fees that left with it."""
     state: Global___PayoutState.ValueType
     """Where it stands."""
@@ -601,8 +601,8 @@ class PayoutItem(_message.Message):
         address: _builtins.str = ...,
         cause: Global___PayoutCause.ValueType = ...,
         amount: _builtins.int = ...,
-        pooler_fee: _builtins.int = ...,
-        operator_fee: _builtins.int = ...,
+        fees_to_pooler: _builtins.int = ...,
+        fees_to_operator: _builtins.int = ...,
         state: Global___PayoutState.ValueType = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
@@ -614,7 +614,7 @@ class PayoutItem(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "settled_at", b"settled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount", "cause", b"cause", "created_at", b"created_at", "item_id", b"item_id", "kind", b"kind", "ledger", b"ledger", "message", b"message", "operation_id", b"operation_id", "operator_fee", b"operator_fee", "payee_id", b"payee_id", "pooler_fee", b"pooler_fee", "pooler_id", b"pooler_id", "reason", b"reason", "run_id", b"run_id", "settled_at", b"settled_at", "state", b"state", "transaction_hash", b"transaction_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount", "cause", b"cause", "created_at", b"created_at", "fees_to_operator", b"fees_to_operator", "fees_to_pooler", b"fees_to_pooler", "item_id", b"item_id", "kind", b"kind", "ledger", b"ledger", "message", b"message", "operation_id", b"operation_id", "payee_id", b"payee_id", "pooler_id", b"pooler_id", "reason", b"reason", "run_id", b"run_id", "settled_at", b"settled_at", "state", b"state", "transaction_hash", b"transaction_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -440,6 +440,9 @@ CREATE TABLE harvest.payees (
     -- Tries that have failed since, one after the other, and why the last one did.
     failures int NOT NULL DEFAULT 0,
     failed_at harvest.moment,
+    -- The same of sweeps of its fees, which keep nothing of its own back.
+    sweep_failures int NOT NULL DEFAULT 0,
+    sweep_failed_at harvest.moment,
     reason text NOT NULL DEFAULT '',
     message text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 50);
@@ -462,7 +465,9 @@ GRANT SELECT, INSERT, UPDATE (
     address, state, pooler_fee, operator_fee, reason, message, operation_id, transaction_hash, ledger, asked_at,
     settled_at
 ) ON harvest.payout_items TO kalepool_harvest;
-GRANT SELECT, INSERT, UPDATE (paid_at, swept_at, failures, failed_at, reason, message)
+GRANT SELECT, INSERT, UPDATE (
+    paid_at, swept_at, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
+)
 ON harvest.payees TO kalepool_harvest;
 GRANT SELECT, INSERT (is_off, switched_by, reason) ON harvest.payout_switchings TO kalepool_harvest;
 
