@@ -13,6 +13,7 @@ from trials.security.thefts import (
     addresses,
     approvals,
     holding,
+    own_say,
     payments,
     records,
     treasury,
@@ -91,6 +92,14 @@ SAMPLE = (
     approvals.a_flood_of_requests,
     addresses.an_address_that_was_there_already,
     addresses.addresses_again_and_again,
+    own_say.an_address_of_ones_own,
+    own_say.an_address_changed_twice,
+    own_say.tables_of_a_service,
+    own_say.an_owner_account_of_a_row,
+    own_say.a_mark_of_a_row,
+    own_say.a_fee_of_everything,
+    own_say.an_agreement_in_mid_block,
+    own_say.an_agreement_of_a_row,
     holding.savepoints_without_an_end,
     holding.an_old_snapshot,
     treasury.fewer_farmers_than_there_are,
@@ -118,9 +127,11 @@ async def test_nobody_takes_anything_from_a_running_pool(tmp_path: Path) -> None
     assert [text for one in tried for text in one.failures] == []
     assert all(one.stopped or one.noticed for one in tried)
     told = {one.name: one for one in tried}
-    assert "SECOND_PERSON, 14 methods" in told["every order that takes two operators"].stopped
+    assert "SECOND_PERSON, 18 methods" in told["every order that takes two operators"].stopped
     assert told["savepoints without an end"].noticed == ["session ended"]
     assert told["an old snapshot"].noticed == ["session ended"]
     assert "APPROVAL_LIMIT" in told["a flood of requests in operators' names"].stopped
+    assert "PAYOUT_ADDRESS_NOT_YOURS" in told["a pooler's own address for its farmers"].stopped
+    assert "FEE_TOO_HIGH" in told["a fee of everything"].stopped
     assert "PAYOUT_ADDRESS_LIMIT" in told["payout addresses again and again"].stopped
     assert "SPONSORSHIP_BUDGET" in told["fewer farmers than there are"].stopped

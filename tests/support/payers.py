@@ -45,10 +45,15 @@ class Outside:
         self._network = Network()
 
     async def account(
-        self, *, trustline: bool = True, memo: bool = False, room: str | None = None
+        self,
+        *,
+        trustline: bool = True,
+        memo: bool = False,
+        room: str | None = None,
+        key: Keypair | None = None,
     ) -> str:
         """Make an account: with a trustline (of this limit), wanting a memo with each payment."""
-        key = Keypair.random()
+        key = key or Keypair.random()
         async with aiohttp.ClientSession() as session:
             url = f"{self._world.rpc_url}/friendbot?addr={key.public_key}"
             async with session.get(url) as reply:
@@ -67,6 +72,18 @@ class Outside:
             answer = await self._rpc.poll_transaction(sent.hash, max_attempts=20)
             assert answer.status.value == "SUCCESS"
         return key.public_key
+
+    async def limit(self, key: Keypair, room: int | None) -> None:
+        """Set the limit of an account's trustline in stroops (None: none)."""
+        source = await self._rpc.load_account(key.public_key)
+        builder = TransactionBuilder(source, self._network.passphrase, base_fee=1000)
+        text = None if room is None else f"{room // KALE}.{room % KALE:07}"
+        builder.set_timeout(60).append_change_trust_op(self._network.kale, text)
+        envelope = builder.build()
+        envelope.sign(key)
+        sent = await self._rpc.send_transaction(envelope)
+        answer = await self._rpc.poll_transaction(sent.hash, max_attempts=20)
+        assert answer.status.value == "SUCCESS"
 
     async def kale(self, address: str) -> int:
         """Return the stroops of KALE that it has."""

@@ -35,6 +35,7 @@ from libs.common.grpc.identity import CallerKind
 from libs.common.ids import new_id
 from localnet.ledger.keys import trustline_asset, trustline_key
 from localnet.network import Network
+from trials.security.thefts.others import OTHERS, Others, make_others
 from trials.security.turns import outside
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -87,7 +88,7 @@ def pool_config(directory: Path, *, farmers: int) -> StackConfig:
         # Some thefts stop payers.
         "PAYER_ACCOUNTS": str(max(5, 2 * farmers - 30)),
         "SPONSORED_DAILY_PER_POOLER_STROOPS": str((farmers + MORE) * _SPONSORED),
-        "SPONSORED_DAILY_STROOPS": str((farmers + MORE_IN_ALL) * _SPONSORED),
+        "SPONSORED_DAILY_STROOPS": str((farmers + OTHERS + MORE_IN_ALL) * _SPONSORED),
     }
     return StackConfig(
         directory=directory,
@@ -133,6 +134,8 @@ class Pool:
     stock: list[Farmer]
     #: How many there were at first.
     made: int
+    #: A pooler that farms for others, and its farmers.
+    others: Others
     #: Those of whom each column is changed.
     victims: list[Farmer] = field(default_factory=list)
     #: Payouts of theirs that were asked for: each has a sum of its own.
@@ -386,9 +389,11 @@ async def open_pool(stack: Stack, progress: Progress, *, farmers: int) -> AsyncI
         ann, bob = [await shown(CallerKind.OPERATOR, name) for name in ("ann", "bob")]
         registry, plant = [await shown(CallerKind.SERVICE, name) for name in ("registry", "plant")]
         progress(f"registering {farmers} farmers to steal from")
-        pooler_id = await _pooler(ann, bob)
+        pooler_id = await _pooler(ann, bob, "north", is_own=True)
         pooler = await shown(CallerKind.POOLER, pooler_id)
         honest, friends, *stock = await _farmers(stack, rpc, pooler, pooler_id, farmers)
+        south_id = await _pooler(ann, bob, "south", is_own=False)
+        south = await shown(CallerKind.POOLER, south_id)
         pool = Pool(
             stack=stack,
             admin=admin,
@@ -404,18 +409,20 @@ async def open_pool(stack: Stack, progress: Progress, *, farmers: int) -> AsyncI
             friends=friends,
             stock=stock,
             made=farmers,
+            others=await make_others(stack, rpc, ann, south, south_id),
         )
         await _ready(pool)
         yield pool
 
 
-async def _pooler(ann: Stubs, bob: Stubs) -> str:
+async def _pooler(ann: Stubs, bob: Stubs, name: str, *, is_own: bool) -> str:
     new = registry_pb2.RegisterPoolerRequest(
-        request_id="north", name="north", public_key=Keypair.random().public_key
+        request_id=name, name=name, public_key=Keypair.random().public_key
     )
     pooler = (await by_two(ann.registry.RegisterPooler, new, bob)).pooler
-    # Its farmers are paid to addresses that it names: what a thief may do with theirs is tried.
-    await by_two(ann.agreements.MarkPooler, own_mark(pooler.pooler_id), bob)
+    if is_own:
+        # It names the addresses of its farmers.
+        await by_two(ann.agreements.MarkPooler, own_mark(pooler.pooler_id), bob)
     return str(pooler.pooler_id)
 
 

@@ -10,6 +10,7 @@ from trials.security.thefts import (
     flights,
     holding,
     names,
+    own_say,
     pauses,
     payments,
     records,
@@ -21,6 +22,7 @@ from trials.security.thefts.kinds import ALL_RIGHTS, Theft
 _WALLET, _ADMIN, _BOTH = ("wallet",), (ALL_RIGHTS,), ("wallet", ALL_RIGHTS)
 _OPERATOR, _POOLER = "one operator's certificate", "a pooler's certificate"
 _PAID = "payouts in a pause"
+_MONEY = "where a farmer's money goes"
 _ALONE = "an order that takes two operators"
 
 #: In the order in which they are tried: what uses up a limit, or may stop a payer, is late.
@@ -214,6 +216,60 @@ THEFTS: Sequence[Theft] = (
         shows=_POOLER,
         gain="slow payouts, and wallet's memory",
         act=addresses.addresses_again_and_again,
+    ),
+    # What farmers have a say in.
+    Theft(
+        name="a pooler's own address for its farmers",
+        shows=_POOLER,
+        gain=_MONEY,
+        act=own_say.an_address_of_ones_own,
+    ),
+    Theft(
+        name="an address changed twice",
+        shows=_POOLER,
+        gain=_MONEY,
+        act=own_say.an_address_changed_twice,
+    ),
+    Theft(
+        name="all rows of a service rewritten, and a pooler's own address",
+        roles=("harvest", "registry"),
+        shows=_POOLER,
+        gain=_MONEY,
+        act=own_say.tables_of_a_service,
+    ),
+    Theft(
+        name="an owner account of a row",
+        roles=_BOTH,
+        shows=_POOLER,
+        gain=_MONEY,
+        act=own_say.an_owner_account_of_a_row,
+    ),
+    Theft(
+        name="a row that says that a pooler farms for itself",
+        roles=_BOTH,
+        shows=_POOLER,
+        gain=_MONEY,
+        act=own_say.a_mark_of_a_row,
+    ),
+    Theft(
+        name="a fee of everything",
+        roles=("registry",),
+        shows=_POOLER,
+        gain="all that a farmer earns",
+        act=own_say.a_fee_of_everything,
+    ),
+    Theft(
+        name="a fee raised in mid-block",
+        roles=("harvest",),
+        shows=_POOLER,
+        gain="a part of what is earned already",
+        act=own_say.an_agreement_in_mid_block,
+    ),
+    Theft(
+        name="an agreement of a row",
+        roles=_BOTH,
+        gain="a fee that nobody agreed to",
+        act=own_say.an_agreement_of_a_row,
     ),
     # What the database says.
     Theft(

@@ -11,6 +11,7 @@ from libs.common.errors import PoolError
 from libs.common.grpc.client import call
 from libs.common.ids import new_id
 from trials.security.thefts.kinds import Connection, Outcome
+from trials.security.thefts.others import OTHERS
 from trials.security.thefts.pool import MORE, MORE_IN_ALL, TIMEOUT, Pool
 
 #: What wallet's own role may write: an account that is empty, and ahead of the chain.
@@ -59,7 +60,7 @@ async def a_channel_that_is_said_to_be_empty(pool: Pool, thief: Connection) -> O
 async def poolers_that_are_invented(pool: Pool, thief: Connection) -> Outcome:
     """Invent poolers in registry's rows, each with a budget of its own."""
     before = await pool.admin.fetchval(_FARMERS)
-    most = pool.made + MORE_IN_ALL
+    most = pool.made + OTHERS + MORE_IN_ALL
     pool.cost += (most - before) * _ACCOUNT
     for _ in range(_INVENTED):
         pooler = new_id()
