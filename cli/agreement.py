@@ -57,7 +57,8 @@ _NO_TERMS = TermsOptions()
 async def rules(*, session: Run) -> None:
     """Show the operator's fee, what fees may be together, and the waiting times."""
     request = agreement_pb2.GetAgreementRulesRequest()
-    session.output.message(await session.ask(session.agreements.GetAgreementRules, request))
+    reply = await session.ask(session.agreements.GetAgreementRules, request)
+    session.output.message(reply)
 
 
 @app.command(name="set")
@@ -99,14 +100,16 @@ async def list_agreements(farmer_id: str, /, *, limit: Count = 100, session: Run
 async def owner(farmer_id: str, /, *, session: Run) -> None:
     """Show the account that speaks for a farmer, and the one that is to."""
     request = agreement_pb2.GetOwnerAccountRequest(farmer_id=farmer_id)
-    session.output.message(await session.ask(session.agreements.GetOwnerAccount, request))
+    reply = await session.ask(session.agreements.GetOwnerAccount, request)
+    session.output.message(reply)
 
 
 @app.command
 async def set_owner(farmer_id: str, owner_account: str, /, *, session: Run) -> None:
     """Set the account that speaks for a farmer without its signature, after a long time."""
     request = agreement_pb2.SetOwnerAccountRequest(farmer_id=farmer_id, owner_account=owner_account)
-    session.output.message(await session.ask(session.agreements.SetOwnerAccount, request))
+    reply = await session.ask(session.agreements.SetOwnerAccount, request)
+    session.output.message(reply)
 
 
 @app.command
@@ -184,7 +187,8 @@ async def sign(
     request = agreement_pb2.SignWishRequest(
         farmer_id=farmer_id, wish=wish, signature=_signature(signature)
     )
-    session.output.message(await session.ask(session.agreements.SignWish, request))
+    reply = await session.ask(session.agreements.SignWish, request)
+    session.output.message(reply)
 
 
 async def _wish(

@@ -149,7 +149,8 @@ async def mark(
     request = agreement_pb2.MarkPoolerRequest(
         pooler_id=pooler_id, farms_for_itself=farms_for_itself
     )
-    session.output.message(await session.ask(session.agreements.MarkPooler, request))
+    reply = await session.ask(session.agreements.MarkPooler, request)
+    session.output.message(reply)
 
 
 @app.command
@@ -162,7 +163,8 @@ async def terms(pooler_id: str, /, *, version: Count = 0, session: Run) -> None:
         An older version; 0 means the newest.
     """
     request = registry_pb2.GetTermsRequest(pooler_id=pooler_id, version=version)
-    session.output.message(await session.ask(session.registry.GetTerms, request))
+    reply = await session.ask(session.registry.GetTerms, request)
+    session.output.message(reply)
 
 
 @app.command

@@ -14,6 +14,8 @@ _OTHER = "0190a5f0-6c2e-7b41-8a53-000000000003"
 _ACCOUNT = "GAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB7JZX"
 _HASH = "3389e9f0f1a65f19736cacf544c2e825313e8447f569233bb8db39aa607c8889"
 _MOMENT = "2026-01-31T12:00:00Z"
+#: 64 bytes, and 32.
+_SIGNATURE = "A" * 86 + "=="
 _BYTES = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 #: By the name of the field.
@@ -26,6 +28,13 @@ _TEXTS: Mapping[str, str] = {
     "public_key": _ACCOUNT,
     "custodial_wallet": _ACCOUNT,
     "payout_wallet_address": _ACCOUNT,
+    "payout_address": _ACCOUNT,
+    "owner_account": _ACCOUNT,
+    "pending_owner_account": "",
+    "pooler_fee": "0.05",
+    "operator_fee": "0.01",
+    "miners_part": "0.2",
+    "max_fee": "0.3",
     "pending_address": "",
     "address": _ACCOUNT,
     "destination": _ACCOUNT,
@@ -103,7 +112,7 @@ def _one(field: FieldDescriptor, depth: int) -> Any:
         is_plain = field.name in {"reason"} or len(values) == 1
         return values[0 if is_plain else 1].name
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return _BYTES
+        return _SIGNATURE if field.name == "signature" else _BYTES
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return True
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:

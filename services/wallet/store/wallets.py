@@ -1,6 +1,6 @@
 """Wallets, their sealed keys, and the balances of their addresses on the chain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -143,12 +143,9 @@ class WalletStore:
                 ),
                 stake_bps,
             )
-            acts = [created(sealed, kind)]
-            if payout_address:
-                details = f"{payout_address} at once"
-                acts.append(_own_act(sealed, Action.SET_PAYOUT_ADDRESS, details))
             if row is None:
                 return False
+            acts = [*_made(sealed, kind, payout_address)]
             if joining is not None:
                 acts += await self._join(session, sealed.wallet_id, joining, moment)
             # Whoever has this lock sees all wallets that others have made.
@@ -187,14 +184,6 @@ class WalletStore:
             acts.append(await insert_agreement(session, first, self._orders))
         return acts
 
-    async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
-        """Set what a farmer may stake at most, in ten-thousandths of its balance.
-
-        Raises WalletNotFoundError, and TamperedError for a row that wallet did not write.
-        """
-        async with self._database.transaction() as session:
-            await self.change_stake(session, await self.lock(session, farmer_id), stake_bps, actor)
-
     async def lock(self, session: Session, farmer_id: FarmerId) -> Record:
         """Return the row of a farmer's wallet; nobody else changes it until the transaction ends.
 
@@ -207,7 +196,7 @@ class WalletStore:
         return row
 
     async def change_stake(self, session: Session, row: Record, stake_bps: int, actor: str) -> None:
-        """Set what a farmer may stake at most, where the wallet's row is locked already."""
+        """Set what a farmer may stake at most (ten-thousandths), by its wallet's locked row."""
         if row["stake_bps"] == stake_bps:
             return
         names = ("kind", "farmer_id", "pooler_id", "address")
@@ -386,6 +375,12 @@ async def _check_sponsored(
                 f"new farmers of the {whose} may have {budget} stroops of reserves within 24 hours",
                 metadata={"limit": str(budget), "used": str(used - SPONSORED), "of": whose},
             )
+
+
+def _made(sealed: SealedKey, kind: str, payout_address: str) -> Iterator[Act]:
+    yield created(sealed, kind)
+    if payout_address:
+        yield _own_act(sealed, Action.SET_PAYOUT_ADDRESS, f"{payout_address} at once")
 
 
 def created(sealed: SealedKey, kind: str) -> Act:

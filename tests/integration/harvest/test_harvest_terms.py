@@ -66,7 +66,8 @@ async def terms(pool: LedgerWorld, person: Person, block: int) -> tuple[int, int
         row = await session.connection.fetchrow(
             "SELECT * FROM harvest.terms($1, $2)", person.farmer_id, block
         )
-    return tuple(row)
+    assert row is not None
+    return (row[0], row[1], row[2])
 
 
 async def test_without_an_agreement_nobody_takes_a_fee(pool: LedgerWorld) -> None:

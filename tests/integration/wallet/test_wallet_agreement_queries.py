@@ -1,6 +1,7 @@
 """Agreements in wallet's tables: kept as given, judged before anybody goes by them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -69,11 +70,12 @@ async def test_an_agreement_that_was_deleted_is_missed(rows: WalletRows, number:
 async def test_the_database_refuses_what_would_count_backwards(rows: WalletRows) -> None:
     account, now = await rows.wallet(), datetime.now(UTC)
     await agree(rows.pool, account.id)
-    for odd in (
+    changes: list[dict[str, Any]] = [
         {"effective_at": now - timedelta(days=1)},
         {"registered_at": now - timedelta(days=1)},
         {"registered_at": now + timedelta(days=1), "effective_at": now + timedelta(days=2)},
-    ):
+    ]
+    for odd in changes:
         with pytest.raises(asyncpg.CheckViolationError):
             await agree(rows.pool, account.id, **odd)
     assert len(await store_of(rows).of_wallet(account.id)) == 1

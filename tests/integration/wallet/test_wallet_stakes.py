@@ -16,6 +16,7 @@ from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, DatabaseFactory, connect
 from tests.support.orders import ORDERS
+from tests.support.own_say import OwnSay
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 from tests.support.wallet_world import open_wallet_world
 
@@ -46,8 +47,8 @@ async def test_a_limit_changes_with_a_record_and_a_new_authenticator(pool: Datab
     store, farmer_id = WalletStore(pool, ORDERS), await farmer(pool, 5000)
     other = await farmer(pool, 100)
     assert (await store.of_farmer(farmer_id)).stake_bps == 5000
-    await store.set_stake_limit(farmer_id, 6000, actor="me")
-    await store.set_stake_limit(farmer_id, 6000, actor="me")
+    await OwnSay(pool=pool).store.set_stake(farmer_id, 6000, actor="me")
+    await OwnSay(pool=pool).store.set_stake(farmer_id, 6000, actor="me")
     wallet = await store.of_farmer(farmer_id)  # which is genuine
     assert wallet.stake_bps == 6000
     assert (await store.of_farmer(other)).stake_bps == 100
@@ -67,12 +68,12 @@ async def test_a_limit_that_somebody_wrote_is_no_limit_of_wallet(
     with pytest.raises(TamperedError):
         await store.of_farmer(farmer_id)
     with pytest.raises(TamperedError):
-        await store.set_stake_limit(farmer_id, 6000, actor="me")
+        await OwnSay(pool=pool).store.set_stake(farmer_id, 6000, actor="me")
 
 
 async def test_a_farmer_without_a_wallet_has_no_limit(pool: Database) -> None:
     with pytest.raises(WalletNotFoundError):
-        await WalletStore(pool, ORDERS).set_stake_limit(FarmerId(new_id()), 1, actor="me")
+        await OwnSay(pool=pool).store.set_stake(FarmerId(new_id()), 1, actor="me")
 
 
 # What is taken up ------------------------------------------------------------------------------

@@ -279,44 +279,36 @@ def intent(farmer_id: FarmerId = FARMER, **fields: Any) -> Intent:
 
 
 async def test_a_farmers_wallet_is_made_once() -> None:
-    world, joining = World(), Joining(payout_address="GOUT")
-    world.marked.add(POOLER)
-    made = await world.usecases.create_wallet(FARMER, POOLER, joining=joining, stake_bps=500)
+    world = World()
+    made = await world.usecases.create_wallet(FARMER, POOLER, stake_bps=500)
     ((sealed, rest),) = world.wallets.inserted
     assert made.id == sealed.wallet_id
     assert (rest["farmer_id"], rest["pooler_id"]) == (FARMER, POOLER)
-    assert (rest["payout_address"], rest["stake_bps"]) == ("GOUT", 500)
+    assert (rest["payout_address"], rest["stake_bps"]) == ("", 500)
     assert rest["budget"] is SPONSORED
     assert world.wakeup.count == 1
     assert await world.usecases.create_wallet(FARMER, POOLER) == made
     assert (len(world.wallets.inserted), world.wakeup.count) == (1, 1)
     await world.usecases.create_wallet(FarmerId(new_id()), POOLER)
     assert world.wallets.inserted[-1][1]["stake_bps"] == 10_000
-    assert world.wallets.inserted[-1][1]["payout_address"] == ""
 
 
-@pytest.mark.parametrize(
-    ("is_marked", "owner", "counts"),
-    [(True, "", "GOUT"), (True, "GOWNER", ""), (False, "", ""), (False, "GOWNER", "")],
-)
-async def test_a_registrations_address_counts_for_a_poolers_own_farmers_alone(
-    is_marked: bool, owner: str, counts: str
-) -> None:
-    world = World()
-    world.marked = {POOLER} if is_marked else set()
-    joining = Joining(payout_address="GOUT", owner_account=owner)
-    await world.usecases.create_wallet(FARMER, POOLER, joining=joining)
-    ((_, rest),) = world.wallets.inserted
-    assert rest["payout_address"] == counts
-    assert (rest["joining"].owner_account, rest["joining"].operator_bps) == (owner, 100)
+async def test_a_registrations_address_counts_for_a_poolers_own_farmers_alone() -> None:
+    for is_marked, owner in ((True, ""), (True, "GOWNER"), (False, ""), (False, "GOWNER")):
+        world = World()
+        world.marked = {POOLER} if is_marked else set()
+        joining = Joining(payout_address="GOUT", owner_account=owner)
+        await world.usecases.create_wallet(FARMER, POOLER, joining=joining)
+        ((_, rest),) = world.wallets.inserted
+        assert rest["payout_address"] == ("GOUT" if is_marked and not owner else "")
+        assert rest["joining"] == replace(joining, operator_bps=100)
 
 
 async def test_no_farmer_joins_with_fees_or_a_stake_that_nobody_may_agree_to() -> None:
-    world = World()
-    dear = Joining(terms=terms(pooler_bps=2_901))
+    world, small = World(), Joining(terms=terms(stake_bps=499))
     with pytest.raises(FeeTooHighError):
+        dear = Joining(terms=terms(pooler_bps=2_901))
         await world.usecases.create_wallet(FARMER, POOLER, joining=dear, stake_bps=0)
-    small = Joining(terms=terms(stake_bps=499))
     with pytest.raises(StakeAboveAgreementError):
         await world.usecases.create_wallet(FARMER, POOLER, joining=small, stake_bps=500)
     assert world.wallets.inserted == []

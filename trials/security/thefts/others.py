@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import agreement_pb2, wallet_pb2, withdrawal_pb2
@@ -24,7 +25,7 @@ _TIMEOUT, _PATIENCE = 20.0, 120.0
 _KALE = 10**7
 _READY = wallet_pb2.WALLET_STATUS_READY
 #: Terms of these farmers: a fee of 5 %.
-TERMS = {
+TERMS: dict[str, Any] = {
     "stake_percentage": "0.5",
     "pooler_fee": "0.05",
     "miners_part": "0",

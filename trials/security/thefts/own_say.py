@@ -18,6 +18,8 @@ from trials.security.thefts.others import TERMS, Owned
 from trials.security.thefts.pool import KALE, TIMEOUT, Pool
 
 #: All that somebody wants, and the fees that nobody takes.
+_ALL: dict[str, Any]
+_MOST: dict[str, Any]
 _ALL, _MOST = {**TERMS, "pooler_fee": "1"}, {**TERMS, "pooler_fee": "0.3"}
 #: What registry's, and harvest's, own roles may write of farmers: what there is of it.
 _REWRITTEN = (
