@@ -55,7 +55,7 @@ def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
     assert all(int(row["reward"]) > 0 for row in summary["rows"])
     # A miner has joined by HTTP, and has a part of the block.
     (mined,) = summary["miner"]
-    assert (mined["state"], mined["shares"] > 0) == ("final", True)
+    assert (mined["state"], mined["shares"] > 0) == ("handed_on", True)
     assert int(mined["pot"]) == sum(int(row["reward"]) for row in summary["rows"]) // 10
     part = int(mined["pot"]) * mined["points"] // (mined["points"] + mined["own_hashes"])
     assert int(mined["part"]) in {part, part + 1}  # by largest remainders
