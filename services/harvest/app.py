@@ -1,7 +1,7 @@
 """Wiring of harvest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -89,45 +89,54 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             )
             miner_pb2_grpc.add_MinerCreditServiceServicer_to_server(miners, server)
 
-        if settings.harvest_sweep_seconds > 0:
-            sweep = asyncio.create_task(
-                sweep_for_ever(
-                    harvester,
-                    interval=settings.harvest_sweep_seconds,
-                    after=settings.harvest_sweep_blocks,
-                )
-            )
-            stack.callback(sweep.cancel)
-        spec = ServiceSpec(
-            name="harvest",
-            full_names=(
-                "kalepool.harvest.v1.HarvestService",
-                ledger_servicer.FULL_NAME,
-                payout_servicer.FULL_NAME,
-                credit_servicer.FULL_NAME,
-                report_servicer.FULL_NAME,
-            ),
-            register=register,
-            kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
-            formats=FORMATS,
-            access=ACCESS,
-            owners={Owned.FARMER: parts.store.owners_of_farmers},
-            standings={Owned.FARMER: payout_store.standings_of_farmers},
-            second_person=SecondPerson(
-                COVERED,
-                WalletApprovals(parts.wallet).use,
-                amount=settings.payout_approval_stroops,
-            ),
-            checks=parts.checks,
-            method_timeouts={
-                "Harvest": settings.batch_timeout / 1000,
-                "HarvestPending": settings.batch_timeout / 1000,
-                "CheckLedger": settings.batch_timeout / 1000,
-                "RunPayouts": settings.batch_timeout / 1000,
-                "PayNow": settings.batch_timeout / 1000,
-            },
-        )
+        _sweep(stack, settings, harvester)
+        spec = _spec(settings, parts, payout_store, register)
         yield await stack.enter_async_context(open_server(spec, settings, parts.transport))
+
+
+def _spec(
+    settings: HarvestSettings,
+    parts: BatchParts[Store, FarmerId],
+    payouts: PayoutStore,
+    register: Callable[[grpc.aio.Server], None],
+) -> ServiceSpec:
+    """Return the specification of the server."""
+    second_person = SecondPerson(
+        COVERED, WalletApprovals(parts.wallet).use, amount=settings.payout_approval_stroops
+    )
+    long = ("Harvest", "HarvestPending", "CheckLedger", "RunPayouts", "PayNow")
+    return ServiceSpec(
+        name="harvest",
+        full_names=(
+            "kalepool.harvest.v1.HarvestService",
+            ledger_servicer.FULL_NAME,
+            payout_servicer.FULL_NAME,
+            credit_servicer.FULL_NAME,
+            report_servicer.FULL_NAME,
+        ),
+        register=register,
+        kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+        formats=FORMATS,
+        access=ACCESS,
+        owners={Owned.FARMER: parts.store.owners_of_farmers},
+        standings={Owned.FARMER: payouts.standings_of_farmers},
+        second_person=second_person,
+        checks=parts.checks,
+        method_timeouts=dict.fromkeys(long, settings.batch_timeout / 1000),
+    )
+
+
+def _sweep(stack: AsyncExitStack, settings: HarvestSettings, harvester: Harvester) -> None:
+    """Harvest what is pending again and again until the stack is closed, where that is wanted."""
+    if settings.harvest_sweep_seconds > 0:
+        sweep = asyncio.create_task(
+            sweep_for_ever(
+                harvester,
+                interval=settings.harvest_sweep_seconds,
+                after=settings.harvest_sweep_blocks,
+            )
+        )
+        stack.callback(sweep.cancel)
 
 
 def _pay(

@@ -63,7 +63,9 @@ def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
     paid = summary["payouts"]
     assert (paid["equal"], paid["unpaid"], paid["ledger_adds_up"]) == (True, [], True)
     got = sum(int(paid[name]) for name in ("farmers", "miners", "pooler", "operator"))
-    assert got == int(paid["total"]) == int(paid["minted"]) - int(paid["staked"])
+    # What they had before may be paid with it.
+    own = int(paid["funded"]) - int(paid["left"])
+    assert got == int(paid["total"]) == int(paid["minted"]) - int(paid["staked"]) + own
     assert int(paid["minted"]) == sum(int(row["reward"]) for row in summary["rows"])
     assert int(paid["miners"]) == int(mined["part"])
     assert "what was paid adds up to what the chain minted" in output
