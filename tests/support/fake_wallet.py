@@ -64,7 +64,7 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         self._pool = pool
         self.faults = Faults()
         #: What serves payouts beside it.
-        self.payouts = FakePayouts()
+        self.payouts: FakePayouts = cast("Any", FakePayouts)()  # it serves what pays only
         #: Request ids of every call, in order.
         self.calls: list[str] = []
         #: What accounts hold on the chain.

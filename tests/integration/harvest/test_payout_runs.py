@@ -89,7 +89,7 @@ class Pool:
     async def miner(self, amount: int) -> str:
         """A miner who has so much of its pooler's undivided part."""
         pooler, address = self.ledger.pooler, Keypair.random().public_key
-        name = miner_id(pooler, address)
+        name = miner_id(PoolerId(pooler), address)
         admin = self.ledger.admin
         await admin.execute(
             "INSERT INTO harvest.miners (id, pooler_id, address) VALUES ($1, $2, $3)",

@@ -13,8 +13,8 @@ import pytest
 
 from libs.common.ids import OperationId
 from services.wallet.domain.errors import TamperedError
-from services.wallet.domain.payments import SPAN
 from services.wallet.domain.payment_orders import Part
+from services.wallet.domain.payments import SPAN
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.payers import PayerStore, UnmadePayment
 from tests.support.orders import ORDERS
