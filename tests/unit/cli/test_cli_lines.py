@@ -24,6 +24,7 @@ from kalepool.wallet.v1 import (
     wallet_pb2,
     withdrawal_pb2,
 )
+from kalepool.wallet.v1 import payout_pb2 as wallet_payout_pb2
 from kalepool.work.v1 import work_pb2
 
 from cli import progress
@@ -38,6 +39,7 @@ MODULES = (
     engine_pb2,
     withdrawal_pb2,
     agreement_pb2,
+    wallet_payout_pb2,
     custody_pb2,
     approval_pb2,
     keys_pb2,
