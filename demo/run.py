@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.mining import miner_beside, results_of_miners, shares_settings
-from demo.payouts import Paid, Receivers, pay, prepare, show_paid
+from demo.payouts import show_paid
 from demo.screen import Screen
 from devstack.farming import FarmResult, farm
+from devstack.paying import Paid, Receivers, pay, prepare
 from devstack.stack import StackConfig, free_ports, open_stack
 from libs.common.log import configure_logging
 from libs.common.names import GATEWAY

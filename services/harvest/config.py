@@ -55,16 +55,17 @@ class HarvestSettings(BatchSettings):
     #: Stroops of KALE that payouts may send to all within 24 hours; 0: no limit but wallet's.
     payout_daily_stroops: _Amount = 100_000_000_000_000
     #: Stroops of fees in the account of a farmer who is not paid itself that are moved out of it at
-    #: once, and seconds after which smaller ones are (0: never).
+    #: once.
     payout_sweep_stroops: _Amount = 1_000_000_000
+    #: Seconds after which smaller fees are moved out of such an account; 0: never.
     payout_sweep_seconds: Annotated[Seconds, Field(ge=0)] = 604_800.0
-    #: Stroops of KALE from which on a pooler is paid, and seconds after which it is paid less (0:
-    #: never).
+    #: Stroops of KALE from which on a pooler is paid.
     payout_pooler_stroops: _Amount = 1_000_000_000
+    #: Seconds after which a pooler is paid less than that; 0: never.
     payout_pooler_seconds: Annotated[Seconds, Field(ge=0)] = 604_800.0
-    #: Stroops of KALE from which on a miner is paid, and seconds after which it is paid less (0:
-    #: never).
+    #: Stroops of KALE from which on a miner is paid.
     payout_miner_stroops: _Amount = 100_000_000
+    #: Seconds after which a miner is paid less than that; 0: never.
     payout_miner_seconds: Annotated[Seconds, Field(ge=0)] = 604_800.0
 
     def payout_terms(self) -> PayoutTerms:

@@ -28,7 +28,7 @@ _FINAL = frozenset(
 )
 #: Seconds of one call of wallet, and of the lease under which it is made: no call outlives it, so
 #: that what a process asks for that is gone cannot come after what another one asks for.
-CALL, LEASE = 20.0, 45.0
+CALL, LEASE = 10.0, 15.0
 #: Chunks of a run that are with wallet at a time.
 _PARALLEL = 8
 #: Seconds between two tries, doubled up to the last.
