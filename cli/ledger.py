@@ -10,6 +10,7 @@ from cli.show import cell, note
 app = cyclopts.App(name="ledger", help="Show the pool's ledger, and prove that it adds up.")
 ACCOUNT_COLUMNS = ("role", "asset", "amount", "entries")
 OVERDRAWN_COLUMNS = ("owner_id", *ACCOUNT_COLUMNS)
+UNEXPLAINED_COLUMNS = ("farmer_id", "amount", "since")
 DIFFERENCE_COLUMNS = ("kind", "owner_id", "role", "asset", "journal_id", "kept", "expected")
 JOURNAL_COLUMNS = ("happened_at", "kind", "block_index", "role", "asset", "amount", "source_key")
 
@@ -23,9 +24,14 @@ async def check(*, session: Run) -> int:
         session.output.json_of(reply)
     else:
         session.output.summary(reply, "differences", DIFFERENCE_COLUMNS)
+        if not reply.differences:
+            note(sound(reply))
         if reply.overdrawn:
             note("more was taken than booked: KALE from outside, or an event that is still to come")
             session.output.rows(reply, "overdrawn", OVERDRAWN_COLUMNS)
+        if reply.unexplained:
+            note("accounts hold other amounts on the chain than the ledger explains")
+            session.output.rows(reply, "unexplained", UNEXPLAINED_COLUMNS)
     return 1 if reply.differences else 0
 
 
@@ -63,6 +69,16 @@ async def show(farmer: str, /, *, limit: Count = 20, session: Run) -> None:
     session.output.table(JOURNAL_COLUMNS, map(_line, _entries(found)))
     if found.next_page_token:
         note(f"the newest {len(found.journals)} only; --limit 0 shows all")
+
+
+def sound(reply: ledger_pb2.CheckLedgerResponse) -> str:
+    """Return the sentence that says what adds up."""
+    if not reply.journals:
+        return "the ledger is empty: nothing was booked yet"
+    return (
+        f"the ledger adds up: {reply.journals:,} journals with {reply.entries:,} entries come to "
+        f"nothing in each asset, and give what {reply.accounts:,} accounts have"
+    )
 
 
 def _entries(

@@ -21,14 +21,20 @@ _KALE = frozenset(
     [
         "amount",
         "current_balance",
+        "divided",
         "estimated_reward",
         "expected",
+        "fees_in_account",
+        "fees_moved",
+        "fees_to_operator",
+        "fees_to_pooler",
         "kale_stroops",
         "kept",
         "max_reward",
         "max_stake",
         "min_reward",
         "min_stake",
+        "pot",
         "reward_amount",
         "rewards",
         "rewards_30_days",
@@ -39,8 +45,11 @@ _KALE = frozenset(
         "stake_returned",
         "staked",
         "staked_total",
+        "total",
+        "total_paid",
         "total_rewards",
         "total_staked",
+        "unpaid",
     ]
 )
 #: Fields with stroops of XLM; they are shown in XLM.

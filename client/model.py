@@ -190,3 +190,31 @@ class SweepSummary:
     total_rewards: int
     #: Harvests that are open still.
     still_pending: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinersTold:
+    """What the miners of a pooler did in a block, or a chunk of it."""
+
+    #: The pooler.
+    pooler_id: PoolerId
+    #: The block; it is closed.
+    block_index: int
+    #: Hashes that each miner proved, by the address that is to be paid: 10,000 at most.
+    points: Mapping[str, int]
+    #: Hashes of the pooler's own that take part: the same in all chunks.
+    own_points: int = 0
+    #: Which chunk it is, from 1 on, and how many there are.
+    chunk: int = 1
+    chunks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinersPot:
+    """The miners' part of a block."""
+
+    #: Whether all chunks are there.
+    is_complete: bool
+    #: Stroops that are the miners', by what is harvested so far, and those that are divided.
+    pot: int
+    divided: int

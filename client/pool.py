@@ -17,7 +17,7 @@ from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
-from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
+from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc, miner_pb2, miner_pb2_grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.report.v1 import report_pb2, report_pb2_grpc
@@ -32,6 +32,8 @@ from client.model import (
     ChainView,
     FarmerOutcome,
     FarmerRecord,
+    MinersPot,
+    MinersTold,
     PoolerRecord,
     Submission,
     SweepSummary,
@@ -94,6 +96,7 @@ class PoolClient:
         self._plant = plant_pb2_grpc.PlantServiceStub(channels["plant"])
         self._work = work_pb2_grpc.WorkServiceStub(channels["work"])
         self._harvest = harvest_pb2_grpc.HarvestServiceStub(channels["harvest"])
+        self._miners = miner_pb2_grpc.MinerCreditServiceStub(channels["harvest"])
         self._reports = report_pb2_grpc.ReportServiceStub(channels["harvest"])
 
     # Poolers and farmers --------------------------------------------------------------------------
@@ -314,6 +317,29 @@ class PoolClient:
             for harvest in map(messages.harvest, page.harvests):
                 if harvest.succeeded:
                     yield harvest
+
+    async def credit_miners(self, told: MinersTold) -> MinersPot:
+        """Tell what miners did in a closed block; to tell it again changes nothing.
+
+        Raise AlreadyExistsError (MINERS_TOLD) when something else was told before, and
+        FailedPreconditionError (BLOCK_NOT_CLOSED) or NotFoundError (BLOCK_NOT_FARMED) for a block
+        that cannot be told of. The call is not repeated: who tells looks again later.
+        """
+        request = miner_pb2.CreditMinersRequest(
+            pooler_id=str(told.pooler_id),
+            block_index=told.block_index,
+            miners=[
+                miner_pb2.MinerPoints(address=address, points=points)
+                for address, points in told.points.items()
+            ],
+            own_points=told.own_points,
+            chunk=told.chunk,
+            chunks=told.chunks,
+        )
+        answer = await self._ask(
+            self._miners.CreditMiners, request, seconds=self._limits.batch_seconds, patience=0
+        )
+        return MinersPot(is_complete=answer.is_complete, pot=answer.pot, divided=answer.divided)
 
     # How calls are made ---------------------------------------------------------------------------
 

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from stellar_sdk import Keypair
-
 from devstack.processes import Command, Process
 from pooler.events import Event, Observer, ServingMiners
 from pooler.shares.config import SharesSettings
@@ -34,9 +32,10 @@ def shares_settings(directory: Path, port: int) -> SharesSettings:
 class MinerBeside:
     """An observer of a pooler that starts a miner once the pooler serves miners."""
 
-    def __init__(self, directory: Path, observe: Observer) -> None:
-        """Take the folder of the demo's data, and who hears of the pooler, too."""
+    def __init__(self, directory: Path, address: str, observe: Observer) -> None:
+        """Take the folder of the demo's data, whom to pay, and who hears of the pooler, too."""
         self._directory = directory
+        self._address = address
         self._observe = observe
         self._process: Process | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -57,7 +56,7 @@ class MinerBeside:
     def _command(self, port: int) -> Command:
         arguments = (
             *("-m", "miner", "join", f"http://127.0.0.1:{port}", "--agree", "--json"),
-            *("--address", Keypair.random().public_key, "--name", "demo", "--worker", "beside"),
+            *("--address", self._address, "--name", "demo", "--worker", "beside"),
             # The pooler's own engines have the other processors.
             *("--threads", "1", "--credential-file", str(self._directory / "credential.json")),
         )
@@ -65,9 +64,11 @@ class MinerBeside:
 
 
 @asynccontextmanager
-async def miner_beside(directory: Path, observe: Observer) -> AsyncIterator[MinerBeside]:
-    """Have a miner beside a pooler while the block runs."""
-    beside = MinerBeside(directory, observe)
+async def miner_beside(
+    directory: Path, address: str, observe: Observer
+) -> AsyncIterator[MinerBeside]:
+    """Have a miner, who is paid at an address, beside a pooler while the block runs."""
+    beside = MinerBeside(directory, address, observe)
     try:
         yield beside
     finally:

@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.mining import miner_beside, results_of_miners, shares_settings
+from demo.payouts import show_paid
 from demo.screen import Screen
 from devstack.farming import FarmResult, farm
+from devstack.paying import Paid, Receivers, pay, prepare
 from devstack.stack import StackConfig, free_ports, open_stack
 from libs.common.log import configure_logging
 from libs.common.names import GATEWAY
@@ -30,29 +32,43 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
     # The pooler's records of miners are told here, and what goes wrong by its events.
     configure_logging(service="pooler", level="error")
     (port,) = free_ports(1)
+    receivers = Receivers.made(farmers)
     config = StackConfig(
         directory=DIRECTORY,
         ledger_seconds=1.0,
         block_seconds=block_seconds(farmers),
         gateway=True,
-        environment={GATEWAY: {"POOLER_URLS": f"http://127.0.0.1:{port}"}},
+        environment={
+            GATEWAY: {"POOLER_URLS": f"http://127.0.0.1:{port}"},
+            **receivers.environment(),
+        },
     )
     with Screen(console) as screen:
         async with (
             open_stack(config, screen.progress) as stack,
-            miner_beside(DIRECTORY, screen) as observe,
+            miner_beside(DIRECTORY, receivers.miner.public_key, screen) as observe,
         ):
             screen.progress(f"the pool's page is {stack.gateway_url}")
             shares = shares_settings(DIRECTORY, port)
             result = await stack.watched(
-                farm(stack, farmers, blocks, observe, screen.progress, shares=shares)
+                farm(
+                    stack,
+                    farmers,
+                    blocks,
+                    observe,
+                    screen.progress,
+                    shares=shares,
+                    prepare=lambda wanted: prepare(stack, wanted, receivers, screen.progress),
+                )
             )
+            paid = await pay(stack, result.config, result.verdict, receivers, screen.progress)
         mined = await results_of_miners(DIRECTORY)
-    write_summary(DIRECTORY / "summary.json", result, farmers, blocks, mined)
+    write_summary(DIRECTORY / "summary.json", result, mined, paid)
     show(console, result)
     show_miner(console, mined)
+    show_paid(console, paid)
     show_verdict(console, result)
-    return 0 if result.passed else 1
+    return 0 if result.passed and paid.equal else 1
 
 
 def block_seconds(farmers: int) -> int:
@@ -60,9 +76,7 @@ def block_seconds(farmers: int) -> int:
     return SHORTEST_BLOCK + farmers // FARMERS_PER_SECOND
 
 
-def write_summary(
-    path: Path, result: FarmResult, farmers: int, blocks: int, mined: Sequence[MinerResult]
-) -> None:
+def write_summary(path: Path, result: FarmResult, mined: Sequence[MinerResult], paid: Paid) -> None:
     """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
     amounts = {"funded", "staked", "reward", "stake_returned", "balance"}
@@ -74,8 +88,8 @@ def write_summary(
         for farmer in verdict.farmers
     ]
     content = {
-        "farmers": farmers,
-        "blocks": blocks,
+        "farmers": result.config.farmers,
+        "blocks": result.config.blocks,
         "equal": verdict.equal,
         "all_farmed": result.all_farmed,
         "compared": verdict.compared,
@@ -94,6 +108,13 @@ def write_summary(
             }
             for one in mined
         ],
+        "payouts": {
+            **{name: str(value) for name, value in asdict(paid).items() if type(value) is int},
+            "total": str(paid.total),
+            "unpaid": list(paid.unpaid),
+            "ledger_adds_up": paid.ledger_adds_up,
+            "equal": paid.equal,
+        },
     }
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """The verdict on a run: PostgreSQL's events equal the chain, farmer by farmer, stroop by stroop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -25,6 +25,16 @@ AWAY = (
 )
 #: Seconds in which records that are on their way may still arrive before the verdict.
 SETTLE_SECONDS = 20.0
+#: Accounts of the ledger whose KALE lies in farmers' accounts on the chain: what is theirs, and
+#: fees that nobody has paid yet, less what was moved into poolers' accounts.
+HELD = (
+    "farmer:available",
+    "farmer:pending_out",
+    "pooler:fee",
+    "operator:fee",
+    "miner:earned",
+    "chain:moved",
+)
 _QUERIES = load_queries(Path(__file__).parent / "check.sql")
 
 
@@ -62,6 +72,8 @@ class Verdict:
     compared: int
     #: Every difference in words; empty means equal.
     differences: list[str] = field(default_factory=list)
+    #: What the accounts of the pool's ledger have together, in stroops of KALE, by their roles.
+    ledger: dict[str, int] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -89,7 +101,7 @@ async def compare(
 ) -> Verdict:
     """Compare all that is recorded with all that was read from the chain.
 
-    `funded` is what each address was given from outside, in stroops.
+    `funded` is what each address was given from outside, less what left it, in stroops.
     """
     connection = await asyncpg.connect(admin_dsn)
     try:
@@ -107,10 +119,16 @@ async def compare(
         on_chain = await read_kale_balances(rpc_url, farmers, asset)
         booked = await connection.fetch(_QUERIES["balances"].sql)
         odd_sums = await connection.fetch(_QUERIES["odd_sums"].sql)
+        held = await connection.fetch(_QUERIES["held"].sql)
+        sums = await connection.fetch(_QUERIES["ledger"].sql)
     finally:
         await connection.close()
-    _compare_balances(
-        verdict, on_chain, {row["farmer_id"]: row["current_balance"] for row in booked}
+    _compare_balances(verdict, on_chain, {row["farmer_id"]: row["total_rewards"] for row in booked})
+    verdict.ledger = {row["role"]: int(row["amount"]) for row in sums}
+    _compare_ledger(
+        verdict,
+        {row["farmer_id"]: (int(row["held"]), int(row["from_outside"])) for row in held},
+        open_stakes(chain, farmers),
     )
     verdict.differences += [
         f"sum of {row['what']}: kept {row['kept']}, the records give {row['told']}"
@@ -204,6 +222,40 @@ def _sum_up(
     for (address, _), (reward, returned) in harvests.items():
         farmers[address].reward += reward
         farmers[address].stake_returned += returned
+
+
+def open_stakes(chain: ChainView, addresses: Container[str]) -> int:
+    """Return the stroops that these farmers have staked and not got back."""
+    return sum(
+        plant.stake
+        for place, plant in chain.plants.items()
+        if place[0] in addresses and place not in chain.harvests
+    )
+
+
+def _compare_ledger(verdict: Verdict, held: Mapping[UUID, tuple[int, int]], staked: int) -> None:
+    """Compare the ledger with the chain: farmer by farmer, and all of it together."""
+    for farmer in verdict.farmers:
+        told, from_outside = held.get(farmer.farmer_id, (0, 0))
+        if told != farmer.balance:
+            verdict.differences.append(
+                f"account of {farmer.address}: the ledger says {told}, the chain {farmer.balance}"
+            )
+        if from_outside != farmer.funded:
+            verdict.differences.append(
+                f"KALE from outside of {farmer.address}: the ledger says {from_outside}, "
+                f"it was {farmer.funded}"
+            )
+    in_accounts = sum(verdict.ledger.get(role, 0) for role in HELD)
+    on_chain = sum(farmer.balance for farmer in verdict.farmers)
+    if in_accounts != on_chain:
+        verdict.differences.append(
+            f"the ledger has {in_accounts} in farmers' accounts, the chain {on_chain}"
+        )
+    if verdict.ledger.get("farmer:staked", 0) != staked:
+        verdict.differences.append(
+            f"the ledger has {verdict.ledger.get('farmer:staked', 0)} staked, the chain {staked}"
+        )
 
 
 def _compare_balances(

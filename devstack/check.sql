@@ -29,8 +29,33 @@ WHERE status = 'success';
 SELECT count(*)::int AS farmers FROM wallet.farmer_accounts WHERE kale_stroops = 0;
 
 -- name: balances :many
-SELECT farmer_id, current_balance
+-- Fees are taken off in current_balance alone.
+SELECT farmer_id, total_rewards
 FROM harvest.balances;
+
+-- name: held :many
+-- What the ledger says that each farmer's account holds, and came to it from outside, less what left.
+SELECT
+    f.id AS farmer_id,
+    coalesce(h.amount, 0) AS held,
+    coalesce((
+        SELECT -sum(e.amount)
+        FROM harvest.journals AS j
+        INNER JOIN harvest.entries AS e ON j.id = e.journal_id
+        INNER JOIN harvest.accounts AS a ON e.account_id = a.id
+        WHERE j.farmer_id = f.id AND a.role = 'chain:out' AND a.asset = 'kale'
+    ), 0) AS from_outside
+FROM registry.farmers AS f
+LEFT JOIN harvest.holdings AS h ON f.id = h.farmer_id
+ORDER BY f.id;
+
+-- name: ledger :many
+-- What the accounts of the ledger have together, in stroops of KALE, by what they are for.
+SELECT a.role::text AS role, sum(b.amount) AS amount
+FROM harvest.accounts AS a
+INNER JOIN harvest.account_balances AS b ON a.id = b.account_id
+WHERE a.asset = 'kale'
+GROUP BY a.role;
 
 -- name: odd_sums :many
 -- Sums that are kept for reports and are not those of the records, read at one moment.

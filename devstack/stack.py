@@ -61,6 +61,14 @@ class PortTakenError(Exception):
     """Another program listens on a port that the pool needs; the message says on which."""
 
 
+#: KALE from outside is booked before a run is over, so that the ledger is compared with the chain.
+_HARVEST_ENVIRONMENT = {
+    "BOOKKEEPING_SECONDS": "1",
+    "DEPOSIT_SECONDS": "5",
+    "DEPOSIT_SETTLE_SECONDS": "4",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
     """The settings of the pool on this machine."""
@@ -339,6 +347,7 @@ class Stack:
             **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
             **(self._wallet_environment() if name == "wallet" else {}),
             **(self._registry_environment() if name == "registry" else {}),
+            **(_HARVEST_ENVIRONMENT if name == "harvest" else {}),
             **self.config.environment.get(name, {}),
         }
         return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)

@@ -26,11 +26,13 @@ from libs.common.log import get_logger
 from miner.model import NO_CAP
 from miner.model import Find as OwnFind
 from miner.search import Search
+from pooler.credits import PoolPayer
 from pooler.events import Observer, ServingMiners, Trouble
 from pooler.settling import Settling
 from pooler.shares.app import open_app
 from pooler.shares.block import Find, Target
 from pooler.shares.config import SharesSettings
+from pooler.shares.dividing import Payer
 from pooler.shares.service import Shares
 
 log = get_logger(__name__)
@@ -154,11 +156,18 @@ class MinedBlock:
 class Miners:
     """What the block loop tells of its blocks; see open_miners."""
 
-    def __init__(self, shares: Shares | None, settling: Settling | None, observe: Observer) -> None:
-        """Take the work for miners, and what divides its blocks; None: there is none."""
+    def __init__(
+        self,
+        shares: Shares | None,
+        settling: Settling | None,
+        observe: Observer,
+        payer: Payer | None = None,
+    ) -> None:
+        """Take the work for miners, what divides its blocks, and who credits; None: nobody."""
         self._shares = shares
         self._settling = settling
         self._observe = observe
+        self._payer = payer
 
     @asynccontextmanager
     async def mining(self, mined: MinedBlock) -> AsyncIterator[None]:
@@ -188,6 +197,8 @@ class Miners:
         """Divide what closed blocks have earned, as far as it is harvested; see Settling."""
         if self._settling is not None:
             await self._reported(self._settling.settle(is_last=is_last))
+        if is_last and self._shares is not None and self._payer is not None:
+            await self._reported(self._hand_on(self._shares, self._payer))
 
     async def keep_settling(self) -> None:
         """Do that again and again, until the task is cancelled."""
@@ -219,6 +230,9 @@ class Miners:
             if finds:
                 await self._reported(shares.keep_finds(mined.index, finds))
 
+    async def _hand_on(self, shares: Shares, payer: Payer) -> None:
+        await shares.dividing.hand_on(payer)
+
     async def _reported(self, doing: Coroutine[Any, Any, None]) -> None:
         """Do something; report an error instead of raising it: farming goes on without miners."""
         try:
@@ -246,9 +260,10 @@ async def open_miners(
     if settings is None:
         yield Miners(None, None, observe)
         return
-    async with open_app(settings) as (shares, port):
+    payer = PoolPayer(client, pooler_id) if settings.shares_credits else None
+    async with open_app(settings, payer=payer) as (shares, port):
         observe(ServingMiners(host=settings.shares_host, port=port))
-        miners = Miners(shares, Settling(shares, client, pooler_id, watch), observe)
+        miners = Miners(shares, Settling(shares, client, pooler_id, watch), observe, payer)
         settling = asyncio.create_task(miners.keep_settling())
         try:
             yield miners

@@ -81,6 +81,8 @@ _CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_Y
 _REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: Whom the pool tells what happens: nothing moves by that.
 _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: What miners earned is theirs, whoever may plant no more; nothing is signed.
+_CREDITS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: What the farmer itself has signed: who suspends it, or leaves, takes nothing of that away.
 _FARMERS_OWN = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
@@ -157,6 +159,19 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetLedgerStatus": OPERATORS,
         "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    "kalepool.harvest.v1.PayoutsService": {
+        "GetPayoutPreview": _reads(OPERATORS),
+        "RunPayouts": OPERATORS,
+        "PayNow": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
+        "ListPayouts": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "ListPending": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "GetPayoutSwitch": _reads(OPERATORS),
+        "SetPayoutSwitch": OPERATORS,
+    },
+    "kalepool.harvest.v1.MinerCreditService": {
+        "CreditMiners": _by_token(_acts(_CREDITS, _own(pooler_id=Owned.POOLER))),
+        "GetMinerCredits": _reads(_own(pooler_id=Owned.POOLER)),
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -184,6 +199,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "BatchHarvest": _services(_HARVEST),
         "JudgeOperations": _services(_PLANT, _WORK, _HARVEST),
         "ListMovements": _services(_HARVEST),
+        "ListHoldings": _services(_HARVEST),
         "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
         "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
         "GetBlock": _PUBLIC,
@@ -233,7 +249,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.ApprovalService": {
         "ListApprovals": OPERATORS,
         "Approve": OPERATORS,
-        "UseApproval": _services(_REGISTRY),
+        "UseApproval": _services(_REGISTRY, _HARVEST),
     },
     # No token makes tokens: whoever steals one has that one, until it ends or is revoked.
     "kalepool.wallet.v1.TokenService": {

@@ -12,6 +12,7 @@ _AGREEMENT = "/kalepool.wallet.v1.AgreementService"
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
 _NOTIFICATION = "/kalepool.registry.v1.NotificationService"
+_PAYOUTS = "/kalepool.harvest.v1.PayoutsService"
 _REPORT = "/kalepool.report.v1.ReportService"
 _TOKEN = "/kalepool.wallet.v1.TokenService"  # noqa: S105  (a service's name)
 _WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
@@ -33,6 +34,12 @@ COVERED: Mapping[str, Covered] = {
         # The address that counts when it is used need not be the one that counted when somebody
         # agreed.
         needs=("destination",),
+    ),
+    # Everybody's money, to where it belongs: what moves little takes one operator.
+    f"{_PAYOUTS}/RunPayouts": Covered(moves="what the pool owes, at once", above="max_amount"),
+    f"{_PAYOUTS}/PayNow": Covered(moves="a farmer's money", above="amount"),
+    f"{_PAYOUTS}/SetPayoutSwitch": Covered(
+        moves="all that waits to be paid", unless=frozenset({"is_off"})
     ),
     "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
     "/kalepool.wallet.v1.OrderService/SignOrders": Covered(moves="what wallet acts on"),
@@ -90,6 +97,12 @@ FREE: Mapping[str, str] = {
     "/kalepool.harvest.v1.LedgerService/CheckLedger": _READS,
     "/kalepool.harvest.v1.LedgerService/GetLedgerStatus": _READS,
     "/kalepool.harvest.v1.LedgerService/ListJournals": _READS,
+    f"{_PAYOUTS}/GetPayoutPreview": _READS,
+    f"{_PAYOUTS}/ListPayouts": _READS,
+    f"{_PAYOUTS}/ListPending": _READS,
+    f"{_PAYOUTS}/GetPayoutSwitch": _READS,
+    "/kalepool.harvest.v1.MinerCreditService/CreditMiners": "divides what is the miners' already",
+    "/kalepool.harvest.v1.MinerCreditService/GetMinerCredits": _READS,
     f"{_REPORT}/GetPoolSummary": _READS,
     f"{_REPORT}/GetPoolerSummary": _READS,
     f"{_REPORT}/GetFarmerSummary": _READS,

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gateway.pages.page import Page
+from gateway.pages.payouts import payouts_of
 from gateway.pages.reads import PoolReads
 from gateway.pages.viewer import Viewer
 
@@ -14,10 +15,11 @@ async def farmer(reads: PoolReads, viewer: Viewer, name: str) -> Page:
     PermissionDeniedError where the operator has closed farmers' figures.
     """
     found = await reads.farmer(viewer, by="farmer_id" if _is_id(name) else "address", value=name)
+    money = await payouts_of(reads, viewer, farmer_id=found.farmer_id) if viewer.kind else None
     return Page(
         template="farmer.html",
         title=f"Farmer {found.address or found.farmer_id}",
-        content={"farmer": found},
+        content={"farmer": found, "money": money},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
+from kalepool.harvest.v1 import payout_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
@@ -221,6 +222,48 @@ class PoolReads:
                 pooler_id=pooler_id, page_size=size, page_token=page_token
             ),
             notification_pb2.ListNotificationsResponse,
+        )
+
+    async def pending(
+        self, viewer: Viewer, *, farmer_id: str = "", pooler_id: str = "", page_token: str = ""
+    ) -> payout_pb2.ListPendingResponse:
+        """Return a page of what was not paid yet, and why."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.PayoutsService.ListPending",
+            payout_pb2.ListPendingRequest(
+                farmer_id=farmer_id, pooler_id=pooler_id, page_size=ROWS, page_token=page_token
+            ),
+            payout_pb2.ListPendingResponse,
+        )
+
+    async def payouts(
+        self, viewer: Viewer, size: int, *, farmer_id: str = "", pooler_id: str = ""
+    ) -> payout_pb2.ListPayoutsResponse:
+        """Return the newest payouts."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.PayoutsService.ListPayouts",
+            payout_pb2.ListPayoutsRequest(farmer_id=farmer_id, pooler_id=pooler_id, page_size=size),
+            payout_pb2.ListPayoutsResponse,
+        )
+
+    async def payout_preview(self, viewer: Viewer) -> payout_pb2.GetPayoutPreviewResponse:
+        """Return what a run of payouts would do now."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.PayoutsService.GetPayoutPreview",
+            payout_pb2.GetPayoutPreviewRequest(),
+            payout_pb2.GetPayoutPreviewResponse,
+        )
+
+    async def payout_switch(self, viewer: Viewer) -> payout_pb2.GetPayoutSwitchResponse:
+        """Return whether the pool pays."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.PayoutsService.GetPayoutSwitch",
+            payout_pb2.GetPayoutSwitchRequest(),
+            payout_pb2.GetPayoutSwitchResponse,
         )
 
     async def engine(self, viewer: Viewer) -> engine_pb2.GetEngineStatusResponse:

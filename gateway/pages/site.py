@@ -14,6 +14,7 @@ from gateway.pages.farmer import farmer
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.page import Page
+from gateway.pages.payouts import payouts
 from gateway.pages.pooler import pooler
 from gateway.pages.reads import PoolReads
 from gateway.pages.sessions import Sessions
@@ -143,6 +144,13 @@ class Site:
             _View(
                 template=parse_template("/operator"),
                 make=lambda request, viewer: operator(reads, health, viewer, _after(request)),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template("/payouts"),
+                make=lambda request, viewer: payouts(
+                    reads, viewer, _given(request, "pooler_id"), _after(request)
+                ),
                 is_private=True,
             ),
             _View(

@@ -227,7 +227,8 @@ class ServiceSettings(TransportSettings):
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
     #: Seconds in which another operator has to approve, and the first to repeat, an order that can
-    #: move keys or money (docs/custody.md), for wallet and registry; 0: one operator is enough.
+    #: move keys or money (docs/custody.md), for wallet, registry and harvest; 0: one operator is
+    #: enough.
     second_person_seconds: Annotated[WholeSeconds, Field(ge=0, le=604_800)] = 0
     #: Milliseconds that a call may take, also when its own deadline is later.
     request_timeout: Milliseconds = 30_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from libs.kale.address import account_address, raw_key
+from libs.kale.address import account_address, payout_address, raw_key
 from libs.kale.amounts import parse_percentage
 
 #: Each raises ValueError with what the text must be.
@@ -10,4 +10,5 @@ FORMATS: Mapping[str, Callable[[str], object]] = {
     "STELLAR_ACCOUNT": account_address,
     "STELLAR_ADDRESS": raw_key,
     "FRACTION": parse_percentage,
+    "PAYOUT_ADDRESS": payout_address,
 }

@@ -32,14 +32,17 @@ async def open_shares(
     job_key = await store.job_key()
     async with open_crediting(store) as crediting:
         shares = Shares(settings, store, crediting, job_key, clock)
-        upkeep = Upkeep(shares, payer)
-        running = asyncio.create_task(upkeep.run())
+        upkeep = Upkeep(shares)
+        running = [asyncio.create_task(upkeep.run())]
+        if payer is not None:
+            running.append(asyncio.create_task(shares.dividing.keep_handing_on(payer)))
         try:
             yield shares
         finally:
             shares.streams.close_all()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             with suppress(PoolError):  # the database is away: these figures may lag behind
                 await upkeep.write()
 

@@ -47,6 +47,10 @@ class SharesSettings(Settings):
     shares_miners_part: str = "0.1"
     #: Whether the pool's own hashes take part in that.
     shares_own_hashes_take_part: bool = True
+    #: Whether the pool is told who mined each block, so that it credits and pays them from the part
+    #: of the pooler's fee that the farmers' agreements name. Otherwise somebody else pays:
+    #: `python -m pooler.shares parts`.
+    shares_credits: bool = True
     #: What else miners agree to, in words.
     shares_terms_note: Annotated[str, Field(max_length=1000)] = ""
     #: Shares of a worker in a block that the difficulty is set for.

@@ -1,5 +1,6 @@
 """Divides what a block has earned among those who mined it, once and for ever."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,13 +14,15 @@ from pooler.shares.store.store import Store
 log = get_logger(__name__)
 #: Stands for the pool's own hashes among the miners' numbers, which begin at 1.
 _OWN = 0
+#: Seconds between two looks for blocks to hand on.
+_LOOK = 5.0
 _DIVIDED = frozenset({BlockState.FINAL, BlockState.HANDED_ON})
 
 
 class Payer(Protocol):
     """Who credits miners' parts and pays them."""
 
-    async def take(self, block: int, parts: Sequence[PaidPart]) -> None:
+    async def take(self, block: BlockRow, parts: Sequence[PaidPart]) -> None:
         """Take the parts of a block; to be called again with the same ones changes nothing.
 
         Raise PoolError when they cannot be taken now.
@@ -57,13 +60,24 @@ class Dividing:
         handed = 0
         for row in await self._store.blocks_in(BlockState.FINAL):
             try:
-                await payer.take(row.block, await self._store.paid_parts(row.block))
+                await payer.take(row, await self._store.paid_parts(row.block))
             except PoolError as error:
                 log.warning("parts not handed on", block=row.block, reason=error.reason)
                 break
             await failpoint("shares.parts.taken")
             handed += await self._store.hand_on(row.block)
         return handed
+
+    async def keep_handing_on(self, payer: Payer) -> None:
+        """Do that again and again, until the task is cancelled."""
+        while True:
+            try:
+                await self.hand_on(payer)
+            except PoolError as error:
+                log.warning("parts not handed on", reason=error.reason, error=error.message)
+            except Exception as error:  # a defect in one round must not end all of them
+                log.exception("defect", exc_info=error)
+            await asyncio.sleep(_LOOK)
 
 
 def parts_of(row: BlockRow, rewards: int, points: dict[int, int]) -> tuple[int, list[Part]]:

@@ -4,7 +4,6 @@ import asyncio
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from pooler.shares.dividing import Payer
 from pooler.shares.events import gone_event
 from pooler.shares.service import Shares
 from pooler.shares.workers import LiveWorker
@@ -22,10 +21,9 @@ _IDLE_MINER = 7 * 86_400
 class Upkeep:
     """The rounds; see `run`."""
 
-    def __init__(self, shares: Shares, payer: Payer | None) -> None:
-        """Take who takes miners' parts, if anybody does."""
+    def __init__(self, shares: Shares) -> None:
+        """Take the work for miners."""
         self._shares = shares
-        self._payer = payer
         self._is_written: dict[int, int] = {}
 
     async def run(self) -> None:
@@ -64,8 +62,6 @@ class Upkeep:
             await self.write()
             for worker in shares.workers.forget_idle(now):
                 self._is_written.pop(worker.number, None)
-            if self._payer is not None:
-                await shares.dividing.hand_on(self._payer)
         if number % _FORGETTING == 0:
             await self._forget_miners(now)
 

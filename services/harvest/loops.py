@@ -1,13 +1,16 @@
-"""The loops of harvest: sweeps, so that no harvest is forgotten, and the pool's ledger."""
+"""The loops of harvest: sweeps, the pool's ledger, miners' parts, and payouts."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.bookkeeping import Bookkeeper, Deposits
+from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
+from services.harvest.usecases.payout_runner import PayoutRunner
+from services.harvest.usecases.payouts import Payouts
 
 log = get_logger(__name__)
 
@@ -46,6 +49,54 @@ async def book_for_ever(bookkeeper: Bookkeeper, *, interval: float) -> None:
             log.warning("bookkeeping delayed", reason=error.reason, error=error.message)
         except Exception:  # a defect must not end the loop: the next round may do better
             log.exception("defect", loop="bookkeeping")
+        await asyncio.sleep(interval)
+
+
+async def pay_for_ever(payouts: Payouts, *, interval: float) -> None:
+    """Pay who is due every `interval` seconds."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await payouts.step()
+        except PoolError as error:
+            log.warning("payouts delayed", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="payouts")
+
+
+async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
+    """Have runs go on that a crash has left open, at start and every `interval` seconds."""
+    while True:
+        try:
+            await runner.recover()
+        except PoolError as error:
+            log.warning("payouts delayed", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="open payouts")
+        await asyncio.sleep(interval)
+
+
+async def look_for_deposits(deposits: Deposits, *, interval: float) -> None:
+    """Book what came from outside, now and every `interval` seconds."""
+    while True:
+        try:
+            await deposits.step()
+        except PoolError as error:
+            log.warning("accounts not looked at", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="deposits")
+        await asyncio.sleep(interval)
+
+
+async def divide_for_ever(crediting: MinerCredits, *, interval: float) -> None:
+    """Divide the miners' parts of blocks that have changed, now and every `interval` seconds."""
+    while True:
+        try:
+            await crediting.divide()
+        except PoolError as error:
+            log.warning("miners not credited", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="credits")
         await asyncio.sleep(interval)
 
 

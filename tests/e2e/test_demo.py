@@ -55,10 +55,20 @@ def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
     assert all(int(row["reward"]) > 0 for row in summary["rows"])
     # A miner has joined by HTTP, and has a part of the block.
     (mined,) = summary["miner"]
-    assert (mined["state"], mined["shares"] > 0) == ("final", True)
+    assert (mined["state"], mined["shares"] > 0) == ("handed_on", True)
     assert int(mined["pot"]) == sum(int(row["reward"]) for row in summary["rows"]) // 10
     part = int(mined["pot"]) * mined["points"] // (mined["points"] + mined["own_hashes"])
     assert int(mined["part"]) in {part, part + 1}  # by largest remainders
+    # All of it is paid, to the stroop: each to an account of its own outside of the pool.
+    paid = summary["payouts"]
+    assert (paid["equal"], paid["unpaid"], paid["ledger_adds_up"]) == (True, [], True)
+    got = sum(int(paid[name]) for name in ("farmers", "miners", "pooler", "operator"))
+    # What they had before may be paid with it.
+    own = int(paid["funded"]) - int(paid["left"])
+    assert got == int(paid["total"]) == int(paid["minted"]) - int(paid["staked"]) + own
+    assert int(paid["minted"]) == sum(int(row["reward"]) for row in summary["rows"])
+    assert int(paid["miners"]) == int(mined["part"])
+    assert "what was paid adds up to what the chain minted" in output
     assert f"the miner: {mined['shares']:,} shares, {mined['points']:,} points" in output
 
     process = demo("run", "--farmers", "4", "--blocks", "1")

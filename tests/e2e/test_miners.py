@@ -27,7 +27,9 @@ pytestmark = pytest.mark.e2e
 
 #: Seconds for all of it, and blocks that are to be divided.
 PATIENCE, BLOCKS = 300.0, 2
-DIVIDED = "SELECT block, rewards, pot FROM blocks WHERE state = 'final' AND points > 0"
+DIVIDED = (
+    "SELECT block, rewards, pot FROM blocks WHERE state IN ('final', 'handed_on') AND points > 0"
+)
 PAID = "SELECT block, sum(amount) FROM parts GROUP BY block"
 
 

@@ -20,7 +20,7 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import harvest_pb2
+from kalepool.harvest.v1 import harvest_pb2, miner_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.report.v1 import report_pb2
@@ -127,6 +127,9 @@ class FakePool:
         self.plantings: list[plant_pb2.Planting] = []
         self.works: list[work_pb2.Work] = []
         self.harvests: list[harvest_pb2.HarvestRecord] = []
+        #: What was told of miners, by block and chunk, and what is answered instead.
+        self.credited: dict[tuple[int, int], miner_pb2.CreditMinersRequest] = {}
+        self.refuse_credits: PoolError | None = None
         self.heartbeats = 0
         #: Calls that were answered, by method.
         self.calls: Counter[str] = Counter()
@@ -297,6 +300,14 @@ class FakePool:
         found = [one for one in self.harvests if one.block_index == request.block_index]
         return harvest_pb2.ListHarvestsResponse(harvests=found)
 
+    def credit_miners(
+        self, request: miner_pb2.CreditMinersRequest
+    ) -> miner_pb2.CreditMinersResponse:
+        if self.refuse_credits:
+            raise self.refuse_credits
+        self.credited[request.block_index, request.chunk] = request
+        return miner_pb2.CreditMinersResponse(is_complete=True)
+
     def harvest_pending(
         self, request: harvest_pb2.HarvestPendingRequest
     ) -> harvest_pb2.HarvestPendingResponse:
@@ -344,6 +355,9 @@ class FakePool:
                 "Harvest": harvest("Harvest", self.harvest),
                 "HarvestPending": harvest("HarvestPending", self.harvest_pending),
                 "ListHarvests": harvest("ListHarvests", self.list_harvests),
+            },
+            "harvest.v1.MinerCredit": {
+                "CreditMiners": self._unary(miner_pb2)("CreditMiners", self.credit_miners),
             },
             "report": {"GetBlockReport": report("GetBlockReport", self.block_report)},
         }
@@ -482,7 +496,8 @@ class FakeServer:
         """Listen, at the address it had before if it had one."""
         self._server = grpc.aio.server()
         for name, methods in self._pool.services().items():
-            service = f"kalepool.{name}.v1.{name.capitalize()}Service"
+            named = name if ".v1." in name else f"{name}.v1.{name.capitalize()}"
+            service = f"kalepool.{named}Service"
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, methods),)
             )

@@ -16,12 +16,13 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import payout_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from libs.common.errors import FailedPreconditionError, PoolError, UnavailableError
 from libs.common.grpc.errors import to_status
 from libs.common.ids import new_id
 from libs.kale.hash import leading_zeros
+from tests.support.fake_payouts import FakePayouts
 
 GAP = 7
 LEDGER = 123
@@ -57,13 +58,17 @@ class Faults:
 
 
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
-    """A servicer of the batch RPCs, JudgeOperations and ListMovements."""
+    """A servicer of the batch RPCs, JudgeOperations, ListMovements and ListHoldings."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self.faults = Faults()
+        #: What serves payouts beside it.
+        self.payouts: FakePayouts = cast("Any", FakePayouts)()  # it serves what pays only
         #: Request ids of every call, in order.
         self.calls: list[str] = []
+        #: What accounts hold on the chain.
+        self.holdings: list[wallet_pb2.Holding] = []
         #: Two calls for the same farmer join one operation, as with wallet.
         self._turn = asyncio.Lock()
 
@@ -111,6 +116,12 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
             request.page_size,
         )
         return wallet_pb2.ListMovementsResponse(movements=map(self._movement, rows))
+
+    async def ListHoldings(
+        self, request: wallet_pb2.ListHoldingsRequest, context: Any
+    ) -> wallet_pb2.ListHoldingsResponse:
+        """Tell what `holdings` says."""
+        return wallet_pb2.ListHoldingsResponse(holdings=self.holdings)
 
     def _movement(self, row: "asyncpg.Record") -> wallet_pb2.Movement:
         operation = self._message(row["operation_id"], row["state"])
@@ -251,6 +262,7 @@ async def fake_wallet(admin_dsn: str) -> AsyncIterator[tuple[FakeWallet, str]]:
         wallet: FakeWallet = cast("Any", FakeWallet)(pool)  # it serves the batch RPCs only
         server = grpc.aio.server()
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(wallet, server)
+        payout_pb2_grpc.add_PayoutServiceServicer_to_server(cast("Any", wallet.payouts), server)
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)

@@ -1,7 +1,7 @@
 """A pool's ledger for tests: what is booked, and what the accounts have by then."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +11,12 @@ from uuid import UUID
 import asyncpg
 
 from libs.common.db.pool import Database
-from libs.common.ids import new_id
+from libs.common.ids import PoolerId, new_id
+from services.harvest.domain.credits import Chunk, Proven, miner_id
+from services.harvest.store.credits import CreditStore
 from services.harvest.store.ledger import LedgerStore
 from services.harvest.store.store import QUERIES, Store
+from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.ledger import Ledger
 from tests.support.database import DatabaseAccess
 from tests.support.ends import Ends
@@ -67,6 +70,39 @@ class LedgerWorld:
         """Book one transfer by harvest's own role; return how many journals that made."""
         async with self.database.session() as session:
             return await book(session.connection, [(kind, person, amount, key, block)])
+
+    async def credit(
+        self,
+        proven: Mapping[str, int],
+        *,
+        own: int = 0,
+        block: int = BLOCK,
+        chunk: tuple[int, int] = (1, 1),
+    ) -> bool:
+        """Tell what miners proved in a block, by address; return whether that is new."""
+        number, chunks = chunk
+        told = Chunk(
+            pooler_id=PoolerId(self.pooler),
+            block_index=block,
+            number=number,
+            chunks=chunks,
+            own_points=own,
+            miners=[Proven(address=one, points=points) for one, points in proven.items()],
+        )
+        return await CreditStore(self.database).tell(told)
+
+    async def divide(self) -> int:
+        """Divide all pots that have changed, as harvest's loop does it."""
+        store = Store(self.database, Ends())
+        return await MinerCredits(store, CreditStore(self.database)).divide()
+
+    async def credited(self, addresses: Iterable[str]) -> dict[str, int]:
+        """Return what miners' accounts have, by address."""
+        found = {}
+        for address in addresses:
+            owner = miner_id(PoolerId(self.pooler), address)
+            found[address] = (await self.balances(owner)).get("miner:earned", 0)
+        return found
 
     async def deny(self, *keys: str) -> int:
         """Book that the chain has no trace of these operations."""

@@ -177,6 +177,7 @@ async def _measure(books: Books, turns: int, entries: int, where: Origin) -> Boo
         await books.do("without_ledger")
         without_ms.append(await books.record(2 * turn + 1))
         await books.do("with_ledger")
+    await books.do("analyze")
     first = _FEW * books.harvests
     await _fill(books, 1, first)
     few = await books.read()

@@ -71,4 +71,4 @@ INNER JOIN harvest.accounts AS a
 ORDER BY 1, 2;
 
 -- name: analyze :exec
-ANALYZE harvest.entries, harvest.journals;
+ANALYZE harvest.accounts, harvest.entries, harvest.journals;

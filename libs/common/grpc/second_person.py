@@ -33,6 +33,9 @@ class Covered:
     named_by: tuple[str, ...] = ()
     #: Fields that such an order has to set, so that who agrees sees all that it moves.
     needs: tuple[str, ...] = ()
+    #: Field with the most that it moves: up to the service's own amount it is no such order. One
+    #: that is not set names no limit.
+    above: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +72,14 @@ Use = Callable[[Order], Awaitable[None]]
 class SecondPerson:
     """The check of calls against the table."""
 
-    def __init__(self, covered: Mapping[str, Covered], use: Use) -> None:
-        """Take the table by full method name, and what uses approvals."""
+    def __init__(self, covered: Mapping[str, Covered], use: Use, *, amount: int = 0) -> None:
+        """Take the table by full method name, and what uses approvals.
+
+        Orders that say how much they move take a second person above an `amount`.
+        """
         self._covered = covered
         self._use = use
+        self._amount = amount
 
     async def check(self, method: str, caller: Caller, request: Any) -> None:
         """Return when the call may go on; raise PoolError while it may not."""
@@ -92,6 +99,8 @@ class SecondPerson:
         if entry.fields and not any(request.HasField(name) for name in entry.fields):
             return None
         if any(getattr(request, name) for name in entry.unless):
+            return None
+        if entry.above and 0 < getattr(request, entry.above) <= self._amount:
             return None
         return Order(
             method=method,

@@ -6,9 +6,35 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.ids import FarmerId, PoolerId
+from services.harvest.domain.credits import miner_id
 
 #: How a movement stands: a withdrawal was asked for, or an operation ended.
 ASKED, SUCCEEDED, FAILED = "asked", "succeeded", "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayoutParts:
+    """What a farmer's payout moves, in stroops of KALE."""
+
+    #: To the farmer's payout address.
+    amount: int
+    #: To the pooler's custodial account: the pooler's part, and its miners'.
+    pooler: int
+    miners: int
+    #: To the operator's address.
+    operator: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPayment:
+    """What leaves a pooler's custodial account."""
+
+    #: Stroops of KALE.
+    amount: int
+    #: Where to (strkey G...).
+    destination: str
+    #: Whether it is of the miners' part; else it is of the pooler's own.
+    is_miner: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +65,24 @@ class Movement:
     withdrawn_kale: int
     #: Stroops of XLM that it cost.
     fee: int
+    #: Of a farmer's payout: its parts.
+    payout: PayoutParts | None = None
+    #: Of a payment from a pooler's custodial account: how much, and whose.
+    pool_payment: PoolPayment | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a farmer's account holds on the chain, with nothing of the farmer's on its way."""
+
+    #: The farmer.
+    farmer_id: FarmerId
+    #: Its pooler.
+    pooler_id: PoolerId | None
+    #: Stroops of KALE.
+    kale: int
+    #: Ledger at which the account was read.
+    ledger: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +124,29 @@ class Transfer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeePayment:
+    """A journal of fees that left a farmer's account, or of what left a pooler's."""
+
+    #: fee_payout, or pool_payment.
+    kind: str
+    #: Who is paid from a pooler's account; None of fees that left a farmer's.
+    owner_id: UUID | None
+    #: Stroops of the pooler's part, of its miners', and of the operator's.
+    pooler: int = 0
+    miners: int = 0
+    operator: int = 0
+    #: What it tells of.
+    movement: Movement
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bookings:
     """What is to be booked of some movements; whatever is booked already is booked once."""
 
     #: Transfers, and costs.
     transfers: Sequence[Transfer]
+    #: Fees, and what is paid of them.
+    payments: Sequence[FeePayment] = ()
     #: Plants and harvests that did not happen: what was booked of them before is taken back.
     denials: Sequence[UUID]
 
@@ -103,6 +165,13 @@ def bookings_of(movements: Sequence[Movement]) -> Bookings:
     }
     return Bookings(
         transfers=tuple(transfers.values()),
+        payments=tuple(
+            payment
+            for movement in movements
+            if movement.end == SUCCEEDED
+            for payment in _payments(movement)
+            if payment.pooler + payment.miners + payment.operator > 0
+        ),
         denials=tuple(
             movement.operation_id
             for movement in movements
@@ -114,11 +183,42 @@ def bookings_of(movements: Sequence[Movement]) -> Bookings:
 def _transfers(movement: Movement) -> Iterator[Transfer]:
     if movement.kind == "plant" and movement.end == SUCCEEDED:
         yield Transfer(kind="plant", amount=movement.amount, movement=movement)
-    if movement.kind == "withdraw":
+    leaving = _leaving(movement)
+    if leaving:
         # Its end is told whether or not it was told before that it was asked for.
-        yield Transfer(kind="withdrawal", amount=movement.withdrawn_kale, movement=movement)
+        yield Transfer(kind="withdrawal", amount=leaving, movement=movement)
         if movement.end != ASKED:
             ended = "payout" if movement.end == SUCCEEDED else "withdrawal_return"
-            yield Transfer(kind=ended, amount=movement.withdrawn_kale, movement=movement)
+            yield Transfer(kind=ended, amount=leaving, movement=movement)
     if movement.kind != "harvest" and movement.end != ASKED:
         yield Transfer(kind="cost", amount=movement.fee, movement=movement)
+
+
+def _leaving(movement: Movement) -> int:
+    """Return the stroops of KALE of the farmer's own that leave its account."""
+    if movement.kind == "withdraw":
+        return movement.withdrawn_kale
+    return 0 if movement.payout is None else movement.payout.amount
+
+
+def _payments(movement: Movement) -> Iterator[FeePayment]:
+    parts, payment = movement.payout, movement.pool_payment
+    if parts is not None:
+        yield FeePayment(
+            kind="fee_payout",
+            owner_id=None,
+            pooler=parts.pooler,
+            miners=parts.miners,
+            operator=parts.operator,
+            movement=movement,
+        )
+    if payment is not None and movement.pooler_id is not None:
+        yield FeePayment(
+            kind="pool_payment",
+            owner_id=miner_id(movement.pooler_id, payment.destination)
+            if payment.is_miner
+            else movement.pooler_id,
+            pooler=0 if payment.is_miner else payment.amount,
+            miners=payment.amount if payment.is_miner else 0,
+            movement=movement,
+        )

@@ -84,7 +84,9 @@ class Difference:
     """Something in the ledger that does not add up."""
 
     #: balance: an account has another balance than its entries add up to; journal: a journal's
-    #: entries do not add up to nothing; earnings: a farmer's earnings are not what was booked.
+    #: entries do not add up to nothing; earnings: a farmer's earnings are not what was booked;
+    #: holding: what a farmer's account has to hold is not what was booked; credits: what is divided
+    #: of a block is not what its miners were given.
     kind: str
     #: The account's or farmer's owner; None of a journal.
     owner_id: UUID | None = None
@@ -98,6 +100,18 @@ class Difference:
     kept: int
     #: What it would have to be.
     expected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unexplained:
+    """KALE of a farmer's account that the ledger does not explain."""
+
+    #: The farmer.
+    farmer_id: UUID
+    #: Stroops that the account has more; below zero when it has less.
+    amount: int
+    #: Since when it is the same.
+    since: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +129,8 @@ class LedgerCheck:
     #: Farmers' accounts from which more was taken than given: KALE from outside that is booked
     #: nowhere yet, or an event that came before the one that goes before it.
     overdrawn: Sequence[Account]
+    #: What farmers' accounts have more or less on the chain than the ledger explains.
+    unexplained: Sequence[Unexplained]
 
 
 def wrong_balances(accounts: Sequence[Account], sums: Mapping[int, Sum]) -> Iterator[Difference]:
@@ -148,6 +164,19 @@ def wrong_earnings(kept: Mapping[UUID, int], booked: Mapping[UUID, int]) -> Iter
                 asset="kale",
                 kept=kept.get(farmer, 0),
                 expected=expected,
+            )
+
+
+def wrong_holdings(kept: Mapping[UUID, int], booked: Mapping[UUID, int]) -> Iterator[Difference]:
+    """Yield the farmers whose accounts have to hold something else than was booked."""
+    for farmer in sorted(kept.keys() | booked.keys()):
+        if kept.get(farmer, 0) != booked.get(farmer, 0):
+            yield Difference(
+                kind="holding",
+                owner_id=farmer,
+                asset="kale",
+                kept=kept.get(farmer, 0),
+                expected=booked.get(farmer, 0),
             )
 
 

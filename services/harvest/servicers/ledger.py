@@ -1,5 +1,6 @@
 """kalepool.harvest.v1.LedgerService: each method maps the request, calls, maps the result."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -10,10 +11,18 @@ from libs.common.grpc.spans import timestamp
 from libs.common.ids import FarmerId
 from libs.common.paging import id_after, size_of, token_after
 from libs.kale.constants import MAX_I64
-from services.harvest.domain.ledger import POOL, Account, Difference, Entry, Journal, LedgerCheck
+from services.harvest.domain.ledger import (
+    POOL,
+    Account,
+    Difference,
+    Entry,
+    Journal,
+    LedgerCheck,
+    Unexplained,
+)
 from services.harvest.store.ledger import BookkeepingStore
-from services.harvest.usecases.bookkeeping import Bookkeeper
 from services.harvest.usecases.ledger import Ledger
+from services.harvest.usecases.payouts import Payouts
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -30,10 +39,17 @@ _MIN_I64 = -(2**63)
 class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     """Servicer of kalepool.harvest.v1.LedgerService."""
 
-    def __init__(self, ledger: Ledger, bookkeeper: Bookkeeper, books: BookkeepingStore) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        books: BookkeepingStore,
+        payouts: Payouts,
+        warnings: Callable[[], list[str]],
+    ) -> None:
         self._ledger = ledger
-        self._bookkeeper = bookkeeper
         self._books = books
+        self._payouts = payouts
+        self._warnings = warnings
 
     async def CheckLedger(
         self, request: ledger_pb2.CheckLedgerRequest, context: Context
@@ -50,7 +66,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             booked_until=timestamp(books.read.at),
             lost_before_block=books.lost_before,
             checked_at=None if last is None else timestamp(last.at),
-            warnings=[*self._ledger.warnings, *self._bookkeeper.warnings],
+            warnings=[*self._warnings(), *await self._payouts.warnings()],
         )
 
     async def ListJournals(
@@ -80,6 +96,7 @@ def check_message(found: LedgerCheck) -> ledger_pb2.CheckLedgerResponse:
         entries=found.entries,
         differences=map(difference_message, found.differences),
         overdrawn=map(account_message, found.overdrawn),
+        unexplained=map(unexplained_message, found.unexplained),
     )
 
 
@@ -92,8 +109,15 @@ def difference_message(difference: Difference) -> ledger_pb2.LedgerDifference:
         role=difference.role,
         asset=_ASSETS[difference.asset],
         journal_id=difference.journal_id,
-        kept=_fit(difference.kept),
-        expected=_fit(difference.expected),
+        kept=fit(difference.kept),
+        expected=fit(difference.expected),
+    )
+
+
+def unexplained_message(found: Unexplained) -> ledger_pb2.UnexplainedHolding:
+    """Return the message of what the ledger does not explain."""
+    return ledger_pb2.UnexplainedHolding(
+        farmer_id=str(found.farmer_id), amount=fit(found.amount), since=timestamp(found.since)
     )
 
 
@@ -103,7 +127,7 @@ def account_message(account: Account) -> ledger_pb2.LedgerAccount:
         owner_id=_owner(account.owner_id),
         role=account.role,
         asset=_ASSETS[account.asset],
-        amount=_fit(account.amount),
+        amount=fit(account.amount),
         entries=account.entries,
     )
 
@@ -127,7 +151,7 @@ def _entry_message(entry: Entry) -> ledger_pb2.JournalEntry:
         owner_id=_owner(entry.owner_id),
         role=entry.role,
         asset=_ASSETS[entry.asset],
-        amount=_fit(entry.amount),
+        amount=fit(entry.amount),
     )
 
 
@@ -135,5 +159,6 @@ def _owner(owner_id: UUID | None) -> str:
     return "" if owner_id is None or owner_id == POOL else str(owner_id)
 
 
-def _fit(amount: int) -> int:
+def fit(amount: int) -> int:
+    """Return the nearest number that a field holds."""
     return max(_MIN_I64, min(amount, MAX_I64))

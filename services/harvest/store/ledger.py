@@ -12,7 +12,14 @@ import asyncpg
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId
-from services.harvest.domain.bookkeeping import Bookings, Bookkeeping, Position, Transfer
+from services.harvest.domain.bookkeeping import (
+    Bookings,
+    Bookkeeping,
+    FeePayment,
+    Holding,
+    Position,
+    Transfer,
+)
 from services.harvest.domain.errors import BookingRefusedError
 from services.harvest.domain.ledger import (
     Account,
@@ -20,6 +27,7 @@ from services.harvest.domain.ledger import (
     Entry,
     Journal,
     Sum,
+    Unexplained,
 )
 
 QUERIES = Path(__file__).parent / "queries_ledger.sql"
@@ -71,6 +79,40 @@ class Snapshot:
         """Return what each farmer has earned, as it is told."""
         rows = await self.session.many("kept_earnings")
         return {row["farmer_id"]: row["current_balance"] for row in rows}
+
+    async def booked_holdings(self, after: int, until: int) -> dict[UUID, int]:
+        """Return by farmer what a range of journals moved into its account on the chain."""
+        rows = await self.session.many("booked_holdings", after, until)
+        return {row["farmer_id"]: int(row["amount"]) for row in rows}
+
+    async def kept_holdings(self) -> dict[UUID, int]:
+        """Return what each farmer's account on the chain has to hold."""
+        rows = await self.session.many("kept_holdings")
+        return {row["farmer_id"]: int(row["amount"]) for row in rows}
+
+    async def unexplained(self) -> list[Unexplained]:
+        """Return what the chain shows and the ledger does not explain."""
+        rows = await self.session.many("unexplained")
+        return [Unexplained(**{**row, "amount": int(row["amount"])}) for row in rows]
+
+    async def last_pot(self) -> int | None:
+        """Return the newest block with a part for miners."""
+        row = await self.session.one("last_pot")
+        return None if row is None else row["block_index"]
+
+    async def wrong_pots(self, first: int, last: int) -> list[Difference]:
+        """Return the blocks of a range of which something else is divided than was given."""
+        return [
+            Difference(
+                kind="credits",
+                owner_id=row["pooler_id"],
+                role=f"miner:earned of block {row['block_index']}",
+                asset="kale",
+                kept=int(row["divided"]),
+                expected=int(row["given"]),
+            )
+            for row in await self.session.many("wrong_pots", first, last)
+        ]
 
     async def journals(self, after: int, until: int) -> int:
         """Count the journals of a range."""
@@ -131,11 +173,8 @@ class BookkeepingStore:
         With them it is remembered how far was read, up to what is older than so many seconds.
         Raises BookingRefusedError.
         """
-        async with _refusals(), self._database.transaction() as session:
-            await session.one("lock_bookkeeping")
-            booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
-            names = [str(name) for name in bookings.denials]
-            booked += await _count(session, "book_denials", names)
+        async with refusals(), self._database.transaction() as session:
+            booked = await write(session, bookings)
             await session.execute(
                 "advance_bookkeeping",
                 [position.at for position in read],
@@ -144,6 +183,28 @@ class BookkeepingStore:
             )
         return booked
 
+    async def book_deposits(self, held: Sequence[Holding], *, settled_after: float) -> int:
+        """Book what the chain shows in accounts and nothing explains; return how many journals.
+
+        It is noted first, and booked once it is the same for so many seconds.
+        """
+        async with refusals(), self._database.transaction() as session:
+            await session.one("lock_bookkeeping")
+            return await _count(
+                session,
+                "book_deposits",
+                [one.farmer_id for one in held],
+                [one.pooler_id for one in held],
+                [one.kale for one in held],
+                [one.ledger for one in held],
+                settled_after,
+            )
+
+    async def short_holdings(self) -> int:
+        """Count the farmers whose accounts hold less than the ledger says."""
+        row = await self._database.one("short_holdings")
+        return 0 if row is None else int(row["farmers"])
+
     async def book_losses(self, before_block: int) -> int:
         """Book the stakes of blocks before this one that are lost; return how many."""
         async with self._database.transaction() as session:
@@ -151,8 +212,20 @@ class BookkeepingStore:
             return await _count(session, "book_losses", before_block)
 
 
+async def write(session: Session, bookings: Bookings) -> int:
+    """Book in the session's transaction what is not booked yet; return how many journals that made.
+
+    Whatever was booked before is known: one transaction books at a time.
+    """
+    await session.one("lock_bookkeeping")
+    booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
+    booked += await _count(session, "book_payments", *_payment_columns(bookings.payments))
+    names = [str(name) for name in bookings.denials]
+    return booked + await _count(session, "book_denials", names)
+
+
 @asynccontextmanager
-async def _refusals() -> AsyncIterator[None]:
+async def refusals() -> AsyncIterator[None]:
     """Turn the database's refusal of a journal into BookingRefusedError."""
     try:
         yield
@@ -178,6 +251,24 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[object], ...]:
         [one.transaction_hash for one in told],
         [one.at for one in told],
         [item.amount for item in transfers],
+    )
+
+
+def _payment_columns(payments: Sequence[FeePayment]) -> tuple[list[object], ...]:
+    """Return payments of fees as the arguments of the query, in order."""
+    told = [item.movement for item in payments]
+    return (
+        [item.kind for item in payments],
+        [str(one.operation_id) for one in told],
+        [one.farmer_id for one in told],
+        [one.pooler_id for one in told],
+        [item.owner_id for item in payments],
+        [one.ledger for one in told],
+        [one.transaction_hash for one in told],
+        [one.at for one in told],
+        [item.pooler for item in payments],
+        [item.miners for item in payments],
+        [item.operator for item in payments],
     )
 
 

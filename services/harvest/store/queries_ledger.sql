@@ -39,6 +39,22 @@ WHERE j.id > $1 AND j.id <= $2 AND j.kind IN ('harvest', 'denial')
     AND a.role IN ('chain:mint', 'pooler:fee', 'operator:fee', 'miner:earned')
 GROUP BY j.farmer_id;
 
+-- name: booked_holdings :many
+-- What the same journals gave to and took from what each farmer's account holds.
+SELECT j.farmer_id, sum(e.amount) AS amount
+FROM harvest.journals AS j
+INNER JOIN harvest.entries AS e ON e.journal_id = j.id
+INNER JOIN harvest.accounts AS a ON a.id = e.account_id
+WHERE j.id > $1 AND j.id <= $2 AND j.farmer_id IS NOT NULL AND a.asset = 'kale'
+    AND harvest.is_held(a.role)
+GROUP BY j.farmer_id;
+
+-- name: kept_holdings :many
+SELECT h.farmer_id, h.amount FROM harvest.holdings AS h;
+
+-- name: unexplained :many
+SELECT u.farmer_id, u.amount, u.since FROM harvest.unexplained AS u ORDER BY u.farmer_id;
+
 -- name: kept_earnings :many
 SELECT b.farmer_id, b.current_balance FROM harvest.balances AS b;
 
@@ -87,11 +103,23 @@ SELECT harvest.book_transfers(
     $1::text[]::harvest.journal_kind[], $2, $3, $4, $5, $6, $7, $8, $9
 ) AS booked;
 
+-- name: book_payments :one
+SELECT harvest.book_payments(
+    $1::text[]::harvest.journal_kind[], $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+) AS booked;
+
 -- name: book_denials :one
 SELECT harvest.book_denials($1) AS booked;
 
 -- name: book_losses :one
 SELECT harvest.book_losses($1) AS booked;
+
+-- name: book_deposits :one
+SELECT harvest.book_deposits($1, $2, $3, $4, $5) AS booked;
+
+-- name: short_holdings :one
+-- Farmers whose accounts hold less than the ledger says.
+SELECT count(*)::int AS farmers FROM harvest.unexplained AS u WHERE u.amount < 0;
 
 -- name: advance_bookkeeping :exec
 -- Remembers the last of these movements ($1, $2) that is so old ($3, seconds) that none before it can still come.

@@ -15,12 +15,21 @@ from services.harvest.domain.model import (
     Harvest,
     PendingBlock,
 )
+from services.harvest.store.credits import QUERIES as CREDIT_QUERIES
 from services.harvest.store.ledger import QUERIES as LEDGER_QUERIES
+from services.harvest.store.payouts import QUERIES as PAYOUT_QUERIES
 from services.harvest.store.reports import QUERIES as REPORT_QUERIES
 
-#: Queries: those of harvest, its reports and its ledger, and those that all services with batches
-#: share.
-QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES, LEDGER_QUERIES)
+#: Queries: those of harvest, its reports, its ledger, miners' credits and payouts, and those that
+#: all services with batches share.
+QUERIES = (
+    BATCH_QUERIES,
+    Path(__file__).parent / "queries.sql",
+    REPORT_QUERIES,
+    LEDGER_QUERIES,
+    CREDIT_QUERIES,
+    PAYOUT_QUERIES,
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

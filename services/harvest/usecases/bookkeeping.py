@@ -1,4 +1,4 @@
-"""The use case of bookkeeping: wallet's movements are read in order and booked."""
+"""Use cases of bookkeeping: wallet's movements, and KALE that came from outside."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from libs.batches.model import HORIZON
 from libs.common.failpoints import failpoint
 from libs.common.log import get_security_logger
-from services.harvest.domain.bookkeeping import Movement, Position, bookings_of
+from services.harvest.domain.bookkeeping import Holding, Movement, Position, bookings_of
 from services.harvest.domain.errors import BookingRefusedError
 from services.harvest.store.ledger import BookkeepingStore
 from services.harvest.store.store import Store
@@ -30,6 +30,49 @@ class Movements(Protocol):
     ) -> tuple[list[Movement], Sequence[Position]]:
         """Return the movements after a place that wallet itself wrote, and the places of all."""
         ...
+
+
+class Accounts(Protocol):
+    """Reads farmers' accounts on the chain."""
+
+    async def holdings(self, token: str) -> tuple[list[Holding], str]:
+        """Return what some accounts hold, and the next page's token; both are empty at the end."""
+        ...
+
+
+class Deposits:
+    """Books KALE that came from outside: what accounts hold and the ledger does not explain."""
+
+    def __init__(self, *, ledger: BookkeepingStore, wallet: Accounts, settled_after: float) -> None:
+        """Book what is the same for so many seconds."""
+        self._ledger = ledger
+        self._wallet = wallet
+        self._settled_after = settled_after
+        #: Farmers whose accounts held less than the ledger says, when they were last looked at.
+        self._short = 0
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return in words what accounts lack."""
+        words = f"{self._short} farmers' accounts hold less KALE than the ledger says"
+        return [f"{words}: kalepool ledger check"] * bool(self._short)
+
+    async def step(self) -> int:
+        """Look at all accounts once; return how many journals that made."""
+        booked, token = 0, ""
+        while True:
+            held, token = await self._wallet.holdings(token)
+            await failpoint("harvest.deposits.read")
+            if held:
+                booked += await self._ledger.book_deposits(held, settled_after=self._settled_after)
+            await failpoint("harvest.deposits.booked")
+            if not token:
+                break
+        short = await self._ledger.short_holdings()
+        if short > self._short:
+            security.critical("accounts hold less than the ledger says", farmers=short)
+        self._short = short
+        return booked
 
 
 class Bookkeeper:

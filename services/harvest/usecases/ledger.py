@@ -1,5 +1,6 @@
 """Use cases of the pool's ledger: a look at all of it, and a farmer's page."""
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from services.harvest.domain.ledger import (
     overdrawn,
     wrong_balances,
     wrong_earnings,
+    wrong_holdings,
 )
 from services.harvest.store.ledger import LedgerStore, Snapshot
 from services.harvest.store.store import Store
@@ -23,6 +25,8 @@ security = get_security_logger()
 
 #: Journals whose entries one statement adds up.
 _RANGE = 100_000
+#: Blocks whose miners' parts one statement adds up.
+_BLOCKS = 1_000
 #: Differences that the log tells one by one.
 _TOLD = 20
 
@@ -83,19 +87,23 @@ class Ledger:
 
     async def _look(self, snapshot: Snapshot) -> LedgerCheck:
         sums: dict[int, Sum] = {}
-        booked: dict[UUID, int] = {}
+        booked, held = Counter[UUID](), Counter[UUID]()
         journals, differences = 0, list[Difference]()
         for after in range(0, snapshot.last, self._range):
             part = (after, min(after + self._range, snapshot.last))
             for account, added in (await snapshot.sums(*part)).items():
                 sums[account] = sums.get(account, Sum()) + added
-            for farmer, amount in (await snapshot.booked_earnings(*part)).items():
-                booked[farmer] = booked.get(farmer, 0) + amount
+            booked.update(await snapshot.booked_earnings(*part))
+            held.update(await snapshot.booked_holdings(*part))
             differences += await snapshot.unbalanced(*part)
             journals += await snapshot.journals(*part)
         accounts = await snapshot.accounts()
         differences += wrong_balances(accounts, sums)
         differences += wrong_earnings(await snapshot.kept_earnings(), booked)
+        differences += wrong_holdings(await snapshot.kept_holdings(), held)
+        last = await snapshot.last_pot()
+        for first in range(0, 0 if last is None else last + 1, _BLOCKS):
+            differences += await snapshot.wrong_pots(first, first + _BLOCKS - 1)
         return LedgerCheck(
             at=snapshot.at,
             accounts=len(accounts),
@@ -103,4 +111,5 @@ class Ledger:
             entries=sum(found.entries for found in sums.values()),
             differences=differences,
             overdrawn=overdrawn(accounts),
+            unexplained=await snapshot.unexplained(),
         )

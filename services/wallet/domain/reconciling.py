@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 
-from libs.common.ids import WalletId
+from libs.common.ids import FarmerId, PoolerId, WalletId
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.model import OperationKind
 
@@ -205,6 +205,36 @@ class Balance:
     #: Something is on its way: nothing can be said yet.
     is_moving: bool
     #: Newest ledger that settled any of it; 0 for none.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """A farmer's account, and whether anything of it is on its way."""
+
+    #: The farmer's wallet.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: The farmer, and its pooler.
+    farmer_id: FarmerId
+    pooler_id: PoolerId
+    #: Something is on its way: nothing can be said yet.
+    is_moving: bool
+    #: Newest ledger that settled anything of it; 0 for none.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a farmer's account holds."""
+
+    #: The farmer, and its pooler.
+    farmer_id: FarmerId
+    pooler_id: PoolerId
+    #: Stroops of KALE.
+    kale: int
+    #: Ledger at which it was read; all that is recorded of the farmer happened in it or before.
     ledger: int
 
 

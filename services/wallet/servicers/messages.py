@@ -24,6 +24,7 @@ from services.wallet.domain.model import (
     PayoutParts,
     Wallet,
 )
+from services.wallet.domain.reconciling import Holding
 
 #: Stroops of one base reserve. Every account must keep two, and one per subentry and sponsorship.
 #: The network could change it by a vote; it was last changed in 2018.
@@ -141,6 +142,16 @@ def _payout_message(parts: PayoutParts) -> wallet_pb2.PayoutMovement:
         miners=parts.miners,
         destination=parts.destination,
         pooler_account=parts.pooler_account,
+    )
+
+
+def holding_message(holding: Holding) -> wallet_pb2.Holding:
+    """Return the message of what an account holds."""
+    return wallet_pb2.Holding(
+        farmer_id=str(holding.farmer_id),
+        pooler_id=str(holding.pooler_id),
+        kale=holding.kale,
+        ledger=holding.ledger,
     )
 
 

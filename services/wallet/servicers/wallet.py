@@ -9,10 +9,11 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
 from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
-from libs.common.paging import id_after, size_of, token_after
+from libs.common.paging import encode_token, id_after, size_of, token_after
 from services.wallet.domain.agreements import Giver, Joining
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
+from services.wallet.engine.reconcile.holdings import Holdings
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.servicers import messages
 from services.wallet.servicers.agreements import proof_of, terms_of
@@ -38,6 +39,7 @@ INTERNAL = (
     "BatchHarvest",
     "JudgeOperations",
     "ListMovements",
+    "ListHoldings",
 )
 #: Methods that wait until operations are settled.
 SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest")
@@ -53,11 +55,13 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         wallets: WalletStore,
         operations: OperationStore,
         settled: SettledFeed,
+        holdings: Holdings,
     ) -> None:
         self._use_cases = use_cases
         self._wallets = wallets
         self._operations = operations
         self._settled = settled
+        self._holdings = holdings
 
     async def CreateWallet(
         self, request: wallet_pb2.CreateWalletRequest, context: Context
@@ -213,6 +217,19 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         )
         found = await self._operations.movements(after, size_of(request.page_size))
         return wallet_pb2.ListMovementsResponse(movements=map(messages.movement_message, found))
+
+    async def ListHoldings(
+        self, request: wallet_pb2.ListHoldingsRequest, context: Context
+    ) -> wallet_pb2.ListHoldingsResponse:
+        """See wallet.proto."""
+        after = id_after(request.page_token)
+        held, last = await self._holdings.page(
+            after=None if after is None else WalletId(after), limit=size_of(request.page_size)
+        )
+        return wallet_pb2.ListHoldingsResponse(
+            holdings=map(messages.holding_message, held),
+            next_page_token="" if last is None else encode_token([last]),
+        )
 
     async def GetOperation(
         self, request: wallet_pb2.GetOperationRequest, context: Context

@@ -11,7 +11,7 @@ from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.model import Ending, OperationEvent, OperationKind, OperationState
-from services.wallet.domain.reconciling import DENIED, Balance, Finding, Kept, Told
+from services.wallet.domain.reconciling import DENIED, Balance, Finding, Holder, Kept, Told
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.operations import tell
 from services.wallet.store.orders import Orders
@@ -82,17 +82,37 @@ class ReconcileStore:
         rows = await self._of_farmers("balances_since", after=after, limit=limit)
         return [Balance(**row) for row in rows]
 
+    async def holders(self, *, after: WalletId | None, limit: int) -> list[Holder]:
+        """Return farmers' accounts, in the order of their wallets."""
+        return [
+            Holder(
+                wallet_id=row["id"],
+                address=row["address"],
+                farmer_id=row["farmer_id"],
+                pooler_id=row["pooler_id"],
+                is_moving=row["is_moving"],
+                ledger=row["ledger"],
+            )
+            for row in await self._genuine("holders", after=after, limit=limit)
+        ]
+
     async def _of_farmers(
         self, query: str, *arguments: int, after: WalletId | None, limit: int
     ) -> list[dict[str, Any]]:
+        rows = await self._genuine(query, *arguments, after=after, limit=limit)
+        return [_without_wallet(row) for row in rows]
+
+    async def _genuine(
+        self, query: str, *arguments: int, after: WalletId | None, limit: int
+    ) -> list[Record]:
         """Return the next `limit` rows of farmers whose wallets wallet itself made.
 
         What the chain has of an account that somebody wrote into the table is none of the pool's.
         """
-        found: list[dict[str, Any]] = []
+        found: list[Record] = []
         while True:
             rows = await self._database.many(query, *arguments, after, limit)
-            found += [_without_wallet(row) for row in rows if self._orders.is_wallet(row)]
+            found += [row for row in rows if self._orders.is_wallet(row)]
             if len(rows) < limit or len(found) >= limit:
                 return found[:limit]
             after = rows[-1]["id"]

@@ -214,6 +214,7 @@ class Callers:
             wallets=self._stores.wallets,
             operations=self._stores.operations,
             settled=self._settled_feed,
+            holdings=self._engine.holdings,
         )
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
         engine = engine_servicer.EngineServicer(

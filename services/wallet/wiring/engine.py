@@ -19,6 +19,7 @@ from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
+from services.wallet.engine.reconcile.holdings import Holdings
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.row_keys import RowKeys
@@ -84,6 +85,7 @@ class Engine:
         self.reconciler = Reconciler(
             chain, stores.differences, self.chain_view, self.wakeups.changes
         )
+        self.holdings = Holdings(chain, stores.differences)
         self.rotator = KeyRotator(provider, stores.keys, self._rotations)
 
     def _open_ground(self) -> None:

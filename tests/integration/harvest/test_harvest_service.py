@@ -4,11 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 import pytest
-from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc, ledger_pb2, ledger_pb2_grpc
+from kalepool.harvest.v1 import (
+    harvest_pb2,
+    harvest_pb2_grpc,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    miner_pb2,
+    miner_pb2_grpc,
+)
+from kalepool.wallet.v1 import wallet_pb2
 from pydantic import SecretStr
 
 from libs.common import errors, failpoints
@@ -17,7 +26,9 @@ from libs.common.ids import new_id
 from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from tests.support.database import DatabaseAccess, connect
+from tests.support.fake_pool import new_address
 from tests.support.fake_wallet import REWARD, STAKE_RETURNED, FakeWallet, fake_wallet
+from tests.support.ledger_world import LedgerWorld
 from tests.support.pool_world import Person, PoolWorld, eventually
 
 BLOCK = 41
@@ -29,6 +40,7 @@ class Harvest:
 
     stub: "harvest_pb2_grpc.HarvestServiceAsyncStub"
     ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub"
+    miners: "miner_pb2_grpc.MinerCreditServiceAsyncStub"
     world: PoolWorld
     wallet: FakeWallet
     pooler: UUID
@@ -75,6 +87,8 @@ async def running_harvest(
             shutdown_grace_ms=100,
             recovery_seconds=0.3,
             bookkeeping_seconds=0.1,
+            deposit_seconds=0.1,
+            deposit_settle_seconds=0.2,
             harvest_sweep_seconds=sweep,
             harvest_patience_seconds=patience,
         )
@@ -86,6 +100,7 @@ async def running_harvest(
             yield Harvest(
                 stub=harvest_pb2_grpc.HarvestServiceStub(channel),
                 ledger=ledger_pb2_grpc.LedgerServiceStub(channel),
+                miners=miner_pb2_grpc.MinerCreditServiceStub(channel),
                 world=world,
                 wallet=wallet,
                 pooler=await world.pooler(),
@@ -419,3 +434,77 @@ async def test_lists_of_nobody(harvest: Harvest) -> None:
     ):
         with pytest.raises(errors.NotFoundError):
             await call(harvest.stub.ListHarvests, request, timeout=5)
+
+
+def told(harvest: Harvest, block: int = BLOCK, **points: int) -> miner_pb2.CreditMinersRequest:
+    """Make a request that tells of some miners."""
+    return miner_pb2.CreditMinersRequest(
+        pooler_id=str(harvest.pooler),
+        block_index=block,
+        miners=[miner_pb2.MinerPoints(address=one, points=part) for one, part in points.items()],
+    )
+
+
+async def test_miners_are_credited_also_what_is_harvested_later(harvest: Harvest) -> None:
+    await LedgerWorld(world=harvest.world, database=cast(Any, None), pooler=harvest.pooler).agree(
+        5000, 0, 5000
+    )
+    one, two = new_address(), new_address()
+    await harvest.worker()
+    request = told(harvest, **{one: 3, two: 1})
+    answer = await call(harvest.miners.CreditMiners, request, timeout=5)
+    assert (answer.is_complete, answer.pot, answer.divided) == (True, 0, 0)
+    await harvest.harvest()
+
+    async def credits_of(address: str) -> miner_pb2.GetMinerCreditsResponse:
+        asked = miner_pb2.GetMinerCreditsRequest(pooler_id=str(harvest.pooler), address=address)
+        return await call(harvest.miners.GetMinerCredits, asked, timeout=5)
+
+    async def is_divided() -> bool:
+        return (await credits_of(one)).unpaid > 0
+
+    await eventually(is_divided)
+    pot = REWARD // 2 // 2
+    found = await credits_of(two)
+    (credit,) = found.credits
+    assert (credit.block_index, credit.points, credit.block_points) == (BLOCK, 1, 4)
+    assert (credit.pot, credit.amount, found.unpaid) == (pot, pot // 4, pot // 4)
+    # To be told again changes nothing, and tells how far the block is.
+    answer = await call(harvest.miners.CreditMiners, request, timeout=5)
+    assert (answer.pot, answer.divided) == (pot, pot)
+    with pytest.raises(errors.AlreadyExistsError) as other:
+        await call(harvest.miners.CreditMiners, told(harvest, **{one: 4}), timeout=5)
+    assert other.value.reason == "MINERS_TOLD"
+
+
+async def test_of_which_blocks_miners_are_told(harvest: Harvest) -> None:
+    address = new_address()
+    for block, reason in ((BLOCK + 1, "BLOCK_NOT_CLOSED"), (BLOCK - 1, "BLOCK_NOT_FARMED")):
+        with pytest.raises(errors.PoolError) as refused:
+            await call(harvest.miners.CreditMiners, told(harvest, block, **{address: 1}), timeout=5)
+        assert refused.value.reason == reason
+    beyond = told(harvest, **{address: 1})
+    beyond.chunk, beyond.chunks = 3, 2
+    with pytest.raises(errors.InvalidArgumentError):
+        await call(harvest.miners.CreditMiners, beyond, timeout=5)
+    asked = miner_pb2.GetMinerCreditsRequest(pooler_id=str(harvest.pooler), address=address)
+    with pytest.raises(errors.NotFoundError) as unknown:
+        await call(harvest.miners.GetMinerCredits, asked, timeout=5)
+    assert unknown.value.reason == "MINER_UNKNOWN"
+
+
+async def test_what_came_from_outside_is_booked(harvest: Harvest) -> None:
+    person = await harvest.world.farmer(harvest.pooler)
+    held = wallet_pb2.Holding(
+        farmer_id=str(person.farmer_id), pooler_id=str(harvest.pooler), kale=77, ledger=9
+    )
+    harvest.wallet.holdings = [held]
+
+    async def is_booked() -> bool:
+        return await harvest.world.count("harvest.journals", "kind = 'deposit'") == 1
+
+    await eventually(is_booked)
+    request = ledger_pb2.ListJournalsRequest(farmer_id=held.farmer_id)
+    found = await call(harvest.ledger.ListJournals, request, timeout=5)
+    assert [(one.role, one.amount) for one in found.accounts] == [("farmer:available", 77)]
+    assert [one.kind for one in found.journals] == [ledger_pb2.JOURNAL_KIND_DEPOSIT]

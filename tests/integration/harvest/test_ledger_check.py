@@ -1,5 +1,6 @@
 """What a look at the whole ledger finds, and what is booked of a pool that ran without one."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,11 +11,6 @@ from libs.common.ids import FarmerId
 from services.migrations import migrations_of
 from tests.support.database import DatabaseAccess
 from tests.support.ledger_world import BLOCK, LedgerWorld, open_ledger
-
-_FUNCTIONS = (
-    "rules is_guarded keep_balances terms split write_journals cost_lines stake_key "
-    "book_harvests note_ledger book_transfers book_denials book_losses"
-)
 
 
 @pytest.fixture
@@ -67,7 +63,7 @@ async def test_each_thing_that_does_not_add_up_is_told(pool: LedgerWorld) -> Non
     assert ledger.warnings == ["the ledger does not add up in 2 places: kalepool ledger check"]
     await spoil(pool, "UPDATE harvest.entries SET amount = amount + 2 WHERE amount > 0")
     kinds = [one.kind for one in (await ledger.check()).differences]
-    assert kinds == ["journal", "balance", "earnings"]
+    assert kinds == ["journal", "balance", "earnings", "holding"]
 
 
 async def test_a_farmers_page_has_the_newest_journals_with_all_entries(pool: LedgerWorld) -> None:
@@ -107,7 +103,8 @@ async def test_what_was_harvested_before_is_booked_by_the_migration(
             "INSERT INTO harvest.balances VALUES ($1, 6, 6, 2, now())",
             [[person.farmer_id] for person in people],
         )
-        await pool.admin.execute(_migration().read_text())
+        for migration in _migrations():
+            await pool.admin.execute(migration.read_text())
         for person in people:
             assert await pool.balances(person.farmer_id) == {
                 "farmer:available": 20,
@@ -121,27 +118,31 @@ async def test_what_was_harvested_before_is_booked_by_the_migration(
         assert (await pool.ledger.check()).differences == []
 
 
-def _migration() -> Path:
-    return migrations_of("harvest") / "0002_ledger.sql"
+def _migrations() -> list[Path]:
+    """The one that makes the ledger, and those after it."""
+    return sorted(migrations_of("harvest").glob("*.sql"))[1:]
 
 
 async def _forget_ledger(admin: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Take back what the migration has made."""
-    await admin.execute(
-        "DROP TRIGGER trigger_harvests_ledger ON harvest.harvests;"
-        "DROP TABLE harvest.bookkeeping, harvest.account_balances, harvest.entries, "
-        "harvest.journals, harvest.accounts CASCADE;"
-        "GRANT INSERT, UPDATE (current_balance, total_rewards, harvests, updated_at) "
-        "ON harvest.balances TO kalepool_harvest;"
-    )
+    """Take back what the migrations have made."""
+    await admin.execute("DROP TRIGGER trigger_harvests_ledger ON harvest.harvests")
+    for table in _made("TABLE"):
+        await admin.execute(f"DROP TABLE {table} CASCADE")
     rows = await admin.fetch(
         "SELECT p.oid::regprocedure::text AS name FROM pg_proc AS p "
-        "WHERE p.pronamespace = 'harvest'::regnamespace AND p.proname = ANY($1::text[])",
-        _FUNCTIONS.split(),
+        "WHERE p.pronamespace = 'harvest'::regnamespace AND 'harvest.' || p.proname = ANY($1)",
+        _made("FUNCTION"),
     )
     for row in rows:
         await admin.execute(f"DROP FUNCTION IF EXISTS {row['name']} CASCADE")
+    await admin.execute(f"DROP TYPE {', '.join(_made('TYPE'))} CASCADE")
     await admin.execute(
-        "DROP TYPE harvest.journal_head, harvest.journal_line, harvest.journal_kind, "
-        "harvest.account_role, harvest.asset CASCADE"
+        "GRANT INSERT, UPDATE (current_balance, total_rewards, harvests, updated_at) "
+        "ON harvest.balances TO kalepool_harvest"
     )
+
+
+def _made(what: str) -> list[str]:
+    """Return the names of what these migrations create."""
+    text = "\n".join(migration.read_text() for migration in _migrations())
+    return sorted(set(re.findall(rf"^CREATE (?:OR REPLACE )?{what} (harvest\.\w+)", text, re.M)))

@@ -320,6 +320,28 @@ async def test_balances_come_by_wallet_a_page_at_a_time(rows: WalletRows) -> Non
     assert await listed(expected[0], ALL) == expected[1:]
 
 
+async def test_whose_account_is_told_with_the_newest_ledger_a_page_at_a_time(
+    rows: WalletRows,
+) -> None:
+    first, second, third, *_ = await page_of(rows)
+    await rows.operation(first, "plant", "succeeded", block=BLOCK, ledger=LEDGER)
+    await rows.operation(first, "harvest", "failed", block=BLOCK, ledger=LEDGER + 3)
+    await rows.operation(second, "withdraw", "sent")
+    store = ReconcileStore(rows.pool, ORDERS)
+    found = await store.holders(after=None, limit=ALL)
+    assert [(one.wallet_id, one.is_moving, one.ledger) for one in found[:3]] == [
+        (first.id, False, LEDGER + 3),
+        (second.id, True, 0),
+        (third.id, False, 0),
+    ]
+    assert (found[0].address, found[0].farmer_id, found[0].pooler_id) == (
+        first.address,
+        first.farmer_id,
+        first.pooler_id,
+    )
+    assert [one.wallet_id for one in await store.holders(after=first.id, limit=1)] == [second.id]
+
+
 @pytest.mark.parametrize(
     ("ledger", "is_saved"),
     [

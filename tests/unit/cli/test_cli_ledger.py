@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kalepool.harvest.v1 import ledger_pb2
+from kalepool.harvest.v1 import ledger_pb2, miner_pb2
 
 from tests.support.recorder import Recorder, run
 
@@ -27,6 +27,44 @@ async def test_a_ledger_that_adds_up_is_no_failure_even_when_accounts_are_below_
     out, err = capsys.readouterr()
     assert "-1.5" in out and SOMEBODY in out
     assert "KALE from outside" in err
+
+
+async def test_a_sound_ledger_says_so_in_a_sentence(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = ledger_pb2.UnexplainedHolding(farmer_id=SOMEBODY, amount=-20_000_000)
+    reply = ledger_pb2.CheckLedgerResponse(
+        journals=1_234, entries=5_678, accounts=9, unexplained=[held]
+    )
+    recorder.answer = lambda _: reply.SerializeToString()
+    assert await run("ledger", "check") == 0
+    out, err = capsys.readouterr()
+    assert "the ledger adds up: 1,234 journals with 5,678 entries" in err
+    assert "other amounts on the chain" in err
+    assert "-2" in out
+    recorder.answer = lambda _: b""
+    assert await run("ledger", "check") == 0
+    assert "nothing was booked yet" in capsys.readouterr().err
+    assert await run("ledger", "check", "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_miners_credits_are_shown(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    credit = miner_pb2.MinerCredit(block_index=41, points=7, pot=30_000_000, amount=15_000_000)
+    reply = miner_pb2.GetMinerCreditsResponse(
+        unpaid=25_000_000, credits=[credit], next_page_token="more"
+    )
+    recorder.answer = lambda _: reply.SerializeToString()
+    assert await run("miner", "credits", SOMEBODY, "G" + "A" * 55, "--limit", "1") == 0
+    out, err = capsys.readouterr()
+    assert "1.5" in out
+    assert "41" in out
+    assert "not paid yet: 2.5000000 KALE" in err
+    assert "the newest 1 only" in err
+    assert await run("miner", "credits", SOMEBODY, "G" + "A" * 55, "--limit", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["unpaid"] == "25000000"
 
 
 async def test_a_difference_is_listed_and_ends_with_1(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import harvest_pb2, ledger_pb2
+from kalepool.harvest.v1 import harvest_pb2, ledger_pb2, miner_pb2, payout_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
@@ -24,6 +24,7 @@ from kalepool.wallet.v1 import (
     wallet_pb2,
     withdrawal_pb2,
 )
+from kalepool.wallet.v1 import payout_pb2 as wallet_payout_pb2
 from kalepool.work.v1 import work_pb2
 
 from cli import progress
@@ -38,6 +39,7 @@ MODULES = (
     engine_pb2,
     withdrawal_pb2,
     agreement_pb2,
+    wallet_payout_pb2,
     custody_pb2,
     approval_pb2,
     keys_pb2,
@@ -48,6 +50,8 @@ MODULES = (
     work_pb2,
     harvest_pb2,
     ledger_pb2,
+    payout_pb2,
+    miner_pb2,
     report_pb2,
     fees_pb2,
 )

@@ -1,6 +1,7 @@
 """What takes a second person: the table is whole, and an approval is of one request."""
 
 import pytest
+from kalepool.harvest.v1 import payout_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import custody_pb2, keys_pb2, token_pb2, withdrawal_pb2
 from pydantic import SecretStr, ValidationError
@@ -46,6 +47,7 @@ def test_the_table_names_fields_that_can_be_absent_and_repeats_that_have_an_id()
         assert all(fields[name].type == fields[name].TYPE_BOOL for name in entry.unless), path
         assert not entry.is_repeatable or "request_id" in entry.named_by, path
         assert all(name in fields for name in (*entry.named_by, *entry.needs)), path
+        assert not entry.above or fields[entry.above].type == fields[entry.above].TYPE_INT64, path
 
 
 def test_a_withdrawal_says_what_it_records_and_where_it_goes() -> None:
@@ -110,6 +112,24 @@ async def test_an_operator_makes_alone_what_only_reads() -> None:
         with pytest.raises(FailedPreconditionError):
             await PERSON.check(method, ANN, token_pb2.CreateTokenRequest(role=role))
     await PERSON.check(method, POOLER, token_pb2.CreateTokenRequest())
+
+
+@pytest.mark.parametrize("amount", [1, 100])
+async def test_what_moves_little_takes_one_operator(amount: int) -> None:
+    person = SecondPerson(COVERED, nobody, amount=100)
+    payouts = "/kalepool.harvest.v1.PayoutsService"
+    run, now = payout_pb2.RunPayoutsRequest, payout_pb2.PayNowRequest
+    await person.check(f"{payouts}/RunPayouts", ANN, run(max_amount=amount))
+    await person.check(f"{payouts}/PayNow", ANN, now(amount=amount))
+    # What names no amount has no limit.
+    for method, request in (
+        ("RunPayouts", run(max_amount=101)),
+        ("RunPayouts", run()),
+        ("PayNow", now(amount=101)),
+        ("PayNow", now()),
+    ):
+        with pytest.raises(FailedPreconditionError):
+            await person.check(f"{payouts}/{method}", ANN, request)
 
 
 def test_who_asks_by_a_token_is_the_same_person_and_is_recorded_with_it() -> None:

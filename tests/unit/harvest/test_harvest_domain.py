@@ -59,6 +59,15 @@ REASONS = {
     errors.BlockNotFarmedError: "BLOCK_NOT_FARMED",
     errors.BookingRefusedError: "BOOKING_REFUSED",
     errors.FarmerPagesClosedError: "FARMER_PAGES_CLOSED",
+    errors.MinerUnknownError: "MINER_UNKNOWN",
+    errors.MinersToldError: "MINERS_TOLD",
+    errors.PayoutEmptyError: "PAYOUT_EMPTY",
+    errors.PayoutLimitError: "PAYOUT_LIMIT",
+    errors.PayoutNeedsApprovalError: "PAYOUT_NEEDS_APPROVAL",
+    errors.PayoutOnItsWayError: "PAYOUT_ON_ITS_WAY",
+    errors.PayoutTooLargeError: "PAYOUT_TOO_LARGE",
+    errors.PayoutsExceedError: "PAYOUTS_EXCEED",
+    errors.PayoutsOffError: "PAYOUTS_OFF",
 }
 
 

@@ -111,7 +111,7 @@ def rows(settings: SharesSettings, query: str) -> list[Any]:
 
 
 FINAL = """SELECT block, rewards, pot, points, own_hashes FROM blocks
-WHERE state = 'final' AND points > 0"""
+WHERE state IN ('final', 'handed_on') AND points > 0"""
 
 
 async def test_a_block_is_divided_once_it_is_harvested(
@@ -123,12 +123,12 @@ async def test_a_block_is_divided_once_it_is_harvested(
     async with running(config(server, settings), events) as http:
         rig = await joined(http)
         mining = asyncio.create_task(mine(rig, told))
-        await until(lambda: len(rows(settings, FINAL)) >= 2)
+        await until(lambda: len(rows(settings, FINAL)) >= 2 and bool(pool.credited))
         blocks = (await rig.get("/blocks")).json()["blocks"]
         mining.cancel()
     divided = {block: figures for block, *figures in rows(settings, FINAL)}
     assert len(divided) >= 2
-    paid = {one["block"]: one["amount"] for one in blocks if one["state"] == "final"}
+    paid = {one["block"]: one["amount"] for one in blocks if one["amount"] is not None}
     for block, (rewards, pot, points, own_hashes) in divided.items():
         assert rewards > 0
         assert pot == rewards // 2
@@ -136,6 +136,12 @@ async def test_a_block_is_divided_once_it_is_harvested(
         if block in paid:
             exact = pot * points / (points + own_hashes)
             assert int(paid[block]) == pytest.approx(exact, abs=1)
+    # The pool was told the same hashes.
+    for block, (_, _, points, own_hashes) in divided.items():
+        if (block, 1) in pool.credited:
+            told_of = pool.credited[block, 1]
+            assert [one.address for one in told_of.miners] == [ADDRESS]
+            assert (told_of.miners[0].points, told_of.own_points) == (points, own_hashes)
     (all_rewards,) = rows(settings, "SELECT sum(rewards) FROM blocks")[0]
     assert all_rewards <= pool.chain.rewards
     assert not [one for one in events if isinstance(one, Trouble)]

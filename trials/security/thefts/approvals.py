@@ -208,6 +208,9 @@ def orders_of(pooler_id: str, farmer: Farmer) -> dict[str, dict[str, Any]]:
     key = Keypair.random().public_key
     return {
         "ExportKey": {**name, "address": farmer.address, "reason": "x", "receiverKey": receiver},
+        "RunPayouts": {"requestId": "x", "maxAmount": str(2**62)},
+        "PayNow": {**name, "requestId": "x"},
+        "SetPayoutSwitch": {"isOff": False, "reason": "x"},
         "ResumeSigning": {"reach": {"everything": True}},
         "ReleaseOperation": {"operationId": str(new_id())},
         "SetStakeLimit": {**name, "stakePercentage": "1"},

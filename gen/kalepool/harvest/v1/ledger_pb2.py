@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kalepool/harvest/v1/ledger.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x14\n\x12\x43heckLedgerRequest\"\xed\x01\n\x13\x43heckLedgerResponse\x12.\n\nchecked_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x01(\x03\x12\x10\n\x08journals\x18\x03 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x04 \x01(\x03\x12:\n\x0b\x64ifferences\x18\x05 \x03(\x0b\x32%.kalepool.harvest.v1.LedgerDifference\x12\x35\n\toverdrawn\x18\x06 \x03(\x0b\x32\".kalepool.harvest.v1.LedgerAccount\"\xd0\x01\n\x10LedgerDifference\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).kalepool.harvest.v1.LedgerDifferenceKind\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12/\n\x05\x61sset\x18\x04 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x12\n\njournal_id\x18\x05 \x01(\x03\x12\x0c\n\x04kept\x18\x06 \x01(\x03\x12\x10\n\x08\x65xpected\x18\x07 \x01(\x03\"\x81\x01\n\rLedgerAccount\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12/\n\x05\x61sset\x18\x03 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x05 \x01(\x03\"\x18\n\x16GetLedgerStatusRequest\"\xa8\x01\n\x17GetLedgerStatusResponse\x12\x30\n\x0c\x62ooked_until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11lost_before_block\x18\x02 \x01(\r\x12.\n\nchecked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08warnings\x18\x04 \x03(\t\"p\n\x13ListJournalsRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"\x95\x01\n\x14ListJournalsResponse\x12\x34\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.LedgerAccount\x12.\n\x08journals\x18\x02 \x03(\x0b\x32\x1c.kalepool.harvest.v1.Journal\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x9a\x02\n\x07Journal\x12\x12\n\njournal_id\x18\x01 \x01(\x03\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .kalepool.harvest.v1.JournalKind\x12\x12\n\nsource_key\x18\x03 \x01(\t\x12\x18\n\x0b\x62lock_index\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06ledger\x18\x05 \x01(\r\x12\x18\n\x10transaction_hash\x18\x06 \x01(\t\x12/\n\x0bhappened_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07\x65ntries\x18\x08 \x03(\x0b\x32!.kalepool.harvest.v1.JournalEntryB\x0e\n\x0c_block_index\"o\n\x0cJournalEntry\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12/\n\x05\x61sset\x18\x03 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03*\xab\x01\n\x14LedgerDifferenceKind\x12&\n\"LEDGER_DIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_BALANCE\x10\x01\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_JOURNAL\x10\x02\x12#\n\x1fLEDGER_DIFFERENCE_KIND_EARNINGS\x10\x03*X\n\x0bLedgerAsset\x12\x1c\n\x18LEDGER_ASSET_UNSPECIFIED\x10\x00\x12\x15\n\x11LEDGER_ASSET_KALE\x10\x01\x12\x14\n\x10LEDGER_ASSET_XLM\x10\x02*\xb6\x02\n\x0bJournalKind\x12\x1c\n\x18JOURNAL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOURNAL_KIND_HARVEST\x10\x01\x12\x16\n\x12JOURNAL_KIND_PLANT\x10\x02\x12\x15\n\x11JOURNAL_KIND_LOSS\x10\x03\x12\x1b\n\x17JOURNAL_KIND_WITHDRAWAL\x10\x04\x12\"\n\x1eJOURNAL_KIND_WITHDRAWAL_RETURN\x10\x05\x12\x17\n\x13JOURNAL_KIND_PAYOUT\x10\x06\x12\x1c\n\x18JOURNAL_KIND_LATE_PAYOUT\x10\x07\x12\x18\n\x14JOURNAL_KIND_DEPOSIT\x10\x08\x12\x17\n\x13JOURNAL_KIND_DENIAL\x10\t\x12\x15\n\x11JOURNAL_KIND_COST\x10\n2\xef\x02\n\rLedgerService\x12`\n\x0b\x43heckLedger\x12\'.kalepool.harvest.v1.CheckLedgerRequest\x1a(.kalepool.harvest.v1.CheckLedgerResponse\x12l\n\x0fGetLedgerStatus\x12+.kalepool.harvest.v1.GetLedgerStatusRequest\x1a,.kalepool.harvest.v1.GetLedgerStatusResponse\x12\x8d\x01\n\x0cListJournals\x12(.kalepool.harvest.v1.ListJournalsRequest\x1a).kalepool.harvest.v1.ListJournalsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/farmers/{farmer_id}/journalsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kalepool/harvest/v1/ledger.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x14\n\x12\x43heckLedgerRequest\"\xab\x02\n\x13\x43heckLedgerResponse\x12.\n\nchecked_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x01(\x03\x12\x10\n\x08journals\x18\x03 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x04 \x01(\x03\x12:\n\x0b\x64ifferences\x18\x05 \x03(\x0b\x32%.kalepool.harvest.v1.LedgerDifference\x12\x35\n\toverdrawn\x18\x06 \x03(\x0b\x32\".kalepool.harvest.v1.LedgerAccount\x12<\n\x0bunexplained\x18\x07 \x03(\x0b\x32\'.kalepool.harvest.v1.UnexplainedHolding\"b\n\x12UnexplainedHolding\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd0\x01\n\x10LedgerDifference\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).kalepool.harvest.v1.LedgerDifferenceKind\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12/\n\x05\x61sset\x18\x04 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x12\n\njournal_id\x18\x05 \x01(\x03\x12\x0c\n\x04kept\x18\x06 \x01(\x03\x12\x10\n\x08\x65xpected\x18\x07 \x01(\x03\"\x81\x01\n\rLedgerAccount\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12/\n\x05\x61sset\x18\x03 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x05 \x01(\x03\"\x18\n\x16GetLedgerStatusRequest\"\xa8\x01\n\x17GetLedgerStatusResponse\x12\x30\n\x0c\x62ooked_until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11lost_before_block\x18\x02 \x01(\r\x12.\n\nchecked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08warnings\x18\x04 \x03(\t\"p\n\x13ListJournalsRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"\x95\x01\n\x14ListJournalsResponse\x12\x34\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.LedgerAccount\x12.\n\x08journals\x18\x02 \x03(\x0b\x32\x1c.kalepool.harvest.v1.Journal\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x9a\x02\n\x07Journal\x12\x12\n\njournal_id\x18\x01 \x01(\x03\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .kalepool.harvest.v1.JournalKind\x12\x12\n\nsource_key\x18\x03 \x01(\t\x12\x18\n\x0b\x62lock_index\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06ledger\x18\x05 \x01(\r\x12\x18\n\x10transaction_hash\x18\x06 \x01(\t\x12/\n\x0bhappened_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07\x65ntries\x18\x08 \x03(\x0b\x32!.kalepool.harvest.v1.JournalEntryB\x0e\n\x0c_block_index\"o\n\x0cJournalEntry\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12/\n\x05\x61sset\x18\x03 \x01(\x0e\x32 .kalepool.harvest.v1.LedgerAsset\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03*\xf3\x01\n\x14LedgerDifferenceKind\x12&\n\"LEDGER_DIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_BALANCE\x10\x01\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_JOURNAL\x10\x02\x12#\n\x1fLEDGER_DIFFERENCE_KIND_EARNINGS\x10\x03\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_HOLDING\x10\x04\x12\"\n\x1eLEDGER_DIFFERENCE_KIND_CREDITS\x10\x05*X\n\x0bLedgerAsset\x12\x1c\n\x18LEDGER_ASSET_UNSPECIFIED\x10\x00\x12\x15\n\x11LEDGER_ASSET_KALE\x10\x01\x12\x14\n\x10LEDGER_ASSET_XLM\x10\x02*\xb2\x03\n\x0bJournalKind\x12\x1c\n\x18JOURNAL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOURNAL_KIND_HARVEST\x10\x01\x12\x16\n\x12JOURNAL_KIND_PLANT\x10\x02\x12\x15\n\x11JOURNAL_KIND_LOSS\x10\x03\x12\x1b\n\x17JOURNAL_KIND_WITHDRAWAL\x10\x04\x12\"\n\x1eJOURNAL_KIND_WITHDRAWAL_RETURN\x10\x05\x12\x17\n\x13JOURNAL_KIND_PAYOUT\x10\x06\x12\x1c\n\x18JOURNAL_KIND_LATE_PAYOUT\x10\x07\x12\x18\n\x14JOURNAL_KIND_DEPOSIT\x10\x08\x12\x17\n\x13JOURNAL_KIND_DENIAL\x10\t\x12\x15\n\x11JOURNAL_KIND_COST\x10\n\x12\x1f\n\x1bJOURNAL_KIND_DEPOSIT_RETURN\x10\x0b\x12\x1d\n\x19JOURNAL_KIND_MINER_CREDIT\x10\x0c\x12\x1b\n\x17JOURNAL_KIND_FEE_PAYOUT\x10\r\x12\x1d\n\x19JOURNAL_KIND_POOL_PAYMENT\x10\x0e\x32\xef\x02\n\rLedgerService\x12`\n\x0b\x43heckLedger\x12\'.kalepool.harvest.v1.CheckLedgerRequest\x1a(.kalepool.harvest.v1.CheckLedgerResponse\x12l\n\x0fGetLedgerStatus\x12+.kalepool.harvest.v1.GetLedgerStatusRequest\x1a,.kalepool.harvest.v1.GetLedgerStatusResponse\x12\x8d\x01\n\x0cListJournals\x12(.kalepool.harvest.v1.ListJournalsRequest\x1a).kalepool.harvest.v1.ListJournalsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/farmers/{farmer_id}/journalsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,32 +42,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTJOURNALSREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\002'
   _globals['_LEDGERSERVICE'].methods_by_name['ListJournals']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ListJournals']._serialized_options = b'\202\323\344\223\002\"\022 /v1/farmers/{farmer_id}/journals'
-  _globals['_LEDGERDIFFERENCEKIND']._serialized_start=1618
-  _globals['_LEDGERDIFFERENCEKIND']._serialized_end=1789
-  _globals['_LEDGERASSET']._serialized_start=1791
-  _globals['_LEDGERASSET']._serialized_end=1879
-  _globals['_JOURNALKIND']._serialized_start=1882
-  _globals['_JOURNALKIND']._serialized_end=2192
+  _globals['_LEDGERDIFFERENCEKIND']._serialized_start=1780
+  _globals['_LEDGERDIFFERENCEKIND']._serialized_end=2023
+  _globals['_LEDGERASSET']._serialized_start=2025
+  _globals['_LEDGERASSET']._serialized_end=2113
+  _globals['_JOURNALKIND']._serialized_start=2116
+  _globals['_JOURNALKIND']._serialized_end=2550
   _globals['_CHECKLEDGERREQUEST']._serialized_start=151
   _globals['_CHECKLEDGERREQUEST']._serialized_end=171
   _globals['_CHECKLEDGERRESPONSE']._serialized_start=174
-  _globals['_CHECKLEDGERRESPONSE']._serialized_end=411
-  _globals['_LEDGERDIFFERENCE']._serialized_start=414
-  _globals['_LEDGERDIFFERENCE']._serialized_end=622
-  _globals['_LEDGERACCOUNT']._serialized_start=625
-  _globals['_LEDGERACCOUNT']._serialized_end=754
-  _globals['_GETLEDGERSTATUSREQUEST']._serialized_start=756
-  _globals['_GETLEDGERSTATUSREQUEST']._serialized_end=780
-  _globals['_GETLEDGERSTATUSRESPONSE']._serialized_start=783
-  _globals['_GETLEDGERSTATUSRESPONSE']._serialized_end=951
-  _globals['_LISTJOURNALSREQUEST']._serialized_start=953
-  _globals['_LISTJOURNALSREQUEST']._serialized_end=1065
-  _globals['_LISTJOURNALSRESPONSE']._serialized_start=1068
-  _globals['_LISTJOURNALSRESPONSE']._serialized_end=1217
-  _globals['_JOURNAL']._serialized_start=1220
-  _globals['_JOURNAL']._serialized_end=1502
-  _globals['_JOURNALENTRY']._serialized_start=1504
-  _globals['_JOURNALENTRY']._serialized_end=1615
-  _globals['_LEDGERSERVICE']._serialized_start=2195
-  _globals['_LEDGERSERVICE']._serialized_end=2562
+  _globals['_CHECKLEDGERRESPONSE']._serialized_end=473
+  _globals['_UNEXPLAINEDHOLDING']._serialized_start=475
+  _globals['_UNEXPLAINEDHOLDING']._serialized_end=573
+  _globals['_LEDGERDIFFERENCE']._serialized_start=576
+  _globals['_LEDGERDIFFERENCE']._serialized_end=784
+  _globals['_LEDGERACCOUNT']._serialized_start=787
+  _globals['_LEDGERACCOUNT']._serialized_end=916
+  _globals['_GETLEDGERSTATUSREQUEST']._serialized_start=918
+  _globals['_GETLEDGERSTATUSREQUEST']._serialized_end=942
+  _globals['_GETLEDGERSTATUSRESPONSE']._serialized_start=945
+  _globals['_GETLEDGERSTATUSRESPONSE']._serialized_end=1113
+  _globals['_LISTJOURNALSREQUEST']._serialized_start=1115
+  _globals['_LISTJOURNALSREQUEST']._serialized_end=1227
+  _globals['_LISTJOURNALSRESPONSE']._serialized_start=1230
+  _globals['_LISTJOURNALSRESPONSE']._serialized_end=1379
+  _globals['_JOURNAL']._serialized_start=1382
+  _globals['_JOURNAL']._serialized_end=1664
+  _globals['_JOURNALENTRY']._serialized_start=1666
+  _globals['_JOURNALENTRY']._serialized_end=1777
+  _globals['_LEDGERSERVICE']._serialized_start=2553
+  _globals['_LEDGERSERVICE']._serialized_end=2920
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,10 @@ class _LedgerDifferenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     """A journal's entries do not add up to nothing."""
     LEDGER_DIFFERENCE_KIND_EARNINGS: _LedgerDifferenceKind.ValueType  # 3
     """What a farmer has earned (GetBalance) is not what was booked."""
+    LEDGER_DIFFERENCE_KIND_HOLDING: _LedgerDifferenceKind.ValueType  # 4
+    """What a farmer's account has to hold on the chain is not what its journals give."""
+    LEDGER_DIFFERENCE_KIND_CREDITS: _LedgerDifferenceKind.ValueType  # 5
+    """What is divided among the miners of a block is not what they were given."""
 
 class LedgerDifferenceKind(_LedgerDifferenceKind, metaclass=_LedgerDifferenceKindEnumTypeWrapper):
     """What does not add up."""
@@ -46,6 +50,10 @@ LEDGER_DIFFERENCE_KIND_JOURNAL: LedgerDifferenceKind.ValueType  # 2
 """A journal's entries do not add up to nothing."""
 LEDGER_DIFFERENCE_KIND_EARNINGS: LedgerDifferenceKind.ValueType  # 3
 """What a farmer has earned (GetBalance) is not what was booked."""
+LEDGER_DIFFERENCE_KIND_HOLDING: LedgerDifferenceKind.ValueType  # 4
+"""What a farmer's account has to hold on the chain is not what its journals give."""
+LEDGER_DIFFERENCE_KIND_CREDITS: LedgerDifferenceKind.ValueType  # 5
+"""What is divided among the miners of a block is not what they were given."""
 Global___LedgerDifferenceKind: _TypeAlias = LedgerDifferenceKind  # noqa: Y015
 
 class _LedgerAsset:
@@ -100,6 +108,16 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     """A plant or harvest that was booked, and of which the chain has no trace."""
     JOURNAL_KIND_COST: _JournalKind.ValueType  # 10
     """What an operation cost that has no journal of its own."""
+    JOURNAL_KIND_DEPOSIT_RETURN: _JournalKind.ValueType  # 11
+    """A deposit that was none: nodes had shown KALE that was not there."""
+    JOURNAL_KIND_MINER_CREDIT: _JournalKind.ValueType  # 12
+    """The miners' part of a block, divided among those who mined it; later ones of a block move what is
+    new.
+    """
+    JOURNAL_KIND_FEE_PAYOUT: _JournalKind.ValueType  # 13
+    """Fees that left a farmer's account: into the pooler's custodial account, and out of the pool to the operator."""
+    JOURNAL_KIND_POOL_PAYMENT: _JournalKind.ValueType  # 14
+    """A payment from a pooler's custodial account, to a miner or to the pooler itself."""
 
 class JournalKind(_JournalKind, metaclass=_JournalKindEnumTypeWrapper):
     """What a journal tells."""
@@ -126,6 +144,16 @@ JOURNAL_KIND_DENIAL: JournalKind.ValueType  # 9
 """A plant or harvest that was booked, and of which the chain has no trace."""
 JOURNAL_KIND_COST: JournalKind.ValueType  # 10
 """What an operation cost that has no journal of its own."""
+JOURNAL_KIND_DEPOSIT_RETURN: JournalKind.ValueType  # 11
+"""A deposit that was none: nodes had shown KALE that was not there."""
+JOURNAL_KIND_MINER_CREDIT: JournalKind.ValueType  # 12
+"""The miners' part of a block, divided among those who mined it; later ones of a block move what is
+new.
+"""
+JOURNAL_KIND_FEE_PAYOUT: JournalKind.ValueType  # 13
+"""Fees that left a farmer's account: into the pooler's custodial account, and out of the pool to the operator."""
+JOURNAL_KIND_POOL_PAYMENT: JournalKind.ValueType  # 14
+"""A payment from a pooler's custodial account, to a miner or to the pooler itself."""
 Global___JournalKind: _TypeAlias = JournalKind  # noqa: Y015
 
 @_typing.final
@@ -157,6 +185,7 @@ class CheckLedgerResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     OVERDRAWN_FIELD_NUMBER: _builtins.int
+    UNEXPLAINED_FIELD_NUMBER: _builtins.int
     accounts: _builtins.int
     """Accounts that there are."""
     journals: _builtins.int
@@ -177,6 +206,12 @@ class CheckLedgerResponse(_message.Message):
         from outside that is booked nowhere yet, or what goes before an event is known after it.
         """
 
+    @_builtins.property
+    def unexplained(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnexplainedHolding]:
+        """Farmers' accounts that hold more or less on the chain than the ledger explains. What is more, and
+        stays so, is booked as a deposit; what is less, an operator has to look at.
+        """
+
     def __init__(
         self,
         *,
@@ -186,14 +221,49 @@ class CheckLedgerResponse(_message.Message):
         entries: _builtins.int = ...,
         differences: _abc.Iterable[Global___LedgerDifference] | None = ...,
         overdrawn: _abc.Iterable[Global___LedgerAccount] | None = ...,
+        unexplained: _abc.Iterable[Global___UnexplainedHolding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checked_at", b"checked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "checked_at", b"checked_at", "differences", b"differences", "entries", b"entries", "journals", b"journals", "overdrawn", b"overdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "checked_at", b"checked_at", "differences", b"differences", "entries", b"entries", "journals", b"journals", "overdrawn", b"overdrawn", "unexplained", b"unexplained"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckLedgerResponse: _TypeAlias = CheckLedgerResponse  # noqa: Y015
+
+@_typing.final
+class UnexplainedHolding(_message.Message):
+    """KALE of a farmer's account that the ledger does not explain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    farmer_id: _builtins.str
+    """UUID of the farmer."""
+    amount: _builtins.int
+    """Stroops of KALE that the account has more than the ledger says; below zero when it has less. The
+    nearest that a field holds.
+    """
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is the same."""
+
+    def __init__(
+        self,
+        *,
+        farmer_id: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "farmer_id", b"farmer_id", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnexplainedHolding: _TypeAlias = UnexplainedHolding  # noqa: Y015
 
 @_typing.final
 class LedgerDifference(_message.Message):

@@ -39,6 +39,10 @@ class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Format.ValueTy
     """Address of a Stellar account or contract (strkey G... or C...), its checksum included."""
     FORMAT_FRACTION: _Format.ValueType  # 5
     """A decimal fraction from 0 to 1 with at most four decimals."""
+    FORMAT_PAYOUT_ADDRESS: _Format.ValueType  # 6
+    """Address that may be paid to: a Stellar account, or one of several at an account (strkey G... or
+    M...), its checksum included.
+    """
 
 class Format(_Format, metaclass=_FormatEnumTypeWrapper):
     """Shapes of strings."""
@@ -55,6 +59,10 @@ FORMAT_STELLAR_ADDRESS: Format.ValueType  # 4
 """Address of a Stellar account or contract (strkey G... or C...), its checksum included."""
 FORMAT_FRACTION: Format.ValueType  # 5
 """A decimal fraction from 0 to 1 with at most four decimals."""
+FORMAT_PAYOUT_ADDRESS: Format.ValueType  # 6
+"""Address that may be paid to: a Stellar account, or one of several at an account (strkey G... or
+M...), its checksum included.
+"""
 Global___Format: _TypeAlias = Format  # noqa: Y015
 
 class _KeyPart:

@@ -94,7 +94,7 @@ class ApprovalServiceServicer:
         """Uses the approval of a request that an operator has sent to another service, or asks for one.
 
         Errors: FAILED_PRECONDITION (SECOND_PERSON) until another operator has approved it.
-        Command line: none; registry calls it.
+        Command line: none; registry and harvest call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

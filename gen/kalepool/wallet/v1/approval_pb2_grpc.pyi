@@ -57,7 +57,7 @@ class ApprovalServiceStub:
     """Uses the approval of a request that an operator has sent to another service, or asks for one.
 
     Errors: FAILED_PRECONDITION (SECOND_PERSON) until another operator has approved it.
-    Command line: none; registry calls it.
+    Command line: none; registry and harvest call it.
     """
 
 @_typing.type_check_only
@@ -89,7 +89,7 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """Uses the approval of a request that an operator has sent to another service, or asks for one.
 
     Errors: FAILED_PRECONDITION (SECOND_PERSON) until another operator has approved it.
-    Command line: none; registry calls it.
+    Command line: none; registry and harvest call it.
     """
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -136,7 +136,7 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Uses the approval of a request that an operator has sent to another service, or asks for one.
 
         Errors: FAILED_PRECONDITION (SECOND_PERSON) until another operator has approved it.
-        Command line: none; registry calls it.
+        Command line: none; registry and harvest call it.
         """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

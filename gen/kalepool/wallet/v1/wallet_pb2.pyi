@@ -1325,6 +1325,94 @@ class PoolPaymentMovement(_message.Message):
 Global___PoolPaymentMovement: _TypeAlias = PoolPaymentMovement  # noqa: Y015
 
 @_typing.final
+class ListHoldingsRequest(_message.Message):
+    """See ListHoldings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many wallets to look at, from 1 to 100; 0 means 100."""
+    page_token: _builtins.str
+    """From the page before; empty means the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldingsRequest: _TypeAlias = ListHoldingsRequest  # noqa: Y015
+
+@_typing.final
+class ListHoldingsResponse(_message.Message):
+    """What some farmers' accounts hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last one."""
+    @_builtins.property
+    def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Holding]:
+        """Those of whom nothing is on its way; there may be none of a page."""
+
+    def __init__(
+        self,
+        *,
+        holdings: _abc.Iterable[Global___Holding] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holdings", b"holdings", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHoldingsResponse: _TypeAlias = ListHoldingsResponse  # noqa: Y015
+
+@_typing.final
+class Holding(_message.Message):
+    """What a farmer's account holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    KALE_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    farmer_id: _builtins.str
+    """UUID of the farmer."""
+    pooler_id: _builtins.str
+    """UUID of its pooler."""
+    kale: _builtins.int
+    """Stroops of KALE."""
+    ledger: _builtins.int
+    """Ledger at which it was read; all that is recorded of the farmer happened in it or before."""
+    def __init__(
+        self,
+        *,
+        farmer_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+        kale: _builtins.int = ...,
+        ledger: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "kale", b"kale", "ledger", b"ledger", "pooler_id", b"pooler_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Holding: _TypeAlias = Holding  # noqa: Y015
+
+@_typing.final
 class GetOperationRequest(_message.Message):
     """See GetOperation."""
 

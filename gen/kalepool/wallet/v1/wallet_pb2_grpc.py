@@ -106,6 +106,11 @@ class WalletServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.FromString,
                 _registered_method=True)
+        self.ListHoldings = channel.unary_unary(
+                '/kalepool.wallet.v1.WalletService/ListHoldings',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsResponse.FromString,
+                _registered_method=True)
         self.GetOperation = channel.unary_unary(
                 '/kalepool.wallet.v1.WalletService/GetOperation',
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.GetOperationRequest.SerializeToString,
@@ -290,6 +295,18 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHoldings(self, request, context):
+        """Reads what farmers' accounts hold of KALE on the chain, a page at a time, in the order of their
+        wallets: of those of whom nothing is on its way, and as several nodes show it when there are
+        several. The pool's ledger is compared with that, so that KALE from outside is booked, too.
+
+        Errors: UNAVAILABLE while no node answers, or nodes contradict each other.
+        Command line: none; harvest does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOperation(self, request, context):
         """Reads one operation: what it is, where it stands, what it cost.
 
@@ -406,6 +423,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.ListMovements,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.SerializeToString,
+            ),
+            'ListHoldings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHoldings,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsResponse.SerializeToString,
             ),
             'GetOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOperation,
@@ -791,6 +813,33 @@ class WalletService:
             '/kalepool.wallet.v1.WalletService/ListMovements',
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHoldings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.WalletService/ListHoldings',
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.ListHoldingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -135,6 +135,14 @@ class WalletServiceStub:
     Errors: UNAVAILABLE before the keys of rows are open.
     Command line: none; harvest does it.
     """
+    ListHoldings: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldingsRequest, _wallet_pb2.ListHoldingsResponse]
+    """Reads what farmers' accounts hold of KALE on the chain, a page at a time, in the order of their
+    wallets: of those of whom nothing is on its way, and as several nodes show it when there are
+    several. The pool's ledger is compared with that, so that KALE from outside is booked, too.
+
+    Errors: UNAVAILABLE while no node answers, or nodes contradict each other.
+    Command line: none; harvest does it.
+    """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]
     """Reads one operation: what it is, where it stands, what it cost.
 
@@ -270,6 +278,14 @@ class WalletServiceAsyncStub(WalletServiceStub):
     whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
 
     Errors: UNAVAILABLE before the keys of rows are open.
+    Command line: none; harvest does it.
+    """
+    ListHoldings: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldingsRequest, _wallet_pb2.ListHoldingsResponse]  # type: ignore[assignment]
+    """Reads what farmers' accounts hold of KALE on the chain, a page at a time, in the order of their
+    wallets: of those of whom nothing is on its way, and as several nodes show it when there are
+    several. The pool's ledger is compared with that, so that KALE from outside is booked, too.
+
+    Errors: UNAVAILABLE while no node answers, or nodes contradict each other.
     Command line: none; harvest does it.
     """
     GetOperation: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]  # type: ignore[assignment]
@@ -482,6 +498,20 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         whose end was corrected is listed again. Called by harvest, which keeps the pool's ledger.
 
         Errors: UNAVAILABLE before the keys of rows are open.
+        Command line: none; harvest does it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHoldings(
+        self,
+        request: _wallet_pb2.ListHoldingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ListHoldingsResponse, _abc.Awaitable[_wallet_pb2.ListHoldingsResponse]]:
+        """Reads what farmers' accounts hold of KALE on the chain, a page at a time, in the order of their
+        wallets: of those of whom nothing is on its way, and as several nodes show it when there are
+        several. The pool's ledger is compared with that, so that KALE from outside is booked, too.
+
+        Errors: UNAVAILABLE while no node answers, or nodes contradict each other.
         Command line: none; harvest does it.
         """
 

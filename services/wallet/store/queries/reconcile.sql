@@ -80,6 +80,24 @@ WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($1::uuid IS NULL OR w.id > $
 ORDER BY w.id
 LIMIT $2;
 
+-- name: holders :many
+-- Farmers' wallets after one ($1), $2 at most: whether anything is on its way, and the newest ledger that settled
+-- anything, with what judges that row.
+SELECT
+    w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac,
+    EXISTS (
+        SELECT 1 FROM wallet.operations AS o
+        WHERE o.wallet_id = w.id AND o.state IN ('queued', 'signed', 'sent')
+    ) AS is_moving,
+    coalesce((
+        SELECT max(o.ledger) FROM wallet.operations AS o
+        WHERE o.wallet_id = w.id AND o.ledger IS NOT NULL
+    ), 0) AS ledger
+FROM wallet.wallets AS w
+WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($1::uuid IS NULL OR w.id > $1)
+ORDER BY w.id
+LIMIT $2;
+
 -- name: save_balances :exec
 INSERT INTO wallet.reconciled_balances AS b (wallet_id, ledger, kale_stroops)
 SELECT n.wallet_id, $1, n.kale FROM unnest($2::uuid[], $3::bigint[]) AS n (wallet_id, kale)

@@ -1,0 +1,69 @@
+"""Accounts that are not the pool's, with lines for KALE: whom the pool pays on a local network."""
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+from stellar_sdk import Account, Asset, Keypair, TransactionBuilder, xdr
+
+from devstack.chain_view import call_rpc
+from libs.kale.networks import NETWORKS
+
+#: Accounts whose lines one transaction makes: each of them signs it.
+_TOGETHER = 20
+#: Stroops of XLM bid for an operation, and seconds for which a transaction is good.
+_BID, _BOUND = 10_000, 300
+#: Seconds between two looks for a transaction.
+_LOOK = 0.2
+_LOCALNET = NETWORKS["localnet"]
+
+
+def kale() -> Asset:
+    """Return the asset on localnet."""
+    code, _, issuer = _LOCALNET.asset.partition(":")
+    return Asset(code, issuer)
+
+
+async def create_outside(rpc_url: str, keys: Sequence[Keypair]) -> None:
+    """Create these accounts on localnet, with XLM and a line for KALE each."""
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(_fund(session, rpc_url, key.public_key) for key in keys))
+        for start in range(0, len(keys), _TOGETHER):
+            await _trust(session, rpc_url, keys[start : start + _TOGETHER])
+
+
+async def _fund(session: aiohttp.ClientSession, rpc_url: str, address: str) -> None:
+    async with session.get(f"{rpc_url}/friendbot", params={"addr": address}) as response:
+        if response.status != 200:
+            raise RuntimeError(f"the friendbot refused: {await response.text()}")
+
+
+async def _trust(session: aiohttp.ClientSession, rpc_url: str, keys: Sequence[Keypair]) -> None:
+    """Have each of these accounts trust KALE, in one transaction of the first of them."""
+    first = keys[0].public_key
+    source = Account(first, await _sequence(session, rpc_url, keys[0]))
+    builder = TransactionBuilder(source, _LOCALNET.passphrase, base_fee=_BID)
+    for key in keys:
+        builder.append_change_trust_op(kale(), source=key.public_key)
+    envelope = builder.set_timeout(_BOUND).build()
+    for key in keys:
+        envelope.sign(key)
+    sent = await call_rpc(session, rpc_url, "sendTransaction", {"transaction": envelope.to_xdr()})
+    while True:
+        found = await call_rpc(session, rpc_url, "getTransaction", {"hash": sent["hash"]})
+        if found["status"] == "SUCCESS":
+            return
+        if found["status"] != "NOT_FOUND":
+            raise RuntimeError(f"no lines for KALE: {found['status']}")
+        await asyncio.sleep(_LOOK)
+
+
+async def _sequence(session: aiohttp.ClientSession, rpc_url: str, key: Keypair) -> int:
+    ledger_key = xdr.LedgerKey(
+        xdr.LedgerEntryType.ACCOUNT,
+        account=xdr.LedgerKeyAccount(account_id=key.xdr_account_id()),
+    )
+    answer = await call_rpc(session, rpc_url, "getLedgerEntries", {"keys": [ledger_key.to_xdr()]})
+    data = xdr.LedgerEntryData.from_xdr(answer["entries"][0]["xdr"])
+    assert data.account is not None  # noqa: S101  (that is what was asked for)
+    return data.account.seq_num.sequence_number.int64
