@@ -67,6 +67,7 @@ _FACTS: Mapping[str, str] = {
     "transactionHash": "Transaction",
     "ledger": "Ledger",
     "withdrawalId": "Withdrawal",
+    "payoutId": "Payout",
     "webhookId": "Webhook",
 }
 _MOMENTS = frozenset({"goneSince", "lastSeen", "effectiveAt"})
