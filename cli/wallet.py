@@ -55,6 +55,7 @@ Kind = Literal[
     "top_up",
     "withdraw",
     "open_payer",
+    "data_entry",
 ]
 
 

@@ -148,6 +148,13 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetLedgerStatus": OPERATORS,
         "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    # Roots are for everybody; a leaf's salt is told to its owner alone.
+    "kalepool.harvest.v1.StatementService": {
+        "GetStatement": _reads(_own(farmer_id=Owned.FARMER)),
+        "CloseDay": OPERATORS,
+        "ListRoots": _PUBLIC,
+        "GetProof": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -187,6 +194,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "Withdraw": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
         "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
         "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
+    },
+    "kalepool.wallet.v1.DataEntryService": {
+        "GetDataEntry": _services(_HARVEST),
+        "PublishRoot": _services(_HARVEST),
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),

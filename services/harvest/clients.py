@@ -1,16 +1,17 @@
-"""harvest's client of wallet: what has moved KALE, or cost something."""
+"""harvest's clients of wallet: what has moved KALE, or cost something, and roots on the chain."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 import grpc
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import data_entry_pb2, data_entry_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from libs.common.clock import micros_of, moment_of
 from libs.common.grpc.client import call
 from libs.common.ids import FarmerId, PoolerId
 from services.harvest.domain.bookkeeping import ASKED, FAILED, SUCCEEDED, Movement, Position
+from services.harvest.domain.statements import Written
 
 #: Seconds for an answer.
 _ANSWER = 10.0
@@ -41,6 +42,28 @@ class WalletMovements:
             if one.operation.reason != common_pb2.FAILURE_REASON_TAMPERED
         ]
         return told, [_position(one) for one in response.movements]
+
+
+class WalletRoots:
+    """Has wallet write roots to the chain; satisfies services.harvest.usecases.closing.Roots."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: data_entry_pb2_grpc.DataEntryServiceAsyncStub = (
+            data_entry_pb2_grpc.DataEntryServiceStub(channel)
+        )
+
+    async def account(self) -> str:
+        """Return the address of the account whose data entry holds the newest root."""
+        request = data_entry_pb2.GetDataEntryRequest()
+        return (await call(self._stub.GetDataEntry, request, timeout=_ANSWER)).account
+
+    async def publish(self, day: int, record: bytes) -> Written | None:
+        """Have a day's root written; return None until a ledger has it."""
+        request = data_entry_pb2.PublishRootRequest(day=day, root=record)
+        entry = (await call(self._stub.PublishRoot, request, timeout=_ANSWER)).entry
+        if entry.state != wallet_pb2.OPERATION_STATE_SUCCEEDED:
+            return None
+        return Written(transaction_hash=entry.transaction_hash, ledger=entry.ledger)
 
 
 def _position(movement: wallet_pb2.Movement) -> Position:

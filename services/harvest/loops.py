@@ -1,4 +1,4 @@
-"""The loops of harvest: sweeps, so that no harvest is forgotten, and the pool's ledger."""
+"""The loops of harvest: sweeps, so that no harvest is forgotten, the pool's ledger, its roots."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
 from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.closing import Closer
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
 
@@ -59,6 +60,21 @@ async def check_every_night(ledger: Ledger, *, hour: int) -> None:
             log.warning("ledger not checked", reason=error.reason)
         except Exception:  # a defect must not end the loop: the next night may do better
             log.exception("defect", loop="ledger")
+
+
+async def close_for_ever(closer: Closer, *, interval: float, delay: float) -> None:
+    """Close days `delay` seconds after their ends, and have their roots published.
+
+    Look every `interval` seconds.
+    """
+    while True:
+        try:
+            await closer.step(delay)
+        except PoolError as error:
+            log.warning("closing delayed", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="closing")
+        await asyncio.sleep(interval)
 
 
 def seconds_until(hour: int, now: datetime) -> float:

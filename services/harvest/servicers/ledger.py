@@ -13,6 +13,7 @@ from libs.kale.constants import MAX_I64
 from services.harvest.domain.ledger import POOL, Account, Difference, Entry, Journal, LedgerCheck
 from services.harvest.store.ledger import BookkeepingStore
 from services.harvest.usecases.bookkeeping import Bookkeeper
+from services.harvest.usecases.closing import Closer
 from services.harvest.usecases.ledger import Ledger
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,10 +31,13 @@ _MIN_I64 = -(2**63)
 class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     """Servicer of kalepool.harvest.v1.LedgerService."""
 
-    def __init__(self, ledger: Ledger, bookkeeper: Bookkeeper, books: BookkeepingStore) -> None:
+    def __init__(
+        self, ledger: Ledger, bookkeeper: Bookkeeper, books: BookkeepingStore, closer: Closer
+    ) -> None:
         self._ledger = ledger
         self._bookkeeper = bookkeeper
         self._books = books
+        self._closer = closer
 
     async def CheckLedger(
         self, request: ledger_pb2.CheckLedgerRequest, context: Context
@@ -50,7 +54,11 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             booked_until=timestamp(books.read.at),
             lost_before_block=books.lost_before,
             checked_at=None if last is None else timestamp(last.at),
-            warnings=[*self._ledger.warnings, *self._bookkeeper.warnings],
+            warnings=[
+                *self._ledger.warnings,
+                *self._bookkeeper.warnings,
+                *self._closer.warnings,
+            ],
         )
 
     async def ListJournals(

@@ -17,10 +17,17 @@ from services.harvest.domain.model import (
 )
 from services.harvest.store.ledger import QUERIES as LEDGER_QUERIES
 from services.harvest.store.reports import QUERIES as REPORT_QUERIES
+from services.harvest.store.statements import QUERIES as STATEMENT_QUERIES
 
-#: Queries: those of harvest, its reports and its ledger, and those that all services with batches
-#: share.
-QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES, LEDGER_QUERIES)
+#: Queries: those of harvest, its reports, ledger and statements, and those that all services with
+#: batches share.
+QUERIES = (
+    BATCH_QUERIES,
+    Path(__file__).parent / "queries.sql",
+    REPORT_QUERIES,
+    LEDGER_QUERIES,
+    STATEMENT_QUERIES,
+)
 
 
 class Store(BatchTables[FarmerId, Harvest]):

@@ -90,6 +90,7 @@ OPERATION_KINDS: Mapping[OperationKind, Kind] = {
     OperationKind.TOP_UP: Kind(carrier=Carrier.PAYER, is_patient=True),
     OperationKind.WITHDRAW: Kind(carrier=Carrier.PAYER),
     OperationKind.OPEN_PAYER: Kind(carrier=Carrier.TREASURY),
+    OperationKind.DATA_ENTRY: Kind(carrier=Carrier.TREASURY, is_patient=True, moves_balance=False),
 }
 
 

@@ -34,6 +34,8 @@ class OperationKind(KeyEnum):
     WITHDRAW = "withdraw"
     #: The treasury creates a payer account.
     OPEN_PAYER = "open_payer"
+    #: The treasury writes the newest root of the pool's claims into a data entry of its account.
+    DATA_ENTRY = "data_entry"
 
 
 @unique

@@ -143,6 +143,11 @@ def payment_bytes(*, operation_id: UUID, payer_id: UUID | None) -> bytes:
     return _bytes("payments", operation_id.bytes, _id(payer_id))
 
 
+def data_entry_bytes(*, operation_id: UUID, day: int, root: bytes, requested_at: datetime) -> bytes:
+    """Return the bytes of a root that is to be written into the treasury's data entry."""
+    return _bytes("data_entries", operation_id.bytes, day, root, _moment(requested_at))
+
+
 def payout_address_bytes(
     *,
     wallet_id: UUID,

@@ -3,6 +3,7 @@
 from services.wallet.servicers import (
     approvals,
     custody,
+    data_entries,
     engine,
     fees,
     keys,
@@ -25,6 +26,7 @@ FULL_NAMES = (
     orders.FULL_NAME,
     reconciliation.FULL_NAME,
     fees.FULL_NAME,
+    data_entries.FULL_NAME,
 )
 #: Methods that take longer than a request usually may.
 SLOW = (
@@ -36,4 +38,10 @@ SLOW = (
     *reconciliation.SLOW,
 )
 #: Methods that other services call.
-INTERNAL = (*wallet.INTERNAL, *withdrawals.INTERNAL, *approvals.INTERNAL, *tokens.INTERNAL)
+INTERNAL = (
+    *wallet.INTERNAL,
+    *withdrawals.INTERNAL,
+    *approvals.INTERNAL,
+    *tokens.INTERNAL,
+    *data_entries.INTERNAL,
+)

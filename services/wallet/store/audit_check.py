@@ -1,8 +1,8 @@
 """The audit log held against the rows that its records tell of.
 
 A log that was emptied, cut, or written anew as a whole is sound in itself. What stands beside it is
-not: each signed transaction, withdrawal, wallet, payout address, pause and token has its record,
-and each record what it tells of.
+not: each signed transaction, withdrawal, root, wallet, payout address, pause and token has its
+record, and each record what it tells of.
 """
 
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ _PAGE = 5000
 _TABLES = (
     ("transaction", "recorded_transactions"),
     ("withdrawal", "recorded_withdrawals"),
+    ("root", "recorded_data_entries"),
     ("wallet", "recorded_wallets"),
     ("payout address of wallet", "recorded_addresses"),
     ("pause", "recorded_pauses"),

@@ -12,7 +12,8 @@ CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer'
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
-    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer'
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer',
+    'data_entry'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -542,6 +543,46 @@ WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
 CREATE INDEX idx_operations_refused ON wallet.operations (settled_at, id)
 WHERE kind = 'withdraw' AND state IN ('failed', 'expired');
 
+-- Data entries ---------------------------------------------------------------------------------
+
+-- Roots of the pool's claims, which harvest asks for by the day: the newest one stands in a data entry of the
+-- treasury's account. What became of each is in its operation.
+CREATE TABLE wallet.data_entries (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    -- Days since 1970.
+    day int NOT NULL UNIQUE CHECK (day >= 0),
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    requested_at wallet.moment NOT NULL DEFAULT now(),
+    mac bytea CHECK (octet_length(mac) = 34)
+);
+
+-- A day that is still to come would keep every later root from being asked for.
+CREATE FUNCTION wallet.refuse_odd_data_entry() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.day > extract(epoch FROM now())::bigint / 86400
+        OR NEW.requested_at > greatest(now(), clock_timestamp())
+        OR EXISTS (SELECT 1 FROM wallet.data_entries AS d WHERE d.day > NEW.day)
+    THEN
+        RAISE EXCEPTION 'the root of day % does not follow, or is still to come', NEW.day
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER data_entries_follow BEFORE INSERT ON wallet.data_entries
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_data_entry();
+
+CREATE FUNCTION wallet.refuse_change_of_data_entry() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'a root that was asked for stays';
+END
+$$;
+CREATE TRIGGER data_entries_stay
+BEFORE UPDATE OF operation_id, day, root, requested_at OR DELETE OR TRUNCATE ON wallet.data_entries
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_data_entry();
+
 -- Audit log and kill switch -------------------------------------------------------------------
 
 -- What was done with keys and money, chained by hashes: each row's hash covers the row and the hash
@@ -1012,6 +1053,7 @@ GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (mac) ON wallet.payout_addresses, wallet.withdrawals, wallet.payments
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (mac) ON wallet.shown_targets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (mac) ON wallet.data_entries TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 

@@ -6,6 +6,7 @@ import grpc
 from kalepool.wallet.v1 import (
     approval_pb2_grpc,
     custody_pb2_grpc,
+    data_entry_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
     order_pb2_grpc,
@@ -29,6 +30,7 @@ from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
+from services.wallet.servicers import data_entries as data_entry_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
@@ -43,6 +45,7 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.data_entries import DataEntries
 from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.tokens import Tokens
 from services.wallet.usecases.wallet import UseCases
@@ -97,6 +100,12 @@ class Callers:
             terms=settings.withdrawals(),
             wakeup=changes,
             settled=self._settled_feed,
+        )
+        self._data_entries = DataEntries(
+            store=self._stores.data_entries,
+            operations=self._stores.operations,
+            treasury=self._engine.treasury,
+            wakeup=changes,
         )
         self._tokens = Tokens(
             store=self._stores.tokens,
@@ -214,6 +223,8 @@ class Callers:
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
         fee_servicer.register(self._stores.fees, server)
+        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
+        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
 
     def _sees_chain(self) -> bool:
         return self._engine.chain_view.is_fresh

@@ -69,6 +69,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Sends a farmer's KALE or XLM to its own outside address."""
     OPERATION_KIND_OPEN_PAYER: _OperationKind.ValueType  # 8
     """Creates a payer account of the pool's own."""
+    OPERATION_KIND_DATA_ENTRY: _OperationKind.ValueType  # 11
+    """Writes the newest root of the pool's claims into a data entry of the treasury's account."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -91,6 +93,8 @@ OPERATION_KIND_WITHDRAW: OperationKind.ValueType  # 7
 """Sends a farmer's KALE or XLM to its own outside address."""
 OPERATION_KIND_OPEN_PAYER: OperationKind.ValueType  # 8
 """Creates a payer account of the pool's own."""
+OPERATION_KIND_DATA_ENTRY: OperationKind.ValueType  # 11
+"""Writes the newest root of the pool's claims into a data entry of the treasury's account."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
