@@ -85,8 +85,14 @@ PADDING = Node(hash=hashlib.sha256(_PADDING).digest(), total=0)
 
 
 def texts_bytes(texts: Sequence[str]) -> bytes:
-    """Return texts with their lengths before them, so that none runs into the next one."""
-    return "".join(f"{len(text.encode())}:{text}," for text in texts).encode()
+    """Return texts a line each, so that none runs into the next one.
+
+    Raise ClaimError for a text that has lines of its own.
+    """
+    joined = "\n".join(texts)
+    if joined.count("\n") > len(texts) - 1:
+        raise ClaimError("a text has a line feed")
+    return joined.encode()
 
 
 def leaf_of(claim: Claim) -> Node:
