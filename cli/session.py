@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
-from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc
+from kalepool.harvest.v1 import harvest_pb2_grpc, ledger_pb2_grpc, statement_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import notification_pb2_grpc, registry_pb2_grpc
 from kalepool.report.v1 import fees_pb2_grpc, report_pb2_grpc
@@ -106,6 +106,7 @@ class Session:
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
     harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
     ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub" = field(repr=False)
+    statements: "statement_pb2_grpc.StatementServiceAsyncStub" = field(repr=False)
     reports: "report_pb2_grpc.ReportServiceAsyncStub" = field(repr=False)
     fees: "fees_pb2_grpc.FeeServiceAsyncStub" = field(repr=False)
 
@@ -217,6 +218,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),
             ledger=ledger_pb2_grpc.LedgerServiceStub(channels["harvest"]),
+            statements=statement_pb2_grpc.StatementServiceStub(channels["harvest"]),
             reports=report_pb2_grpc.ReportServiceStub(channels["harvest"]),
             fees=fees_pb2_grpc.FeeServiceStub(channels["wallet"]),
         )

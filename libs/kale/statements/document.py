@@ -251,6 +251,14 @@ def read_file(text: str) -> File:
     return found
 
 
+def read_root(item: Any) -> Root:
+    """Read a root by itself. Raise ShapeError, also when its record is not its own."""
+    found = _read_root(_Fields(item, ""))
+    if found.root.record.hex() != found.record:
+        raise ShapeError("record", "is not that of this root")
+    return found.root
+
+
 def _refuse_other_form(text: str, document: Mapping[str, Any], lines: Sequence["ReadLine"]) -> None:
     """Raise ShapeError unless the text is what `written` makes of it, to the byte."""
     expected = [*_rows(document, {"lines": [_row(one) for one in lines]}), ""]
