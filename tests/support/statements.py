@@ -8,6 +8,7 @@ from uuid import UUID
 
 from google.protobuf import json_format
 
+from libs.kale.address import address_of
 from libs.kale.statements.checking import totals_of
 from libs.kale.statements.document import (
     Balances,
@@ -23,8 +24,9 @@ from services.harvest.servicers.statements import line_message, statement_messag
 
 #: The first day of a month.
 FIRST = days_of("2026-01")[0]
-ACCOUNT = "G" + "P" * 55
-ADDRESS = "G" + "F" * 55
+#: Addresses of the pool's account and the farmer's, which are valid.
+POOL_KEY = address_of(bytes(31) + b"p")
+ADDRESS = address_of(bytes(31) + b"f")
 FARMER = UUID(int=7)
 
 
@@ -101,7 +103,7 @@ class Pool:
                 leaves=len(tree),
                 refused=int(claim.total < 0),
                 node=tree.root,
-                account=ACCOUNT,
+                account=POOL_KEY,
                 previous=self.roots[-1].record if self.roots else NO_RECORD,
             )
         )

@@ -59,6 +59,8 @@ REASONS = {
     errors.BlockNotFarmedError: "BLOCK_NOT_FARMED",
     errors.BookingRefusedError: "BOOKING_REFUSED",
     errors.FarmerPagesClosedError: "FARMER_PAGES_CLOSED",
+    errors.NothingBookedError: "NOTHING_BOOKED",
+    errors.StatementNotReadyError: "STATEMENT_NOT_READY",
 }
 
 
