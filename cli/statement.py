@@ -130,7 +130,8 @@ async def proof(*, day: str, farmer: str = "", pooler: str = "", session: Run) -
         Id of the pooler.
     """
     request = statement_pb2.GetProofRequest(day=day, farmer_id=farmer, pooler_id=pooler)
-    session.output.message(await session.ask(session.statements.GetProof, request))
+    reply = await session.ask(session.statements.GetProof, request)
+    session.output.message(reply)
 
 
 @app.command

@@ -46,7 +46,10 @@ class Roots:
     @property
     def stub(self) -> "data_entry_pb2_grpc.DataEntryServiceAsyncStub":
         """Calls."""
-        return data_entry_pb2_grpc.DataEntryServiceStub(self.channel)
+        found: data_entry_pb2_grpc.DataEntryServiceAsyncStub = (
+            data_entry_pb2_grpc.DataEntryServiceStub(self.channel)
+        )
+        return found
 
     async def publish(self, day: int, root: bytes) -> data_entry_pb2.DataEntry:
         """Ask for a root."""
