@@ -1,7 +1,7 @@
 """Wiring of harvest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -83,28 +83,37 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
                 )
             )
             stack.callback(sweep.cancel)
-        spec = ServiceSpec(
-            name="harvest",
-            full_names=(
-                "kalepool.harvest.v1.HarvestService",
-                ledger_servicer.FULL_NAME,
-                report_servicer.FULL_NAME,
-                statement_servicer.FULL_NAME,
-            ),
-            register=register,
-            kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
-            formats=FORMATS,
-            access=ACCESS,
-            owners={Owned.FARMER: parts.store.owners_of_farmers},
-            checks=parts.checks,
-            method_timeouts={
-                "Harvest": settings.batch_timeout / 1000,
-                "HarvestPending": settings.batch_timeout / 1000,
-                "CheckLedger": settings.batch_timeout / 1000,
-                "CloseDay": settings.batch_timeout / 1000,
-            },
-        )
+        spec = _spec(settings, parts, register)
         yield await stack.enter_async_context(open_server(spec, settings, parts.transport))
+
+
+def _spec(
+    settings: HarvestSettings,
+    parts: BatchParts[Store, FarmerId],
+    register: Callable[[grpc.aio.Server], None],
+) -> ServiceSpec:
+    """Return the specification of the server."""
+    return ServiceSpec(
+        name="harvest",
+        full_names=(
+            "kalepool.harvest.v1.HarvestService",
+            ledger_servicer.FULL_NAME,
+            report_servicer.FULL_NAME,
+            statement_servicer.FULL_NAME,
+        ),
+        register=register,
+        kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+        formats=FORMATS,
+        access=ACCESS,
+        owners={Owned.FARMER: parts.store.owners_of_farmers},
+        checks=parts.checks,
+        method_timeouts={
+            "Harvest": settings.batch_timeout / 1000,
+            "HarvestPending": settings.batch_timeout / 1000,
+            "CheckLedger": settings.batch_timeout / 1000,
+            "CloseDay": settings.batch_timeout / 1000,
+        },
+    )
 
 
 def _close_days(
