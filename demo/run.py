@@ -1,15 +1,17 @@
 """The demo: a pool farms some blocks, then its records are compared with the chain."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from demo.mining import miner_beside, results_of_miners, shares_settings
 from demo.screen import Screen
+from demo.statement import verified_statement
 from devstack.farming import FarmResult, farm
 from devstack.stack import StackConfig, free_ports, open_stack
 from libs.common.log import configure_logging
@@ -45,12 +47,22 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
             screen.progress(f"the pool's page is {stack.gateway_url}")
             shares = shares_settings(DIRECTORY, port)
             result = await farm(stack, farmers, blocks, observe, screen.progress, shares=shares)
+            first = result.verdict.farmers[0].farmer_id
+            proof = await verified_statement(stack, first, DIRECTORY, screen.progress)
         mined = await results_of_miners(DIRECTORY)
-    write_summary(DIRECTORY / "summary.json", result, farmers, blocks, mined)
+    write_summary(
+        DIRECTORY / "summary.json",
+        result,
+        farmers=farmers,
+        blocks=blocks,
+        mined=mined,
+        proof=proof,
+    )
     show(console, result)
     show_miner(console, mined)
     show_verdict(console, result)
-    return 0 if result.passed else 1
+    show_statement(console, proof)
+    return 0 if result.passed and proof["isSound"] else 1
 
 
 def block_seconds(farmers: int) -> int:
@@ -59,7 +71,13 @@ def block_seconds(farmers: int) -> int:
 
 
 def write_summary(
-    path: Path, result: FarmResult, farmers: int, blocks: int, mined: Sequence[MinerResult]
+    path: Path,
+    result: FarmResult,
+    *,
+    farmers: int,
+    blocks: int,
+    mined: Sequence[MinerResult],
+    proof: Mapping[str, Any],
 ) -> None:
     """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
@@ -92,6 +110,7 @@ def write_summary(
             }
             for one in mined
         ],
+        "statement": proof,
     }
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
@@ -141,6 +160,19 @@ def show_miner(console: Console, mined: Sequence[MinerResult]) -> None:
         f"{format_kale(sum(one.amount or 0 for one in mined))} KALE",
         highlight=False,
     )
+
+
+def show_statement(console: Console, proof: Mapping[str, Any]) -> None:
+    """Print whether one farmer's statement proves itself, offline and by the chain."""
+    confirmed = (proof["transactions"] or {}).get("confirmed", 0)
+    console.print(
+        f"a statement of {proof['lines']} lines, {confirmed} confirmed by the chain, root "
+        f"{proof['root']}: {'sound' if proof['isSound'] else 'NOT sound'} ({proof['file']})",
+        style="bold green" if proof["isSound"] else "bold red",
+        highlight=False,
+    )
+    for finding in proof["findings"]:
+        console.print(f"{finding['where']} {finding['what']}", style="red", markup=False)
 
 
 def show_verdict(console: Console, result: FarmResult) -> None:
