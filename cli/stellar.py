@@ -112,6 +112,8 @@ def _moves(events: Any, account: str, token: bytes) -> tuple[int, ...] | None:
     if not token or not isinstance(told, list):
         return None
     texts = [text for of_operation in told for text in of_operation or []]
+    if not texts:  # a node need not tell events of classic payments
+        return None
     try:
         return moves_of(texts, token=token, account=raw_key(account))
     except (ValueError, TypeError) as error:
