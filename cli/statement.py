@@ -144,7 +144,9 @@ async def close(*, session: Run) -> None:
 
 
 @app.command
-def verify(file: Path, /, *, rpc: str = "", roots: Path | None = None, output: Shown) -> int:
+def verify(
+    file: Path, /, *, rpc: str = "", roots: Path | None = None, asset: str = "", output: Shown
+) -> int:
     """Check a saved statement without the pool; exit status 1 when anything is wrong.
 
     Sums, tree and roots are checked offline. With a Stellar RPC, the newest root is looked up in
@@ -159,12 +161,14 @@ def verify(file: Path, /, *, rpc: str = "", roots: Path | None = None, output: S
     roots
         Roots since the statement was saved (`statement roots --json --limit 0`), when the chain has
         a newer one than the file.
+    asset
+        KALE's asset (CODE:ISSUER) on a network of your own; known for mainnet and testnet.
     """
     verdict = check(_text(file))
     compared = None
     if verdict.file is not None and rpc and not verdict.findings:
         further = [] if roots is None else _read_roots(_text(roots))
-        compared = asyncio.run(_compare(verdict.file, rpc, further))
+        compared = asyncio.run(_compare(verdict.file, rpc, further, asset))
     findings = [*verdict.findings, *([] if compared is None else compared.findings)]
     _tell(output, verdict, compared, findings)
     return 1 if findings else 0
@@ -239,10 +243,10 @@ def _read_roots(text: str) -> list[Root]:
         raise CommandLineError(f"--roots: holds no roots: {error}") from None
 
 
-async def _compare(file: File, url: str, further: Sequence[Root]) -> Comparison:
+async def _compare(file: File, url: str, further: Sequence[Root], asset: str) -> Comparison:
     account = file.statement.roots[-1].account
     async with open_node(url) as node:
-        network = await node.network()
+        network = await node.network(asset)
         entry = await node.entry(account)
         seen = await node.transactions(
             wanted(file, oldest=network.oldest),
@@ -284,9 +288,11 @@ def _summary(
     rows = [("file", "sound: sums, tree and roots" if not verdict.findings else "wrong")]
     if file is not None:
         one = file.statement
+        account = one.roots[-1].account if one.roots else ""
         rows = [
             ("farmer", f"{one.farmer_id}, {one.address}"),
             ("month", f"{one.month}, {len(file.lines)} lines"),
+            ("the pool's account", account),
             *rows,
         ]
     if compared is None:

@@ -41,15 +41,20 @@ class StellarNode:
         self._session = session
         self._url = url
 
-    async def network(self) -> Network:
-        """Return which network the node is of. Raises UnavailableError."""
+    async def network(self, asset: str = "") -> Network:
+        """Return which network the node is of, where KALE is an asset (CODE:ISSUER) if one is given.
+
+        Raises UnavailableError, and CommandLineError for what is no asset.
+        """
         health, network = await asyncio.gather(self._ask("getHealth"), self._ask("getNetwork"))
         passphrase = network.get("passphrase")
-        known = [one for one in NETWORKS.values() if one.passphrase == passphrase]
-        return Network(
-            oldest=_number(health, "oldestLedger"),
-            token=token_id(known[0].asset, known[0].passphrase) if known else b"",
-        )
+        known = {one.passphrase: one.asset for one in NETWORKS.values()}
+        kale = asset or known.get(str(passphrase), "")
+        try:
+            token = token_id(kale, str(passphrase)) if kale else b""
+        except ValueError as error:
+            raise CommandLineError(f"--asset: {error}") from error
+        return Network(oldest=_number(health, "oldestLedger"), token=token)
 
     async def entry(self, account: str) -> bytes | None:
         """Return the value of the data entry that holds a root; None when there is none.

@@ -191,6 +191,18 @@ async def test_who_dies_is_followed_by_who_finds_everything_done_once(
     assert (closed.ledger, len(await world.store.roots())) == (9, 1)
 
 
+async def test_two_processes_make_one_root(world: World) -> None:
+    people = [await world.pool.person() for _ in range(5)]
+    for person in people:
+        await world.farm(person)
+    one, other = await asyncio.gather(world.closer.close_now(), world.closer.close_now())
+    assert one.root == other.root
+    assert [found.root for found in await world.store.roots()] == [one.root]
+    # Both had it written before either knew of the other.
+    await world.store.insert_root(one.root)
+    assert len(await world.store.roots()) == 1
+
+
 async def test_a_root_is_asked_for_until_a_ledger_has_it(world: World) -> None:
     await world.farm(await world.pool.person())
     world.chain.is_slow = True

@@ -260,6 +260,14 @@ async def test_a_node_that_is_away_is_no_finding(
     assert await run(*line, "ftp://example.com") == 2
 
 
+async def test_an_asset_of_ones_own_is_looked_for_in_its_place(saved: Path) -> None:
+    node = node_of(DOCUMENT)
+    assert await verify(node, saved, "--asset", LOCALNET.asset) == 0
+    assert await verify(node, saved, "--asset", f"OTHER:{POOL_KEY}") == 2
+    # Events of another token say nothing of this one.
+    assert await verify(node, saved, "--asset", f"KALE:{POOL_KEY}") == 1
+
+
 async def test_a_file_that_is_wrong_asks_no_node(saved: Path) -> None:
     changed = copied(DOCUMENT)
     changed["month"] = "2026-02"

@@ -71,14 +71,17 @@ FOR EACH STATEMENT EXECUTE FUNCTION harvest.refuse_change();
 CREATE TRIGGER trigger_roots_published_once BEFORE UPDATE OF transaction_hash, ledger ON harvest.roots
 FOR EACH ROW WHEN (OLD.ledger <> 0) EXECUTE FUNCTION harvest.refuse_change();
 
--- A root follows the one before it.
+-- A root follows the one before it. Of one that is there already the key tells.
 CREATE FUNCTION harvest.refuse_odd_root() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last record;
 BEGIN
     SELECT r.day, r.record INTO last FROM harvest.roots AS r ORDER BY r.day DESC LIMIT 1;
-    IF NEW.day <= last.day OR NEW.previous <> coalesce(last.record, decode(repeat('00', 32), 'hex')) THEN
+    IF NEW.day < last.day OR (
+        NEW.day IS DISTINCT FROM last.day
+        AND NEW.previous <> coalesce(last.record, decode(repeat('00', 32), 'hex'))
+    ) THEN
         RAISE EXCEPTION 'the root of day % does not follow that of day %', NEW.day, last.day
             USING ERRCODE = 'check_violation';
     END IF;
