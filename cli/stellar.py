@@ -42,7 +42,7 @@ class StellarNode:
         self._url = url
 
     async def network(self, asset: str = "") -> Network:
-        """Return which network the node is of, where KALE is an asset (CODE:ISSUER) if one is given.
+        """Return which network the node is of; there KALE is `asset` (CODE:ISSUER) if given.
 
         Raises UnavailableError, and CommandLineError for what is no asset.
         """
