@@ -26,6 +26,7 @@ from cli import (
     profile,
     reconcile,
     report,
+    statement,
     tokens,
     wallet,
     watch,
@@ -72,6 +73,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
     "Earnings and payouts": (
         report.app,
         ledger.app,
+        statement.app,
         farming.balance,
         miner.app,
         wallet.wallets,
@@ -138,8 +140,7 @@ def launch(
         )
         return asyncio.run(_run(run, bound, options))
     parts = {"given": given, "output": Output(json=json)}
-    run(*bound.args, **bound.kwargs, **{name: parts[name] for name in wanted})
-    return 0
+    return int(run(*bound.args, **bound.kwargs, **{name: parts[name] for name in wanted}) or 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from kalepool.harvest.v1 import (
     ledger_pb2_grpc,
     miner_pb2_grpc,
     payout_pb2_grpc,
+    statement_pb2_grpc,
 )
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import notification_pb2_grpc, registry_pb2_grpc
@@ -115,6 +116,7 @@ class Session:
     ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub" = field(repr=False)
     payouts: "payout_pb2_grpc.PayoutsServiceAsyncStub" = field(repr=False)
     miners: "miner_pb2_grpc.MinerCreditServiceAsyncStub" = field(repr=False)
+    statements: "statement_pb2_grpc.StatementServiceAsyncStub" = field(repr=False)
     reports: "report_pb2_grpc.ReportServiceAsyncStub" = field(repr=False)
     fees: "fees_pb2_grpc.FeeServiceAsyncStub" = field(repr=False)
 
@@ -229,6 +231,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             ledger=ledger_pb2_grpc.LedgerServiceStub(channels["harvest"]),
             payouts=payout_pb2_grpc.PayoutsServiceStub(channels["harvest"]),
             miners=miner_pb2_grpc.MinerCreditServiceStub(channels["harvest"]),
+            statements=statement_pb2_grpc.StatementServiceStub(channels["harvest"]),
             reports=report_pb2_grpc.ReportServiceStub(channels["harvest"]),
             fees=fees_pb2_grpc.FeeServiceStub(channels["wallet"]),
         )

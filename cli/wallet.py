@@ -57,6 +57,7 @@ Kind = Literal[
     "open_payer",
     "payout",
     "pool_payment",
+    "data_entry",
 ]
 
 

@@ -1,9 +1,10 @@
 """The demo: a pool farms some blocks, then its records are compared with the chain."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from demo.mining import miner_beside, results_of_miners, shares_settings
 from demo.payouts import show_paid
 from demo.screen import Screen
+from demo.statement import verified_statement
 from devstack.farming import FarmResult, farm
 from devstack.paying import Paid, Receivers, pay, prepare
 from devstack.stack import StackConfig, free_ports, open_stack
@@ -62,13 +64,16 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
                 )
             )
             paid = await pay(stack, result.config, result.verdict, receivers, screen.progress)
+            first = result.verdict.farmers[0].farmer_id
+            proof = await verified_statement(stack, first, DIRECTORY, screen.progress)
         mined = await results_of_miners(DIRECTORY)
-    write_summary(DIRECTORY / "summary.json", result, mined, paid)
+    write_summary(DIRECTORY / "summary.json", result, mined, paid, proof)
     show(console, result)
     show_miner(console, mined)
     show_paid(console, paid)
     show_verdict(console, result)
-    return 0 if result.passed and paid.equal else 1
+    show_statement(console, proof)
+    return 0 if result.passed and paid.equal and proof["isSound"] else 1
 
 
 def block_seconds(farmers: int) -> int:
@@ -76,7 +81,13 @@ def block_seconds(farmers: int) -> int:
     return SHORTEST_BLOCK + farmers // FARMERS_PER_SECOND
 
 
-def write_summary(path: Path, result: FarmResult, mined: Sequence[MinerResult], paid: Paid) -> None:
+def write_summary(
+    path: Path,
+    result: FarmResult,
+    mined: Sequence[MinerResult],
+    paid: Paid,
+    proof: Mapping[str, Any],
+) -> None:
     """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
     amounts = {"funded", "staked", "reward", "stake_returned", "balance"}
@@ -115,6 +126,7 @@ def write_summary(path: Path, result: FarmResult, mined: Sequence[MinerResult], 
             "ledger_adds_up": paid.ledger_adds_up,
             "equal": paid.equal,
         },
+        "statement": proof,
     }
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
@@ -164,6 +176,19 @@ def show_miner(console: Console, mined: Sequence[MinerResult]) -> None:
         f"{format_kale(sum(one.amount or 0 for one in mined))} KALE",
         highlight=False,
     )
+
+
+def show_statement(console: Console, proof: Mapping[str, Any]) -> None:
+    """Print whether one farmer's statement proves itself, offline and by the chain."""
+    confirmed = (proof["transactions"] or {}).get("confirmed", 0)
+    console.print(
+        f"a statement of {proof['lines']} lines, {confirmed} confirmed by the chain, root "
+        f"{proof['root']}: {'sound' if proof['isSound'] else 'NOT sound'} ({proof['file']})",
+        style="bold green" if proof["isSound"] else "bold red",
+        highlight=False,
+    )
+    for finding in proof["findings"]:
+        console.print(f"{finding['where']} {finding['what']}", style="red", markup=False)
 
 
 def show_verdict(console: Console, result: FarmResult) -> None:

@@ -50,6 +50,13 @@ _TEXTS: Mapping[str, str] = {
     "kale_contract_id": "CDSWUUXGPWDZG76ISK6SUCVPZJMD5YUV66J2FXFXFGDX25XKZJIEITAO",
     "normalized_total": "1234567890123456789012",
     "reason": "",
+    "month": "2026-01",
+    "day": "2026-01-31",
+    "account": _ACCOUNT,
+    "amount": "12500000",
+    "total": "12500000",
+    **dict.fromkeys(("digest", "hash", "history", "previous", "record"), _HASH),
+    **dict.fromkeys(("salt", "tree_hash"), _HASH),
 }
 _NUMBERS: Mapping[str, int] = {
     "block_index": 12345,

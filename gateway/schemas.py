@@ -40,6 +40,8 @@ class Schemas:
     def __init__(self) -> None:
         #: By name, as they stand in an OpenAPI document's components.
         self.all: dict[str, Schema] = {}
+        #: Names of those that stand in requests: what holds of them there holds of them anywhere.
+        self._in_requests: set[str] = set()
 
     def reference(self, descriptor: Descriptor, *, is_request: bool) -> Schema:
         """Return a reference to a message's schema, which is made when it is not there."""
@@ -47,7 +49,9 @@ class Schemas:
         if known is not None:
             return dict(known)
         name = name_of(descriptor)
-        if name not in self.all:
+        if name not in self.all or (is_request and name not in self._in_requests):
+            if is_request:
+                self._in_requests.add(name)
             self.all[name] = {}
             self.all[name] = self.message(descriptor, is_request=is_request, left_out=())
         return {"$ref": f"#/components/schemas/{name}"}

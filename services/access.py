@@ -172,6 +172,13 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "CreditMiners": _by_token(_acts(_CREDITS, _own(pooler_id=Owned.POOLER))),
         "GetMinerCredits": _reads(_own(pooler_id=Owned.POOLER)),
     },
+    # Roots are for everybody; a leaf's salt is told to its owner alone.
+    "kalepool.harvest.v1.StatementService": {
+        "GetStatement": _reads(_own(farmer_id=Owned.FARMER)),
+        "CloseDay": OPERATORS,
+        "ListRoots": _PUBLIC,
+        "GetProof": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+    },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
         "GetPoolSummary": _PUBLIC,
@@ -231,6 +238,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "DraftWish": _SIGNED,
         "SignWish": _acts(_FARMERS_OWN, _SIGNED),
         "MarkPooler": OPERATORS,
+    },
+    "kalepool.wallet.v1.DataEntryService": {
+        "GetDataEntry": _services(_HARVEST),
+        "PublishRoot": _services(_HARVEST),
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),

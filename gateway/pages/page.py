@@ -26,6 +26,18 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Download:
+    """A file that a page links to."""
+
+    #: Its name, for whoever saves it.
+    name: str
+    #: Its media type.
+    media_type: str
+    #: What it holds.
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clock:
     """The chain's current block as a clock."""
 

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import payout_pb2
+from kalepool.harvest.v1 import payout_pb2, statement_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
@@ -49,6 +50,15 @@ class Part(Generic[T_co]):
         if self.value is None:
             raise AssertionError("a part has a value or an error")
         return self.value
+
+
+def is_id(name: str) -> bool:
+    """Tell whether a farmer is named by its id, and not by its address."""
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def part(told: Awaitable[T]) -> Part[T]:
@@ -146,6 +156,26 @@ class PoolReads:
         if viewer.credentials is None:
             return await self._once(name, request, answer.GetFarmerSummaryResponse)
         return await self._call(viewer.caller(), name, request, answer.GetFarmerSummaryResponse)
+
+    async def farmer_id(self, viewer: Viewer, name: str) -> str:
+        """Return the id of a farmer who is named by its address or its id."""
+        if is_id(name):
+            return name
+        found = await self.farmer(viewer, by="address", value=name)
+        return str(found.farmer_id)
+
+    async def statement(
+        self, viewer: Viewer, farmer_id: str, month: str, size: int, page_token: str = ""
+    ) -> statement_pb2.GetStatementResponse:
+        """Return a page of a farmer's statement."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.StatementService.GetStatement",
+            statement_pb2.GetStatementRequest(
+                farmer_id=farmer_id, month=month, page_size=size, page_token=page_token
+            ),
+            statement_pb2.GetStatementResponse,
+        )
 
     async def pooler(self, viewer: Viewer, pooler_id: str) -> registry_pb2.GetPoolerResponse:
         """Return a pooler."""

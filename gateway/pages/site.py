@@ -13,12 +13,13 @@ from gateway.pages.block import block
 from gateway.pages.farmer import farmer
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
-from gateway.pages.page import Page
+from gateway.pages.page import Download, Page
 from gateway.pages.payouts import payouts
 from gateway.pages.pooler import pooler
 from gateway.pages.reads import PoolReads
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
+from gateway.pages.statement import Form, statement, statement_file
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
 from libs.common.errors import InvalidArgumentError, PoolError
 from libs.http.addresses import limited_by
@@ -32,12 +33,15 @@ from libs.http.template import Template, decoded, parse_template
 #: Seconds for which a page that is equal for all is kept.
 _FRESH = 1.0
 #: Fields that the path names: what cannot be one names nothing.
-_IN_PATH = frozenset({"address", "farmer_id", "index", "pooler_id"})
+_IN_PATH = frozenset({"address", "farmer_id", "index", "month", "pooler_id"})
+#: The files of a statement.
+_FILES: Mapping[str, Form] = {"statement.json": "json", "statement.csv": "csv", "tax.csv": "tax"}
+_STATEMENT = "/farmers/{address}/statements/{month}"
 _ROOT = Template(segments=("",), variables=(), verb="", text="/")
 _HTML = "text/html; charset=utf-8"
 
-#: Makes a page for who looks.
-Make = Callable[[Request, Viewer], Awaitable[Page]]
+#: Makes a page, or a file, for who looks.
+Make = Callable[[Request, Viewer], Awaitable[Page | Download]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +138,7 @@ class Site:
                 template=parse_template("/farmers/{address}"),
                 make=lambda request, viewer: farmer(reads, viewer, _named(request, "address")),
             ),
+            *self._statements(),
             _View(
                 template=parse_template("/poolers/{pooler_id}"),
                 make=lambda request, viewer: pooler(
@@ -163,6 +168,33 @@ class Site:
             _View(template=parse_template(login.LOGIN), make=_login, is_kept=False),
         ]
 
+    def _statements(self) -> list[_View]:
+        """Return the pages and files of statements."""
+        reads = self._reads
+
+        def file(form: Form) -> Make:
+            return lambda request, viewer: statement_file(
+                reads, viewer, _named(request, "address"), _named(request, "month"), form
+            )
+
+        return [
+            _View(
+                template=parse_template(_STATEMENT),
+                make=lambda request, viewer: statement(
+                    reads, viewer, _named(request, "address"), _named(request, "month")
+                ),
+                is_private=True,
+            ),
+            *(
+                _View(
+                    template=parse_template(f"{_STATEMENT}/{name}"),
+                    make=file(form),
+                    is_private=True,
+                )
+                for name, form in _FILES.items()
+            ),
+        ]
+
     def _viewed(self, view: _View) -> Handler:
         """Return the handler of a page that is read."""
 
@@ -187,7 +219,7 @@ class Site:
             if request.variables and any(one.field in _IN_PATH for one in error.violations):
                 raise NoSuchPathError(f"nothing is at {request.path[:100]}") from None
             raise
-        return self._rendered(page, viewer)
+        return _saved(page) if isinstance(page, Download) else self._rendered(page, viewer)
 
     async def _viewer(self, request: Request) -> Viewer:
         """Return who looks; raise ResourceExhaustedError for an address that asks too often."""
@@ -240,6 +272,15 @@ class Site:
         return Reply(
             status=page.status, body=body.encode(), media_type=_HTML, headers=tuple(headers)
         )
+
+
+def _saved(file: Download) -> Reply:
+    """Return a file that a browser saves."""
+    headers = (
+        *PAGE_HEADERS.items(),
+        ("content-disposition", f'attachment; filename="{file.name}"'),
+    )
+    return Reply(status=200, body=file.text.encode(), media_type=file.media_type, headers=headers)
 
 
 async def _login(request: Request, viewer: Viewer) -> Page:

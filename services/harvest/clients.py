@@ -1,4 +1,4 @@
-"""harvest's clients of wallet: what has moved KALE or cost something, payouts, approvals."""
+"""harvest's clients of wallet: what moved KALE or cost something, payouts, approvals, roots."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC
@@ -9,6 +9,8 @@ from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import (
     approval_pb2,
     approval_pb2_grpc,
+    data_entry_pb2,
+    data_entry_pb2_grpc,
     payout_pb2,
     payout_pb2_grpc,
     wallet_pb2,
@@ -31,6 +33,7 @@ from services.harvest.domain.bookkeeping import (
 )
 from services.harvest.domain.payout_runs import Item, Settled
 from services.harvest.domain.payouts import PayeeKind
+from services.harvest.domain.statements import Written
 
 #: Seconds for an answer.
 _ANSWER = 10.0
@@ -76,6 +79,28 @@ def _holding(holding: wallet_pb2.Holding) -> Holding:
         kale=holding.kale,
         ledger=holding.ledger,
     )
+
+
+class WalletRoots:
+    """Has wallet write roots to the chain; satisfies services.harvest.usecases.closing.Roots."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: data_entry_pb2_grpc.DataEntryServiceAsyncStub = (
+            data_entry_pb2_grpc.DataEntryServiceStub(channel)
+        )
+
+    async def account(self) -> str:
+        """Return the address of the account whose data entry holds the newest root."""
+        request = data_entry_pb2.GetDataEntryRequest()
+        return (await call(self._stub.GetDataEntry, request, timeout=_ANSWER)).account
+
+    async def publish(self, day: int, record: bytes) -> Written | None:
+        """Have a day's root written; return None until a ledger has it."""
+        request = data_entry_pb2.PublishRootRequest(day=day, root=record)
+        entry = (await call(self._stub.PublishRoot, request, timeout=_ANSWER)).entry
+        if entry.state != wallet_pb2.OPERATION_STATE_SUCCEEDED:
+            return None
+        return Written(transaction_hash=entry.transaction_hash, ledger=entry.ledger)
 
 
 def _position(movement: wallet_pb2.Movement) -> Position:

@@ -38,6 +38,11 @@ class HarvestSettings(BatchSettings):
     deposit_settle_seconds: Annotated[Seconds, Field(ge=0)] = 900.0
     #: Hour (UTC) at which harvest looks every night whether the whole ledger adds up.
     ledger_check_hour: Annotated[Count, Field(ge=0, le=23)] = 3
+    #: Seconds after midnight (UTC) at which a day is closed: what was booked until then belongs to
+    #: it, and its statements and its root are made.
+    closing_delay_seconds: Annotated[Seconds, Field(ge=0, lt=86_400)] = 60.0
+    #: Seconds between two looks whether a day is to be closed, or its root to be published.
+    closing_look_seconds: Annotated[Seconds, Field(gt=0)] = 30.0
     #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on
     #: the chain for all to read; closed: operators, and poolers for their own farmers.
     farmer_pages: Literal["open", "closed"] = "open"

@@ -1,4 +1,4 @@
-"""The loops of harvest: sweeps, the pool's ledger, miners' parts, and payouts."""
+"""The loops of harvest: sweeps, the pool's ledger, miners' parts, payouts, and closings."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
 from services.harvest.usecases.bookkeeping import Bookkeeper, Deposits
+from services.harvest.usecases.closing import Closer
 from services.harvest.usecases.credits import MinerCredits
 from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
@@ -110,6 +111,21 @@ async def check_every_night(ledger: Ledger, *, hour: int) -> None:
             log.warning("ledger not checked", reason=error.reason)
         except Exception:  # a defect must not end the loop: the next night may do better
             log.exception("defect", loop="ledger")
+
+
+async def close_for_ever(closer: Closer, *, interval: float, delay: float) -> None:
+    """Close days `delay` seconds after their ends, and have their roots published.
+
+    Look every `interval` seconds.
+    """
+    while True:
+        try:
+            await closer.step(delay)
+        except PoolError as error:
+            log.warning("closing delayed", reason=error.reason, error=error.message)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="closing")
+        await asyncio.sleep(interval)
 
 
 def seconds_until(hour: int, now: datetime) -> float:

@@ -22,6 +22,7 @@ from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.data_entries import RootWriter
 from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -245,6 +246,17 @@ async def bring_back(lost: LostFarmers, ledgers: Wakeup) -> None:
         await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("lost farmers", step)
+
+
+async def write_roots(writer: RootWriter, ledgers: Wakeup) -> None:
+    """Write the newest root that was asked for into the treasury's data entry."""
+
+    async def step() -> None:
+        seen = ledgers.count
+        await writer.step()
+        await ledgers.wait(seen, LEDGERLESS)
+
+    await repeat("roots", step)
 
 
 async def pay(carrier: PaymentCarrier, wakeup: Wakeup) -> None:

@@ -16,7 +16,13 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import payout_pb2_grpc, wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import (
+    data_entry_pb2,
+    data_entry_pb2_grpc,
+    payout_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+)
 
 from libs.common.errors import FailedPreconditionError, PoolError, UnavailableError
 from libs.common.grpc.errors import to_status
@@ -29,6 +35,8 @@ LEDGER = 123
 REWARD = 500
 STAKE_RETURNED = 250
 FEE = 18_598
+#: The account of the data entry.
+TREASURY = "G" + "T" * 55
 
 
 @dataclass(kw_only=True)
@@ -57,6 +65,35 @@ class Faults:
     forged: set[UUID] = field(default_factory=set)
 
 
+class FakeDataEntry(data_entry_pb2_grpc.DataEntryServiceServicer):
+    """A servicer of the data entry, in which a root stands at once."""
+
+    def __init__(self) -> None:
+        #: Roots by their days, in the order of the calls.
+        self.roots: dict[int, bytes] = {}
+
+    async def GetDataEntry(
+        self, request: data_entry_pb2.GetDataEntryRequest, context: Any
+    ) -> data_entry_pb2.GetDataEntryResponse:
+        """Tell the account."""
+        return data_entry_pb2.GetDataEntryResponse(account=TREASURY, name="kalepool root")
+
+    async def PublishRoot(
+        self, request: data_entry_pb2.PublishRootRequest, context: Any
+    ) -> data_entry_pb2.PublishRootResponse:
+        """Keep a root."""
+        self.roots[request.day] = request.root
+        entry = data_entry_pb2.DataEntry(
+            day=request.day,
+            root=request.root,
+            operation_id=str(new_id()),
+            state=wallet_pb2.OPERATION_STATE_SUCCEEDED,
+            transaction_hash=request.root.hex(),
+            ledger=LEDGER,
+        )
+        return data_entry_pb2.PublishRootResponse(entry=entry)
+
+
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
     """A servicer of the batch RPCs, JudgeOperations, ListMovements and ListHoldings."""
 
@@ -65,6 +102,7 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         self.faults = Faults()
         #: What serves payouts beside it.
         self.payouts: FakePayouts = cast("Any", FakePayouts)()  # it serves what pays only
+        self.data_entry = FakeDataEntry()
         #: Request ids of every call, in order.
         self.calls: list[str] = []
         #: What accounts hold on the chain.
@@ -266,6 +304,7 @@ async def fake_wallet(admin_dsn: str) -> AsyncIterator[tuple[FakeWallet, str]]:
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(wallet.data_entry, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

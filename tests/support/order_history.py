@@ -49,6 +49,10 @@ _FILLS = (
     """,
     "INSERT INTO wallet.payments (operation_id, payer_id) SELECT {paid}, $3 FROM {numbers} AS n",
     """
+    INSERT INTO wallet.data_entries (operation_id, day, root, requested_at)
+    SELECT {paid}, n, sha256(n::text::bytea), {then} FROM {numbers} AS n
+    """,
+    """
     INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, effective_at)
     SELECT $2, n, 'G' || n, {then}, {then} FROM {numbers} AS n
     """,
@@ -103,6 +107,7 @@ _MACS = {
     "pool_payments": ("pool_payments", "mac", "operation_id"),
     "block_openings": ("block_openings", "mac", "block_index"),
     "payments": ("payments", "mac", "operation_id"),
+    "data_entries": ("data_entries", "mac", "operation_id"),
     "payout_addresses": ("payout_addresses", "mac", "number"),
     "agreements": ("agreements", "mac", "number"),
     "shown_targets": ("shown_targets", "mac", "target"),

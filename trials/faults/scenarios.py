@@ -101,8 +101,9 @@ class Group:
     is_whole: bool = True
 
 
-#: Failpoints that no block passes: rotation and export of keys are killed in tests of their own.
-_ELSEWHERE = "wallet.key"
+#: Failpoints that no block passes: rotation and export of keys, and roots that are written to the
+#: chain, are killed in tests of their own.
+_ELSEWHERE = ("wallet.key", "wallet.root")
 
 
 def failpoints() -> list[str]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from libs.common.paging import MAX_INDEX
 from libs.common.spans import FIRST, Span, latest
+from libs.kale.constants import MAX_I64
 from services.harvest.domain.reports import DAYS, LATELY
 from trials.history.block_life import Life, Timings
 
@@ -18,6 +19,15 @@ async def read_reports(life: Life, block: int, times: Timings) -> None:
     await _read_earnings(life, times)
     await _read_blocks(life, block, times)
     await _read_fees(life, times)
+    await _read_statement(life, times)
+
+
+async def _read_statement(life: Life, times: Timings) -> None:
+    harvest, farmer = life.databases["harvest"], life.farmers[7][0]
+    with times.take("statement: a page of lines"):
+        await harvest.many("statement_lines", farmer, 0, MAX_I64, _PAGE + 1)
+    with times.take("statement: roots"):
+        await harvest.many("roots", 0, MAX_INDEX, _PAGE + 1)
 
 
 async def _read_earnings(life: Life, times: Timings) -> None:

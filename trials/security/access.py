@@ -58,6 +58,8 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "CreateWebhook": {"url": "https://hooks.example.com/"},
     "ListEarnings": {"span": "SPAN_DAY"},
     "ListFees": {"span": "SPAN_DAY"},
+    "GetStatement": {"month": "2026-01"},
+    "GetProof": {"day": "2026-01-31"},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
     "SetStakeLimit": {"stakePercentage": "0.5"},
     "PayNow": {"requestId": "x"},

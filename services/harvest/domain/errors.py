@@ -40,6 +40,18 @@ class FarmerPagesClosedError(PermissionDeniedError):
     default_reason = "FARMER_PAGES_CLOSED"
 
 
+class StatementNotReadyError(NotFoundError):
+    """No day of the month is closed yet, or the farmer had no account by then."""
+
+    default_reason = "STATEMENT_NOT_READY"
+
+
+class NothingBookedError(FailedPreconditionError):
+    """Nothing was ever booked: there is nothing to make a tree of."""
+
+    default_reason = "NOTHING_BOOKED"
+
+
 class BookingRefusedError(InternalError):
     """The database refuses a journal that what wallet tells would make: a person has to look."""
 

@@ -19,9 +19,10 @@ from services.harvest.store.credits import QUERIES as CREDIT_QUERIES
 from services.harvest.store.ledger import QUERIES as LEDGER_QUERIES
 from services.harvest.store.payouts import QUERIES as PAYOUT_QUERIES
 from services.harvest.store.reports import QUERIES as REPORT_QUERIES
+from services.harvest.store.statements import QUERIES as STATEMENT_QUERIES
 
-#: Queries: those of harvest, its reports, its ledger, miners' credits and payouts, and those that
-#: all services with batches share.
+#: Queries: those of harvest, its reports, its ledger, miners' credits, payouts and statements, and
+#: those that all services with batches share.
 QUERIES = (
     BATCH_QUERIES,
     Path(__file__).parent / "queries.sql",
@@ -29,6 +30,7 @@ QUERIES = (
     LEDGER_QUERIES,
     CREDIT_QUERIES,
     PAYOUT_QUERIES,
+    STATEMENT_QUERIES,
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 

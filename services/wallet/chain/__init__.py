@@ -6,6 +6,7 @@ domain/chain_facts.py or the types listed here; the types of stellar_sdk stay in
 """
 
 from services.wallet.chain.build.calls import FarmCall, raw
+from services.wallet.chain.build.data_entries import sign_data_entry
 from services.wallet.chain.build.deploy import (
     RENEW,
     Deployment,
@@ -93,6 +94,7 @@ __all__ = [
     "raw",
     "replacing_bid",
     "sign_bumped",
+    "sign_data_entry",
     "sign_direct",
     "sign_new_accounts",
     "sign_onboarding",

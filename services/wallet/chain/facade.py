@@ -14,6 +14,7 @@ from libs.common.errors import PoolError
 from services.wallet.chain.agreement import Agreement
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.calls import Farm
+from services.wallet.chain.build.data_entries import data_key
 from services.wallet.chain.build.deploy import DeploymentStep, sign_step, unsigned_step
 from services.wallet.chain.build.envelopes import bid_in, unsigned
 from services.wallet.chain.build.loads import Load
@@ -46,6 +47,7 @@ from services.wallet.chain.read.readers import (
     FarmEntry,
     read_account_entry,
     read_block,
+    read_data,
     read_farm,
     read_live_until,
     read_memo,
@@ -276,6 +278,12 @@ class Chain:
             )
             for state in states
         }
+
+    async def data_entry(self, address: str, name: str) -> tuple[int, bytes | None]:
+        """Return the ledger that was read, and the value of an account's data entry."""
+        key = data_key(address, name.encode())
+        ledger, found = await self._rpc.entries({key: read_data})
+        return ledger, found.get(key)
 
     async def pail(self, farmer: str, index: int) -> PailState | None:
         """Return a farmer's pail in a block.

@@ -47,6 +47,8 @@ class Action(Enum):
     PAY_FROM_POOLER = "pay_from_pooler"
     #: A channel account is to get XLM from the treasury; subject: its wallet.
     TOP_UP = "top_up"
+    #: A root is to be written into the treasury's data entry; subject: the treasury's wallet.
+    PUBLISH_ROOT = "publish_root"
     #: Signing was paused; subject: for whom.
     PAUSE = "pause"
     #: Signing was resumed; subject: for whom.

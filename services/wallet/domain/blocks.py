@@ -83,7 +83,8 @@ def readiness(
         case OperationKind.HARVEST:
             return GO if block_index < current else WAIT
         case (
-            OperationKind.ONBOARD
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
@@ -153,7 +154,8 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
                     metadata=metadata,
                 )
         case (
-            OperationKind.ONBOARD
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP

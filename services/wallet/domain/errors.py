@@ -195,6 +195,30 @@ class PoolerMarkTamperedError(FailedPreconditionError):
     default_reason = "POOLER_MARK_TAMPERED"
 
 
+class RootDiffersError(FailedPreconditionError):
+    """Another root stands for this day."""
+
+    default_reason = "ROOT_DIFFERS"
+
+
+class RootTooOldError(FailedPreconditionError):
+    """A root of a later day was asked for already: the data entry never goes back."""
+
+    default_reason = "ROOT_TOO_OLD"
+
+
+class DayToComeError(OutOfRangeError):
+    """The day of a root has not begun yet."""
+
+    default_reason = "DAY_TO_COME"
+
+
+class DataEntryTamperedError(FailedPreconditionError):
+    """The row of a root is not as wallet wrote it."""
+
+    default_reason = "DATA_ENTRY_TAMPERED"
+
+
 class SigningPausedError(FailedPreconditionError):
     """An operator has paused signing for the farmer or its pooler."""
 

@@ -43,9 +43,9 @@ def settled_by_state(
     """Settle an operation whose envelope a ledger took, while nobody knows with which result.
 
     An operation that the state does not show as done has failed there, and may be tried again: the
-    sequence number is used, so that envelope is never taken another time. Accounts are looked at
-    before they are made (again). A payment counts as made rather than be made twice. A payment of a
-    payer account never comes here, as the payer's number tells.
+    sequence number is used, so that envelope is never taken another time. Accounts, and the data
+    entry, are looked at before they are made (again). A payment counts as made rather than be made
+    twice. A payment of a payer account never comes here, as the payer's number tells.
     """
     done = _done(operation, trace, ledger=ledger, fee=fee)
     if done is not None:
@@ -75,7 +75,12 @@ def _done(operation: CarriedOperation, trace: Trace, *, ledger: int, fee: int) -
             # The transaction was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
             return replace(made, message=NOT_REMEMBERED)
-        case OperationKind.ONBOARD | OperationKind.OPEN_CHANNEL | OperationKind.OPEN_PAYER:
+        case (
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+        ):
             return None
     assert_never(operation.kind)
 

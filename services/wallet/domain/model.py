@@ -38,6 +38,8 @@ class OperationKind(KeyEnum):
     PAYOUT = "payout"
     #: A payer has a pooler's custodial account pay a miner, or the pooler itself.
     POOL_PAYMENT = "pool_payment"
+    #: The treasury writes the newest root of the pool's claims into a data entry of its account.
+    DATA_ENTRY = "data_entry"
 
 
 @unique

@@ -207,6 +207,11 @@ def fee_mark_bytes(
     return _bytes("fee_marks", wallet_id.bytes, *agreed, *paid)
 
 
+def data_entry_bytes(*, operation_id: UUID, day: int, root: bytes, requested_at: datetime) -> bytes:
+    """Return the bytes of a root that is to be written into the treasury's data entry."""
+    return _bytes("data_entries", operation_id.bytes, day, root, _moment(requested_at))
+
+
 def payout_address_bytes(
     *,
     wallet_id: UUID,

@@ -61,7 +61,8 @@ def screen(
         case OperationKind.HARVEST:
             return _SIMULATE if pail is None or pail.gap is None else _SEND
         case (
-            OperationKind.ONBOARD
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP
@@ -104,7 +105,8 @@ def barrier(
         case OperationKind.WORK:
             return _SEND
         case (
-            OperationKind.ONBOARD
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP

@@ -123,6 +123,7 @@ def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settl
             return worked_already(operation, pail, fee=fee)
         case (
             OperationKind.HARVEST
+            | OperationKind.DATA_ENTRY
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

@@ -46,6 +46,7 @@ class Decision(Enum):
     SETTLE_PAYMENT = "settle a payment"
     SETTLE_CALL = "settle a call of the farm"
     SETTLE_FUNDING = "settle an account that is there"
+    SETTLE_DATA_ENTRY = "settle a root that stands in the data entry"
     EXCLUDE_ENVELOPE = "exclude an envelope"
     SETTLE_BY_PAIL = "settle by a pail"
     REFUSE_BY_SIMULATION = "refuse by a simulation"
@@ -93,6 +94,9 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.SETTLE_CALL: Needed.TWO_WORDS,
     # An account that nodes claim to exist is not made; one that seems missing costs a fee.
     Decision.SETTLE_FUNDING: Needed.TWO_WORDS,
+    # A root that nodes claim to stand in the data entry is not written, until a day later; one that
+    # seems missing costs a fee.
+    Decision.SETTLE_DATA_ENTRY: Needed.TWO_WORDS,
     # "No ledger has it and none may", by the words of each node (domain/exclusion.py): the farm
     # refuses a second plant or harvest, so a wrong end costs a fee.
     Decision.EXCLUDE_ENVELOPE: Needed.TWO_WORDS,

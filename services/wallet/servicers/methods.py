@@ -4,6 +4,7 @@ from services.wallet.servicers import (
     agreements,
     approvals,
     custody,
+    data_entries,
     engine,
     fees,
     keys,
@@ -29,6 +30,7 @@ FULL_NAMES = (
     orders.FULL_NAME,
     reconciliation.FULL_NAME,
     fees.FULL_NAME,
+    data_entries.FULL_NAME,
 )
 #: Methods that take longer than a request usually may.
 SLOW = (
@@ -48,4 +50,5 @@ INTERNAL = (
     *approvals.INTERNAL,
     *tokens.INTERNAL,
     *agreements.INTERNAL,
+    *data_entries.INTERNAL,
 )

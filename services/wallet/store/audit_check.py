@@ -1,8 +1,8 @@
 """The audit log held against the rows that its records tell of.
 
 A log that was emptied, cut, or written anew as a whole is sound in itself. What stands beside it is
-not: each signed transaction, withdrawal, wallet, payout address, agreement, owner account, mark of
-a pooler, pause and token has its record, and each record what it tells of.
+not: each signed transaction, withdrawal, root, wallet, payout address, agreement, owner account,
+mark of a pooler, pause and token has its record, and each record what it tells of.
 """
 
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ _TABLES = (
     ("withdrawal", "recorded_withdrawals"),
     ("payout", "recorded_payouts"),
     ("payment from a pooler's account", "recorded_pool_payments"),
+    ("root", "recorded_data_entries"),
     ("wallet", "recorded_wallets"),
     ("payout address of wallet", "recorded_addresses"),
     ("agreement of wallet", "recorded_agreements"),

@@ -196,6 +196,12 @@ _TABLES: Mapping[str, _Table] = {
         live=lambda first: (_of_open("payments", _PAYMENTS, first),),
         is_by_age=True,
     ),
+    "data_entries": _Table(
+        ending="data_entries",
+        data=orders.data_entry_row,
+        past=_by_key("data_entries", "walk_data_entries"),
+        is_by_age=True,
+    ),
     "payout_addresses": _Table(
         ending="addresses",
         data=orders.address_row,

@@ -17,6 +17,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.orders import (
     approval_bytes,
+    data_entry_bytes,
     end_bytes,
     operation_bytes,
     payment_bytes,
@@ -96,6 +97,7 @@ class Orders:
         wallet_id: UUID,
         block_index: int = 0,
         amount: int = 0,
+        digest: bytes | None = None,
     ) -> bytes:
         """Return the authenticator of an operation that wallet itself asks for."""
         return self._macs.mac(
@@ -105,6 +107,17 @@ class Orders:
                 wallet_id=wallet_id,
                 block_index=block_index,
                 amount=amount,
+                digest=digest,
+            )
+        )
+
+    def for_data_entry(
+        self, *, operation_id: UUID, day: int, root: bytes, requested_at: datetime
+    ) -> bytes:
+        """Return the authenticator of a root that is to be written into the data entry."""
+        return self._macs.mac(
+            data_entry_bytes(
+                operation_id=operation_id, day=day, root=root, requested_at=requested_at
             )
         )
 
@@ -311,6 +324,10 @@ class Orders:
             return self.is_end(row)
         return row["operation_id"] in row["operation_ids"] and self.is_payer_transaction(row)
 
+    def is_data_entry(self, row: Record) -> bool:
+        """Judge a root that is to be written into the data entry."""
+        return self._macs.is_genuine(data_entry_row(row), row["mac"])
+
     def is_payment(self, operation_id: UUID, payer_id: UUID, mac: bytes | None) -> bool:
         """Judge whether a payment belongs to a payer."""
         return self._macs.is_genuine(
@@ -441,6 +458,16 @@ def withdrawal_row(row: Record) -> bytes:
 def payment_row(row: Record) -> bytes:
     """Return the bytes of a payment, as its row has it."""
     return payment_bytes(operation_id=row["operation_id"], payer_id=row["payer_id"])
+
+
+def data_entry_row(row: Record) -> bytes:
+    """Return the bytes of a root that is to be written, as its row has it."""
+    return data_entry_bytes(
+        operation_id=row["operation_id"],
+        day=row["day"],
+        root=row["root"],
+        requested_at=row["requested_at"],
+    )
 
 
 def address_row(row: Record) -> bytes:

@@ -7,6 +7,7 @@ from kalepool.wallet.v1 import (
     agreement_pb2_grpc,
     approval_pb2_grpc,
     custody_pb2_grpc,
+    data_entry_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
     order_pb2_grpc,
@@ -33,6 +34,7 @@ from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import agreements as agreement_servicer
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
+from services.wallet.servicers import data_entries as data_entry_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
@@ -49,6 +51,7 @@ from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.data_entries import DataEntries
 from services.wallet.usecases.fee_keeping import FeeKeeping
 from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.payouts import Payouts
@@ -116,6 +119,12 @@ class Callers:
             owners=self._stores.owners,
             own_say=self._stores.own_say,
             rules=settings.agreements(),
+        )
+        self._data_entries = DataEntries(
+            store=self._stores.data_entries,
+            operations=self._stores.operations,
+            treasury=self._engine.treasury,
+            wakeup=changes,
         )
         self._tokens = Tokens(
             store=self._stores.tokens,
@@ -263,6 +272,8 @@ class Callers:
         agreements = agreement_servicer.AgreementServicer(self._agreements)
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreements, server)
         fee_servicer.register(self._stores.fees, server)
+        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
+        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
 
     def _sees_chain(self) -> bool:
         return self._engine.chain_view.is_fresh

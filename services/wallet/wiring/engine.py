@@ -34,6 +34,7 @@ from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper, LowChannels
+from services.wallet.engine.treasury.data_entries import RootWriter
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.new_accounts import NewAccounts
@@ -220,6 +221,7 @@ class Engine:
             loops.onboard(self._onboarder(), changes),
             loops.bring_back(self._lost_farmers(), self._ledgers),
             loops.pay(self._payment_carrier(numbers), changes),
+            loops.write_roots(self._root_writer(), self._ledgers),
             loops.keep_channels(self.keeper, self._ledgers),
             loops.keep_payers(self.payer_keeper, self._ledgers),
             loops.keep_rent(self.rent, self._ledgers),
@@ -293,6 +295,15 @@ class Engine:
             signers=self.signers,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
+        )
+
+    def _root_writer(self) -> RootWriter:
+        return RootWriter(
+            chain=self.chain,
+            operations=self._stores.operations,
+            treasury=self.treasury,
+            signers=self.signers,
+            transactions=self._treasury_transactions,
         )
 
     def _numbers(self) -> PayerNumbers:

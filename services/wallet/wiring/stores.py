@@ -9,6 +9,7 @@ from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.data_entries import DataEntryStore
 from services.wallet.store.fee_marks import FeeMarkStore
 from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
@@ -82,3 +83,4 @@ class Stores:
         )
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)
+        self.data_entries = DataEntryStore(database, orders)

@@ -15,7 +15,7 @@ from libs.batches.wallet import WalletClient
 from libs.common.errors import PoolError
 from libs.common.ids import FarmerId
 from services.plant.config import PlantSettings
-from services.plant.store.store import QUERIES, Store
+from services.plant.store.store import MIGRATIONS, QUERIES, Store
 from tests.support.batch_tables import SERVICES, open_tables
 from tests.support.database import DatabaseAccess
 from tests.support.fake_wallet import fake_wallet
@@ -37,7 +37,9 @@ def opened(
         recovery_seconds=60,
         **settings,
     )
-    return open_batches(chosen, name="plant", queries=QUERIES, store=Store, submit=submit)
+    return open_batches(
+        chosen, name="plant", queries=QUERIES, migrations=MIGRATIONS, store=Store, submit=submit
+    )
 
 
 async def test_the_health_check_asks_the_database_and_wallet(database: DatabaseAccess) -> None:

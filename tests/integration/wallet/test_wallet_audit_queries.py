@@ -438,3 +438,59 @@ async def test_tokens_are_looked_at_by_pages_of_ids(rows: WalletRows) -> None:
     for name in reversed(ids):
         await token(rows, name, ago())
     await check_pages(rows, "recorded_tokens", ids)
+
+
+# Roots --------------------------------------------------------------------------------------------
+
+
+async def root(rows: WalletRows, owner: WalletRow, moment: datetime, day: int = 5) -> UUID:
+    """A root that was asked for at a moment."""
+    name = await rows.operation(owner, "data_entry", block=day, hash=bytes(32))
+    await rows.insert(
+        "wallet.data_entries", operation_id=name, day=day, root=bytes(32), requested_at=moment
+    )
+    return name
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        (LATER, False),
+        (EARLIER, False),
+        ({"action": "withdraw"}, False),
+        ({"subject": f"wallet {ZERO}"}, False),
+        ({"details": "day 6, " + "00" * 32 + ", {}"}, False),
+        ({"details": "day 5, " + "01" * 32 + ", {}"}, False),
+        ({"details": "day 5, " + "00" * 32 + ", nothing"}, False),
+    ],
+)
+async def test_a_root_needs_a_record_of_that_moment_and_of_all_that_it_is(
+    rows: WalletRows, change: dict[str, Any], expected: bool
+) -> None:
+    owner, start = await rows.wallet("treasury"), ago(minutes=9)
+    name = await root(rows, owner, start)
+    beside = await root(rows, owner, start, day=6)
+    told: dict[str, Any] = {
+        "at": start,
+        "action": "publish_root",
+        "subject": f"wallet {owner.id}",
+        "details": "day 5, " + "00" * 32 + ", {}",
+    }
+    told = changed(told, change)
+    await record(rows, **(told | {"details": told["details"].format(name)}))
+    assert await judged(rows, "recorded_data_entries") == [(name, expected), (beside, False)]
+
+
+@pytest.mark.parametrize("name", ["block_index = block_index + 1", "hash = sha256('')"])
+async def test_what_is_to_be_written_is_what_was_asked_for(rows: WalletRows, name: str) -> None:
+    owner, start = await rows.wallet("treasury"), ago(minutes=9)
+    asked = await root(rows, owner, start)
+    details = f"day 5, {'00' * 32}, {asked}"
+    await record(rows, start, "publish_root", subject=f"wallet {owner.id}", details=details)
+    assert await judged(rows, "recorded_data_entries") == [(asked, True)]
+    await rows.connection.execute(
+        f"UPDATE wallet.operations SET {name} WHERE id = $1",  # noqa: S608  (the test's own)
+        asked,
+    )
+    assert await judged(rows, "recorded_data_entries") == [(asked, False)]

@@ -10,7 +10,7 @@ import pytest
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
 from libs.common.grpc.second_person import Order
-from libs.common.ids import PoolerId, new_id
+from libs.common.ids import OperationId, PoolerId, new_id
 from services.wallet.domain.audit import Action
 from services.wallet.domain.errors import RowChangedError, RowKeysMissingError
 from services.wallet.domain.orders import Name
@@ -22,6 +22,7 @@ from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore, append, lock_audit_log
+from services.wallet.store.data_entries import DataEntryStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.order_rows import TABLES, OrderRowStore, Walk, all_walks
 from services.wallet.store.orders import Orders
@@ -68,20 +69,8 @@ def open_check(pool: Database, share: Share | None = None) -> tuple[RowMacs, Row
     return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock, share=share)
 
 
-@pytest.fixture
-async def checked(rows: WalletRows) -> Checked:
-    await seal(rows.pool)
-    macs, keys, check = open_check(rows.pool)
-    await keys.open()
-    farmer, payer = await rows.wallet(), await rows.wallet("payer")
-    await rows.wallet("treasury")
-    withdrawal = await rows.payment(farmer, payer)
-    await rows.payment(await rows.wallet("channel"), payer, "top_up", state="succeeded")
-    await rows.operation(farmer, "plant", amount=5)
-    found = await rows.operation(farmer, "harvest", "succeeded", amount=7, is_found=True)
-    await rows.operation(farmer, "harvest", "succeeded", amount=7, block=BLOCK + 1)
-    carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
-    await rows.shown(payer, 2000)
+async def insert_addresses(rows: WalletRows, farmer: WalletRow) -> None:
+    """Insert two payout addresses, of which the second one counts."""
     for number, address in enumerate(("G1", "G2"), start=1):
         moments: dict[str, Any] = {
             "registered_at": ago(100 - number),
@@ -90,6 +79,26 @@ async def checked(rows: WalletRows) -> Checked:
         columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
         mac = ORDERS.for_payout_address(**columns, **moments)
         await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+
+
+@pytest.fixture
+async def checked(rows: WalletRows) -> Checked:
+    await seal(rows.pool)
+    macs, keys, check = open_check(rows.pool)
+    await keys.open()
+    farmer, payer = await rows.wallet(), await rows.wallet("payer")
+    treasury = await rows.wallet("treasury")
+    withdrawal = await rows.payment(farmer, payer)
+    await rows.payment(await rows.wallet("channel"), payer, "top_up", state="succeeded")
+    await rows.operation(farmer, "plant", amount=5)
+    found = await rows.operation(farmer, "harvest", "succeeded", amount=7, is_found=True)
+    await rows.operation(farmer, "harvest", "succeeded", amount=7, block=BLOCK + 1)
+    carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
+    await rows.shown(payer, 2000)
+    root = await DataEntryStore(rows.pool, ORDERS).record(
+        OperationId(new_id()), treasury.id, day=20_000, root=bytes(32), actor="harvest"
+    )
+    await insert_addresses(rows, farmer)
     await agree(rows.pool, farmer.id)
     async with rows.pool.transaction() as session:
         moment = ago(1)
@@ -115,6 +124,7 @@ async def checked(rows: WalletRows) -> Checked:
         "ends": Name(table="ends", key=found),
         "withdrawals": Name(table="withdrawals", key=withdrawal),
         "payments": Name(table="payments", key=withdrawal),
+        "data_entries": Name(table="data_entries", key=root),
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
         "agreements": Name(table="agreements", key=farmer.id, number=1),
         "owner_accounts": Name(table="owner_accounts", key=farmer.id, number=1),
@@ -133,10 +143,11 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
     assert (found.count, found.forged) == (0, ())
     assert found.rows == {
         "wallets": 4,
-        "operations": 3,
+        "operations": 4,
         "ends": 1,
         "withdrawals": 1,
         "payments": 2,
+        "data_entries": 1,
         "payout_addresses": 2,
         "agreements": 1,
         "owner_accounts": 1,
@@ -168,6 +179,10 @@ CHANGES = {
         SET LOCAL session_replication_role = 'replica';
         UPDATE wallet.payments AS p SET payer_id = o.wallet_id FROM wallet.operations AS o
         WHERE o.id = p.operation_id AND o.kind = 'withdraw'
+    """,
+    "data_entries": """
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE wallet.data_entries SET day = day - 1
     """,
     "payout_addresses": "UPDATE wallet.payout_addresses SET address = 'G3' WHERE number = 2",
     "agreements": "UPDATE wallet.agreements SET pooler_bps = 3000",
@@ -313,8 +328,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     found = await check.look()
     # Of ends, all that other services may still have to book: the top-up's and both harvests'.
     assert found.rows["ends"] == 3
-    assert found.count == sum(found.rows.values()) == 23
-    assert await check.sign(None, actor="operator") == 23
+    assert found.count == sum(found.rows.values()) == 25
+    assert await check.sign(None, actor="operator") == 25
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)

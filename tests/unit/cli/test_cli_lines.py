@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import harvest_pb2, ledger_pb2, miner_pb2, payout_pb2
+from kalepool.harvest.v1 import (
+    harvest_pb2,
+    ledger_pb2,
+    miner_pb2,
+    payout_pb2,
+    statement_pb2,
+)
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
@@ -16,6 +22,7 @@ from kalepool.wallet.v1 import (
     agreement_pb2,
     approval_pb2,
     custody_pb2,
+    data_entry_pb2,
     engine_pb2,
     keys_pb2,
     order_pb2,
@@ -41,6 +48,7 @@ MODULES = (
     agreement_pb2,
     wallet_payout_pb2,
     custody_pb2,
+    data_entry_pb2,
     approval_pb2,
     keys_pb2,
     order_pb2,
@@ -52,6 +60,7 @@ MODULES = (
     ledger_pb2,
     payout_pb2,
     miner_pb2,
+    statement_pb2,
     report_pb2,
     fees_pb2,
 )
@@ -291,6 +300,16 @@ CALLS: dict[str, dict[str, Any]] = {
     f"wallet balances {SOMEBODY} {OTHER}": {"farmer_ids": [SOMEBODY, OTHER]},
     "block 7 --watch": {"after_index": 7},
     "harvest-pending": {},
+    f"statement show {SOMEBODY} --month 2026-01 --limit 7": {
+        "farmer_id": SOMEBODY,
+        "month": "2026-01",
+        "page_size": 7,
+    },
+    "statement roots --limit 7": {"page_size": 7},
+    f"statement proof --pooler {SOMEBODY} --day 2026-01-31": {
+        "pooler_id": SOMEBODY,
+        "day": "2026-01-31",
+    },
     "report summary": {},
     f"report summary --address G{'A' * 55}": {"address": "G" + "A" * 55},
     f"report blocks --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},

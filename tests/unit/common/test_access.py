@@ -106,6 +106,7 @@ def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens()
     assert by_gateway == {
         "/kalepool.common.v1.InfoService/GetInfo",
         "/kalepool.common.v1.InfoService/GetStatus",
+        "/kalepool.harvest.v1.StatementService/ListRoots",
         "/kalepool.registry.v1.RegistryService/GetTerms",
         "/kalepool.report.v1.ReportService/GetBlockReport",
         "/kalepool.report.v1.ReportService/GetFarmerSummary",

@@ -95,6 +95,7 @@ def test_what_needs_no_token_says_so() -> None:
         *("get /v1/blocks/{index}", "get /v1/blocks:current", "get /v1/blocks:watch"),
         *("get /v1/reports/pool", "get /v1/reports/blocks", "get /v1/reports/blocks/{blockIndex}"),
         *("get /v1/reports/farmers/{farmerId}", "get /v1/reports/addresses/{address}"),
+        "get /v1/roots",
         # What a farmer reads before it joins, and what it signs itself.
         *("get /v1/poolers/{poolerId}/terms", "get /v1/agreement-rules"),
         *("post /v1/farmers/{farmerId}/wishes:draft", "post /v1/farmers/{farmerId}/wishes"),

@@ -61,6 +61,7 @@ REASONS = {
     errors.FarmerPagesClosedError: "FARMER_PAGES_CLOSED",
     errors.MinerUnknownError: "MINER_UNKNOWN",
     errors.MinersToldError: "MINERS_TOLD",
+    errors.NothingBookedError: "NOTHING_BOOKED",
     errors.PayoutEmptyError: "PAYOUT_EMPTY",
     errors.PayoutLimitError: "PAYOUT_LIMIT",
     errors.PayoutNeedsApprovalError: "PAYOUT_NEEDS_APPROVAL",
@@ -68,6 +69,7 @@ REASONS = {
     errors.PayoutTooLargeError: "PAYOUT_TOO_LARGE",
     errors.PayoutsExceedError: "PAYOUTS_EXCEED",
     errors.PayoutsOffError: "PAYOUTS_OFF",
+    errors.StatementNotReadyError: "STATEMENT_NOT_READY",
 }
 
 

@@ -8,6 +8,7 @@ from libs.kale.address import (
     address_of,
     is_account,
     is_contract,
+    payout_address,
     raw_key,
 )
 from libs.kale.amounts import (
@@ -146,6 +147,7 @@ def test_formats_have_the_names_that_protos_use() -> None:
         "STELLAR_ACCOUNT": account_address,
         "STELLAR_ADDRESS": raw_key,
         "FRACTION": parse_percentage,
+        "PAYOUT_ADDRESS": payout_address,
     } == FORMATS
 
 

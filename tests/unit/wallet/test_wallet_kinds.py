@@ -110,7 +110,12 @@ def test_a_query_that_tells_kinds_apart_names_each(name: str) -> None:
 
 def test_who_bids_more_and_who_pays_what_a_quiet_ledger_asks() -> None:
     assert _kinds(lambda row: row.is_urgent) == {"plant", "work"}
-    assert _kinds(lambda row: row.is_patient) == {"harvest", "open_channel", "top_up"}
+    assert _kinds(lambda row: row.is_patient) == {
+        "data_entry",
+        "harvest",
+        "open_channel",
+        "top_up",
+    }
 
 
 def test_a_meaning_is_final_when_it_gives_up_or_has_a_reason() -> None:

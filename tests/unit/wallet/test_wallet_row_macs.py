@@ -100,6 +100,16 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
         {"operation_id": TWO, "payer_id": ONE},
     ),
     (
+        orders.data_entry_bytes,
+        {"operation_id": ONE, "day": 1, "root": bytes(32), "requested_at": NOW},
+        {
+            "operation_id": TWO,
+            "day": 2,
+            "root": bytes(31) + b"1",
+            "requested_at": NOW + timedelta(microseconds=1),
+        },
+    ),
+    (
         orders.payout_address_bytes,
         {
             "wallet_id": ONE,
@@ -352,6 +362,7 @@ TABLES = {
     orders.end_bytes: "ends",
     orders.withdrawal_bytes: "withdrawals",
     orders.payment_bytes: "payments",
+    orders.data_entry_bytes: "data_entries",
     orders.payout_address_bytes: "payout_addresses",
     orders.agreement_bytes: "agreements",
     orders.owner_account_bytes: "owner_accounts",

@@ -74,6 +74,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Pays a farmer, and the fees that are due of it, in one transaction."""
     OPERATION_KIND_POOL_PAYMENT: _OperationKind.ValueType  # 10
     """Pays a miner, or the pooler itself, from a pooler's custodial account."""
+    OPERATION_KIND_DATA_ENTRY: _OperationKind.ValueType  # 11
+    """Writes the newest root of the pool's claims into a data entry of the treasury's account."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -100,6 +102,8 @@ OPERATION_KIND_PAYOUT: OperationKind.ValueType  # 9
 """Pays a farmer, and the fees that are due of it, in one transaction."""
 OPERATION_KIND_POOL_PAYMENT: OperationKind.ValueType  # 10
 """Pays a miner, or the pooler itself, from a pooler's custodial account."""
+OPERATION_KIND_DATA_ENTRY: OperationKind.ValueType  # 11
+"""Writes the newest root of the pool's claims into a data entry of the treasury's account."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:

@@ -7,10 +7,11 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stellar_sdk import StrKey, xdr
+from stellar_sdk import xdr
 
 from services.wallet.chain.build import wire
 from services.wallet.chain.build.calls import raw
+from services.wallet.chain.build.data_entries import data_key
 from services.wallet.chain.build.envelopes import bump
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.networks import Network
@@ -112,14 +113,7 @@ def _operation(payment: Payment, network: Network) -> bytes:
 
 def memo_key(address: str) -> str:
     """Return the base64 key of the data entry that says whether an account wants a memo."""
-    account = xdr.AccountID(
-        xdr.PublicKey(
-            xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519,
-            ed25519=xdr.Uint256(StrKey.decode_ed25519_public_key(address)),
-        )
-    )
-    data = xdr.LedgerKeyData(account_id=account, data_name=xdr.String64(_MEMO_ENTRY))
-    return xdr.LedgerKey(xdr.LedgerEntryType.DATA, data=data).to_xdr()
+    return data_key(address, _MEMO_ENTRY)
 
 
 def wants_memo(entry: xdr.LedgerEntryData | None) -> bool:

@@ -78,6 +78,14 @@ def read_memo(entry: Entry) -> bool:
     return wants_memo(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
 
 
+def read_data(entry: Entry) -> bytes:
+    """Read the value of a data entry."""
+    found = xdr.LedgerEntryData.from_xdr_bytes(entry.data).data
+    if found is None:
+        raise ValueError("not a data entry")
+    return found.data_value.data_value
+
+
 def read_live_until(entry: Entry) -> int:
     """Read the last ledger of the entry's life."""
     return entry.live_until

@@ -77,7 +77,8 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
             work_hash, nonce = operation.hash, operation.nonce
             return farm.work(farmer=farmer, index=index, work_hash=work_hash, nonce=nonce)
         case (
-            OperationKind.ONBOARD
+            OperationKind.DATA_ENTRY
+            | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
             | OperationKind.TOP_UP

@@ -106,6 +106,24 @@ WHERE m.operation_id >= $1
 ORDER BY m.operation_id
 LIMIT $2;
 
+-- name: recorded_data_entries :many
+-- The next $2 roots from $1 on: whether a record tells of each, and the operation that writes it is for that day
+-- and root.
+SELECT
+    d.operation_id AS id,
+    o.kind::text = 'data_entry' AND o.block_index = d.day AND o.hash = d.root AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = d.requested_at
+          AND a.action = 'publish_root'
+          AND a.subject = format('wallet %s', o.wallet_id)
+          AND a.details = format('day %s, %s, %s', d.day, encode(d.root, 'hex'), d.operation_id)
+    ) AS is_recorded
+FROM wallet.data_entries AS d
+INNER JOIN wallet.operations AS o ON d.operation_id = o.id
+WHERE d.operation_id >= $1
+ORDER BY d.operation_id
+LIMIT $2;
+
 -- name: recorded_wallets :many
 -- The next $2 wallets from $1 on: whether a record tells that each was made, with this address.
 SELECT
@@ -298,19 +316,20 @@ WITH page AS MATERIALIZED (
         CASE WHEN a.details ~ '^transaction [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}, '
             THEN substr(a.details, 13, 36)::uuid END AS transaction_id,
         CASE WHEN a.details ~ ', [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-            THEN right(a.details, 36)::uuid END AS withdrawal_id
+            THEN right(a.details, 36)::uuid END AS asked_id
     FROM wallet.audit_log AS a
     WHERE a.number > $1 AND a.number <= $2 AND a.action IN (
         'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume',
         'create_token', 'revoke_token', 'set_agreement', 'set_owner_account', 'mark_pooler', 'pay_farmer',
-        'pay_from_pooler'
+        'pay_from_pooler', 'publish_root'
     )
 )
 SELECT p.number
 FROM page AS p
 LEFT JOIN wallet.transactions AS t ON p.transaction_id = t.id
-LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
-LEFT JOIN wallet.payouts AS f ON p.withdrawal_id = f.operation_id
+LEFT JOIN wallet.withdrawals AS d ON p.asked_id = d.operation_id
+LEFT JOIN wallet.payouts AS f ON p.asked_id = f.operation_id
+LEFT JOIN wallet.data_entries AS e ON p.asked_id = e.operation_id
 LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
 LEFT JOIN wallet.tokens AS k ON p.token_id = k.id
 WHERE CASE p.action
@@ -331,6 +350,9 @@ WHERE CASE p.action
         FROM wallet.pool_payments AS m
         WHERE m.wallet_id = p.wallet_id AND m.requested_at = p.at
     )
+    WHEN 'publish_root' THEN (
+        p.details = format('day %s, %s, %s', e.day, encode(e.root, 'hex'), e.operation_id)
+    ) IS NOT TRUE
     WHEN 'create_wallet' THEN w.id IS NULL
     WHEN 'create_token' THEN k.id IS NULL
     WHEN 'revoke_token' THEN k.revoked_at IS DISTINCT FROM p.at

@@ -83,6 +83,12 @@ FROM wallet.payments
 WHERE operation_id = ANY($1::uuid[])
 ORDER BY operation_id;
 
+-- name: order_data_entries :many
+SELECT operation_id AS key, 0 AS number, operation_id, day, root, requested_at, mac
+FROM wallet.data_entries
+WHERE operation_id = ANY($1::uuid[])
+ORDER BY operation_id;
+
 -- name: order_addresses :many
 SELECT
     a.wallet_id AS key, a.number, a.wallet_id, a.address, a.registered_at, a.effective_at, a.mac
@@ -263,6 +269,12 @@ LIMIT $1;
 
 -- name: walk_payments :many
 SELECT operation_id AS key, 0 AS number FROM wallet.payments
+WHERE operation_id >= $2
+ORDER BY operation_id
+LIMIT $1;
+
+-- name: walk_data_entries :many
+SELECT operation_id AS key, 0 AS number FROM wallet.data_entries
 WHERE operation_id >= $2
 ORDER BY operation_id
 LIMIT $1;
@@ -469,6 +481,11 @@ WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.payments AS p SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE p.operation_id = n.key AND p.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_data_entries :exec
+UPDATE wallet.data_entries AS d SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE d.operation_id = n.key AND d.mac IS NOT DISTINCT FROM n.old;
 
 -- name: sign_order_addresses :exec
 UPDATE wallet.payout_addresses AS a SET mac = n.mac

@@ -1,0 +1,128 @@
+"""Use cases of statements: a farmer's month, roots, and proofs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NoReturn
+from uuid import UUID
+
+from libs.batches.model import FarmerNotFoundError
+from libs.common.ids import FarmerId
+from libs.kale.statements.document import Balances, Proof, Statement
+from libs.kale.statements.lines import NO_HISTORY
+from libs.kale.statements.roots import Root, day_text, days_of
+from libs.kale.statements.sums_tree import Claim, Tree
+from services.harvest.domain.errors import StatementNotReadyError
+from services.harvest.domain.statements import OwnerProof, PublishedRoot, StatementPage
+from services.harvest.store.statements import StatementStore
+from services.harvest.store.store import Store
+
+#: Trees that are kept: of the days that are asked for.
+_KEPT = 8
+
+
+class Statements:
+    """The use cases of one process; it keeps the trees that were asked for last."""
+
+    def __init__(self, *, store: Store, statements: StatementStore) -> None:
+        self._store = store
+        self._statements = statements
+        self._trees: dict[int, Tree] = {}
+
+    async def statement(
+        self, farmer_id: FarmerId, month: str, *, after: int | None, limit: int
+    ) -> StatementPage:
+        """Return a page of a farmer's statement: the lines after a journal (None: the first).
+
+        Raises FarmerNotFoundError, StatementNotReadyError.
+        """
+        first, following = days_of(month)
+        opening, closing = await self._period(first, following)
+        claim = await self._statements.claim(closing.day, farmer_id)
+        if claim is None:
+            await self._refuse(farmer_id, f"the farmer had no account in {month}")
+        before = 0 if opening is None else opening.last_journal
+        start = 0 if opening is None else opening.day
+        roots = [one.root for one in await self._statements.roots(first=start)]
+        statement = Statement(
+            farmer_id=farmer_id,
+            address=claim.address,
+            month=month,
+            opening=await self._opening(farmer_id, opening),
+            closing=_balances(closing.day, claim),
+            totals=()
+            if after is not None
+            else await self._statements.totals(farmer_id, after=before, until=closing.last_journal),
+            proof=await self._proof(closing.day, claim),
+            roots=tuple(reversed(roots)),
+        )
+        lines = await self._statements.lines(
+            farmer_id,
+            after=before if after is None else max(before, after),
+            until=closing.last_journal,
+            limit=limit,
+        )
+        return StatementPage(statement=statement, lines=lines)
+
+    async def roots(self, *, before: int | None, limit: int) -> Sequence[PublishedRoot]:
+        """Return roots, newest first, before a day (None: from the newest on)."""
+        if before is None:
+            return await self._statements.roots(limit=limit)
+        return await self._statements.roots(last=before - 1, limit=limit)
+
+    async def proof(self, owner: UUID, day: int) -> OwnerProof:
+        """Return what an owner had at the end of a day, with its way to the root.
+
+        Raises StatementNotReadyError.
+        """
+        found = await self._statements.roots(first=day, last=day, limit=1)
+        claim = await self._statements.claim(day, owner)
+        proof = await self._proof(day, claim) if found and claim is not None else None
+        if claim is None or proof is None:
+            raise StatementNotReadyError(f"{day_text(day)} has no root, or no leaf of this owner")
+        return OwnerProof(claim=claim, leaf=proof.leaf, path=proof.path, root=found[0].root)
+
+    async def _period(self, first: int, following: int) -> tuple[Root | None, Root]:
+        """Return the last root before a month, and the last one in it."""
+        closing = await self._statements.roots(first=first, last=following - 1, limit=1)
+        if not closing:
+            raise StatementNotReadyError("no day of the month is closed")
+        opening = await self._statements.roots(last=first - 1, limit=1)
+        return (opening[0].root if opening else None), closing[0].root
+
+    async def _opening(self, farmer_id: FarmerId, opening: Root | None) -> Balances:
+        if opening is None:
+            return Balances(day=None, amounts=(), history=NO_HISTORY)
+        claim = await self._statements.claim(opening.day, farmer_id)
+        if claim is None:
+            return Balances(day=opening.day, amounts=(), history=NO_HISTORY)
+        return _balances(opening.day, claim)
+
+    async def _proof(self, day: int, claim: Claim) -> Proof | None:
+        """Return the way from a leaf to the root; None for a balance below zero."""
+        if claim.total < 0:
+            return None
+        tree = await self._tree(day)
+        return Proof(
+            salt=claim.salt, leaf=tree.leaf(claim.owner), path=tuple(tree.path(claim.owner))
+        )
+
+    async def _tree(self, day: int) -> Tree:
+        """Return the tree of a day, which never changes."""
+        tree = self._trees.pop(day, None)
+        if tree is None:
+            claims = await self._statements.claims(day)
+            tree = await asyncio.to_thread(Tree, [one for one in claims if one.total >= 0])
+        self._trees[day] = tree
+        while len(self._trees) > _KEPT:
+            del self._trees[next(iter(self._trees))]
+        return tree
+
+    async def _refuse(self, farmer_id: FarmerId, why: str) -> NoReturn:
+        """Raise FarmerNotFoundError for a farmer that there is not, else StatementNotReadyError."""
+        if not await self._store.farmer_exists(farmer_id):
+            raise FarmerNotFoundError(f"no farmer {farmer_id}")
+        raise StatementNotReadyError(why)
+
+
+def _balances(day: int, claim: Claim) -> Balances:
+    return Balances(day=day, amounts=claim.balances, history=claim.history)
