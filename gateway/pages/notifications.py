@@ -27,6 +27,8 @@ _WORDS: Mapping[int, str] = {
     pb.NOTIFICATION_KIND_PAYOUT_FAILED: "Payout failed",
     pb.NOTIFICATION_KIND_PAYOUT_ADDRESS_PENDING: "Payout address is to change",
     pb.NOTIFICATION_KIND_PAYOUT_ADDRESS_CHANGED: "Payout address changed",
+    pb.NOTIFICATION_KIND_AGREEMENT_CHANGED: "Agreement changed",
+    pb.NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: "Owner account changed",
     pb.NOTIFICATION_KIND_TREASURY_LOW: "Treasury low",
     pb.NOTIFICATION_KIND_TREASURY_RESTORED: "Treasury has enough again",
     pb.NOTIFICATION_KIND_NODE_SET_ASIDE: "Node set aside",
@@ -65,6 +67,7 @@ _FACTS: Mapping[str, str] = {
     "transactionHash": "Transaction",
     "ledger": "Ledger",
     "withdrawalId": "Withdrawal",
+    "payoutId": "Payout",
     "webhookId": "Webhook",
 }
 _MOMENTS = frozenset({"goneSince", "lastSeen", "effectiveAt"})

@@ -11,6 +11,8 @@ from kalepool.wallet.v1 import (
     agreement_pb2_grpc,
     approval_pb2,
     approval_pb2_grpc,
+    payout_pb2,
+    payout_pb2_grpc,
     wallet_pb2,
     wallet_pb2_grpc,
     withdrawal_pb2,
@@ -20,7 +22,7 @@ from kalepool.wallet.v1 import (
 from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.second_person import Order
-from libs.common.ids import FarmerId, WalletId
+from libs.common.ids import FarmerId, PoolerId, WalletId
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Farmer
 from services.registry.domain.terms import FeeRules, Terms
@@ -47,6 +49,9 @@ class WalletClient:
         )
         self._agreements: agreement_pb2_grpc.AgreementServiceAsyncStub = (
             agreement_pb2_grpc.AgreementServiceStub(channel)
+        )
+        self._payouts: payout_pb2_grpc.PayoutServiceAsyncStub = payout_pb2_grpc.PayoutServiceStub(
+            channel
         )
         self._approvals: approval_pb2_grpc.ApprovalServiceAsyncStub = (
             approval_pb2_grpc.ApprovalServiceStub(channel)
@@ -82,6 +87,16 @@ class WalletClient:
             operator_bps=parse_percentage(found.operator_fee),
             max_fee_bps=parse_percentage(found.max_fee),
         )
+
+    async def create_pooler_wallet(self, pooler_id: PoolerId, address: str) -> None:
+        """Have a pooler's custodial account made, which pays the pooler to this address.
+
+        A repeated call changes nothing.
+        """
+        request = payout_pb2.CreatePoolerWalletRequest(
+            pooler_id=str(pooler_id), pooler_address=address
+        )
+        await call(self._payouts.CreatePoolerWallet, request, timeout=TIMEOUT)
 
     async def stake_limit(self, farmer_id: FarmerId) -> int:
         """Return what a farmer may stake at most, in ten-thousandths of its balance."""

@@ -16,6 +16,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kalepool.wallet.v1 import (
     agreement_pb2,
     agreement_pb2_grpc,
+    payout_pb2,
+    payout_pb2_grpc,
     wallet_pb2,
     wallet_pb2_grpc,
     withdrawal_pb2,
@@ -48,6 +50,8 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.operator_fee, self.max_fee = "0", "0.3"
         #: What farmers may stake at most (decimals), by farmer id.
         self.stake_limits: dict[str, str] = {}
+        #: The addresses that poolers' custodial accounts pay them to, by pooler id.
+        self.pooler_addresses: dict[str, str] = {}
         self.port = 0
         self._dsn = dsn
         self._server: grpc.aio.Server | None = None
@@ -65,6 +69,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
             cast("Any", _Payouts(self)), server
         )
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(cast("Any", _Rules(self)), server)
+        payout_pb2_grpc.add_PayoutServiceServicer_to_server(_poolers(self), server)
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -147,6 +152,28 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
             status=wallet_pb2.WALLET_STATUS_PENDING,
         )
         return wallet, made == "INSERT 0 1"
+
+
+class _Poolers:
+    """A servicer of CreatePoolerWallet."""
+
+    def __init__(self, custody: FakeCustody) -> None:
+        self._custody = custody
+
+    async def CreatePoolerWallet(
+        self, request: payout_pb2.CreatePoolerWalletRequest, context: Any
+    ) -> payout_pb2.CreatePoolerWalletResponse:
+        """Keep the address that was named first."""
+        await self._custody.refuse(request.pooler_id, context)
+        known = self._custody.pooler_addresses
+        address = known.setdefault(request.pooler_id, request.pooler_address)
+        return payout_pb2.CreatePoolerWalletResponse(address=address, pooler_address=address)
+
+
+def _poolers(custody: FakeCustody) -> Any:
+    """Return a servicer that refuses all but CreatePoolerWallet."""
+    base: Any = payout_pb2_grpc.PayoutServiceServicer
+    return type("PayoutServicer", (_Poolers, base), {})(custody)
 
 
 class _Payouts:

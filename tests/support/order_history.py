@@ -30,6 +30,23 @@ _FILLS = (
     )
     SELECT {paid}, $2, n::text, 'kale', 5, 'outside', {then} FROM {numbers} AS n
     """,
+    """
+    INSERT INTO wallet.payouts (
+        operation_id, wallet_id, number, request_id, amount, destination, pooler, operator, miners,
+        pooler_account, operator_account, requested_at
+    )
+    SELECT {paid}, $2, n, n::text, 5, 'outside', 0, 0, 0, '', '', {then} FROM {numbers} AS n
+    """,
+    """
+    INSERT INTO wallet.pool_payments (
+        operation_id, wallet_id, number, request_id, is_miner, amount, destination, requested_at
+    )
+    SELECT {paid}, $2, n, n::text, true, 5, 'outside', {then} FROM {numbers} AS n
+    """,
+    """
+    INSERT INTO wallet.block_openings (block_index, opened_at)
+    SELECT n, {then} FROM {numbers} AS n
+    """,
     "INSERT INTO wallet.payments (operation_id, payer_id) SELECT {paid}, $3 FROM {numbers} AS n",
     """
     INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, effective_at)
@@ -82,6 +99,9 @@ _MACS = {
     "operations": ("operations", "mac", "id"),
     "ends": ("operations", "end_mac", "id"),
     "withdrawals": ("withdrawals", "mac", "operation_id"),
+    "payouts": ("payouts", "mac", "operation_id"),
+    "pool_payments": ("pool_payments", "mac", "operation_id"),
+    "block_openings": ("block_openings", "mac", "block_index"),
     "payments": ("payments", "mac", "operation_id"),
     "payout_addresses": ("payout_addresses", "mac", "number"),
     "agreements": ("agreements", "mac", "number"),
@@ -144,6 +164,8 @@ def aged(table: str, number: int, farmer: WalletRow, payer: WalletRow) -> Name:
         return Name(table=table, key=farmer.id, number=number)
     if table == "shown_targets":
         return Name(table=table, key=payer.id, number=number * 100)
+    if table == "block_openings":
+        return Name(table=table, key=UUID(int=0), number=number)
     prefix = _FOUND if table == "ends" else _PAID
     return Name(table=table, key=UUID(f"{prefix}-0000-7000-8000-{number:012x}"))
 

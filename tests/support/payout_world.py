@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kalepool.wallet.v1 import (
     agreement_pb2,
@@ -20,7 +21,10 @@ from tests.support.wallet_world import PATIENCE, WalletWorld, eventually
 #: A fee of 10 % for the pooler, half of it its miners', and of 1 % for the operator.
 TERMS = Terms(pooler_bps=1_000, operator_bps=100, miners_bps=5_000)
 #: Settings under which such terms count from the next block on.
-SETTINGS = {"AGREEMENT_NOTICE_SECONDS": "0", "OPERATOR_FEE_BPS": str(TERMS.operator_bps)}
+SETTINGS: dict[str, Any] = {
+    "AGREEMENT_NOTICE_SECONDS": "0",
+    "OPERATOR_FEE_BPS": str(TERMS.operator_bps),
+}
 
 
 @dataclass(kw_only=True)

@@ -40,7 +40,8 @@ async def _differences(
 ) -> list[str]:
     found = []
     for rpc in rpcs():
-        if not rpc.access.limits:
+        # What a farmer has signed itself has no owner whose standing counts.
+        if not (rpc.access.limits and rpc.access.owned):
             continue
         allows = rpc.access.limits[standing]
         closed = _CLOSED_TO_POOLERS if caller == "pooler" else {Allows.NOTHING}

@@ -31,6 +31,8 @@ class Kind(Enum):
     SIGNING_RESUMED = "signing.resumed"
     WEBHOOK_DISABLED = "webhook.disabled"
     TEST = "webhook.test"
+    AGREEMENT_CHANGED = "agreement.changed"
+    OWNER_ACCOUNT_CHANGED = "owner_account.changed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,10 @@ from typing import TypeVar, cast
 from uuid import UUID
 
 from libs.common.db.pool import Session
+from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.common.log import get_logger
 from libs.kale.amounts import format_percentage
 from services.registry.clients import WalletClient
 from services.registry.domain.errors import (
@@ -29,6 +31,8 @@ from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler,
 from services.registry.domain.status import FarmerEvent, sources, target
 from services.registry.domain.terms import FeeRules, NewTerms, Terms, check_fees, joined_stake
 from services.registry.store.store import Store
+
+log = get_logger(__name__)
 
 IdT = TypeVar("IdT", bound=UUID)
 
@@ -52,7 +56,16 @@ class Registry:
                     metadata={"public_key": new.public_key},
                 )
 
-        return await self.pooler(await self.once(change, PoolerId(new_id()), act))
+        pooler = await self.pooler(await self.once(change, PoolerId(new_id()), act))
+        await failpoint("registry.pooler.registered")
+        try:
+            await self.wallet.create_pooler_wallet(pooler.pooler_id, pooler.public_key)
+        except PoolError as error:
+            # wallet makes the accounts of poolers that have none by itself.
+            log.warning(
+                "no custodial account yet", pooler=str(pooler.pooler_id), error=error.message
+            )
+        return pooler
 
     async def pooler(self, pooler_id: PoolerId) -> Pooler:
         """Return one pooler."""

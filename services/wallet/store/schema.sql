@@ -1696,4 +1696,56 @@ SELECT
     a.effective_at
 FROM wallet.agreements AS a
 INNER JOIN wallet.wallets AS w ON a.wallet_id = w.id;
-GRANT SELECT ON wallet.farmer_agreements, wallet.pooler_marks TO kalepool_registry, kalepool_harvest;
+GRANT SELECT ON wallet.farmer_agreements TO kalepool_harvest;
+GRANT SELECT ON wallet.pooler_marks TO kalepool_registry;
+
+-- Changes of what was agreed, and of who speaks for a farmer: told with the moment from which they count. What is
+-- registered with a farmer changes nothing.
+CREATE FUNCTION wallet.tell_agreement() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+    SELECT
+        format('agreement %s %s', NEW.wallet_id, NEW.number),
+        'agreement.changed',
+        w.pooler_id,
+        w.farmer_id,
+        jsonb_build_object(
+            'number', NEW.number::text,
+            'poolerBps', NEW.pooler_bps::text,
+            'operatorBps', NEW.operator_bps::text,
+            'stakeBps', NEW.stake_bps::text,
+            'proof', NEW.proof,
+            'effectiveAt', wallet.told_moment(NEW.effective_at)
+        )
+    FROM wallet.wallets AS w
+    WHERE w.id = NEW.wallet_id AND w.created_at <> now()
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_agreement() FROM public;
+CREATE TRIGGER agreements_told AFTER INSERT ON wallet.agreements
+FOR EACH ROW EXECUTE FUNCTION wallet.tell_agreement();
+
+CREATE FUNCTION wallet.tell_owner_account() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+    SELECT
+        format('owner account %s %s', NEW.wallet_id, NEW.number),
+        'owner_account.changed',
+        w.pooler_id,
+        w.farmer_id,
+        jsonb_build_object(
+            'address', NEW.address, 'effectiveAt', wallet.told_moment(NEW.effective_at)
+        )
+    FROM wallet.wallets AS w
+    WHERE w.id = NEW.wallet_id AND w.created_at <> now()
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_owner_account() FROM public;
+CREATE TRIGGER owner_accounts_told AFTER INSERT ON wallet.owner_accounts
+FOR EACH ROW EXECUTE FUNCTION wallet.tell_owner_account();

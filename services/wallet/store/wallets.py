@@ -134,13 +134,7 @@ class WalletStore:
                 and self._orders.for_own_operation(
                     OperationKind.ONBOARD, row_id=onboarding_id, wallet_id=sealed.wallet_id
                 ),
-                self._orders.for_payout_address(
-                    wallet_id=sealed.wallet_id,
-                    number=1,
-                    address=payout_address,
-                    registered_at=moment,
-                    effective_at=moment,
-                ),
+                self._first_address(sealed, payout_address, moment),
                 stake_bps,
             )
             if row is None:
@@ -153,6 +147,16 @@ class WalletStore:
             await _check_sponsored(session, pooler_id if kind == "farmer" else None, budget)
             await add_records(session, acts, self._orders)
         return True
+
+    def _first_address(self, sealed: SealedKey, address: str, moment: datetime) -> bytes:
+        """Return the authenticator of the address that a new wallet pays out to, if any."""
+        return self._orders.for_payout_address(
+            wallet_id=sealed.wallet_id,
+            number=1,
+            address=address,
+            registered_at=moment,
+            effective_at=moment,
+        )
 
     async def _join(
         self, session: Session, wallet_id: WalletId, joining: Joining, moment: datetime

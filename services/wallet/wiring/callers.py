@@ -80,6 +80,7 @@ class Callers:
         self._engine = engine
         self._kill_switch = kill_switch
         self._open_farming(provider)
+        self._open_payouts(provider)
         self._open_custody(pauses)
 
     def _open_farming(self, provider: KeyProvider) -> None:
@@ -109,27 +110,6 @@ class Callers:
             wakeup=changes,
             settled=self._settled_feed,
         )
-        self._payouts = Payouts(
-            payouts=self._stores.payouts,
-            pool_payments=self._stores.pool_payments,
-            marks=self._stores.fee_marks,
-            wallets=self._stores.wallets,
-            payers=self._stores.payers,
-            chain=self._engine.chain,
-            provider=provider,
-            treasury=self._engine.treasury,
-            limit=settings.withdrawals().limits[Asset.KALE],
-            operator_address=settings.operator_payout_address,
-            wakeup=changes,
-            settled=self._settled_feed,
-        )
-        self._fee_keeping = FeeKeeping(
-            use_cases=self._payouts,
-            payouts=self._stores.payouts,
-            pool_payments=self._stores.pool_payments,
-            marks=self._stores.fee_marks,
-            treasury=self._engine.treasury,
-        )
         self._agreements = Agreements(
             wallets=self._stores.wallets,
             agreements=self._stores.agreements,
@@ -143,6 +123,31 @@ class Callers:
             clock=SystemClock(),
             trust_domain=settings.trust_domain,
             access=ACCESS,
+        )
+
+    def _open_payouts(self, provider: KeyProvider) -> None:
+        """Make the use cases of harvest, which says who is paid out."""
+        settings = self._settings
+        self._payouts = Payouts(
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            wallets=self._stores.wallets,
+            payers=self._stores.payers,
+            chain=self._engine.chain,
+            provider=provider,
+            treasury=self._engine.treasury,
+            limit=settings.withdrawals().limits[Asset.KALE],
+            operator_address=settings.operator_payout_address,
+            wakeup=self._engine.wakeups.changes,
+            settled=self._settled_feed,
+        )
+        self._fee_keeping = FeeKeeping(
+            use_cases=self._payouts,
+            payouts=self._stores.payouts,
+            pool_payments=self._stores.pool_payments,
+            marks=self._stores.fee_marks,
+            treasury=self._engine.treasury,
         )
 
     def _open_custody(self, pauses: Database) -> None:

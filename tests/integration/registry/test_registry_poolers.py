@@ -23,6 +23,21 @@ async def test_a_pooler_is_what_was_registered(world: RegistryWorld) -> None:
     assert await world.read_pooler(pooler.pooler_id) == pooler
 
 
+async def test_a_pooler_gets_a_custodial_account_that_pays_it(world: RegistryWorld) -> None:
+    pooler = await world.pooler()
+    assert world.wallet.pooler_addresses[pooler.pooler_id] == pooler.public_key
+
+
+async def test_a_pooler_registers_while_wallet_is_away(world: RegistryWorld) -> None:
+    """wallet makes the account by itself, once it is there."""
+    await world.wallet.stop()
+    try:
+        pooler = await world.pooler()
+    finally:
+        await world.wallet.start()
+    assert pooler.pooler_id not in world.wallet.pooler_addresses
+
+
 async def test_max_farmers_has_a_default(world: RegistryWorld) -> None:
     assert (await world.pooler()).max_farmers == 1000
 

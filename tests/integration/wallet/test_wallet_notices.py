@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.keys.local import LocalKeyProvider
@@ -16,6 +17,7 @@ from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import connect
 from tests.support.orders import ORDERS
+from tests.support.own_say import OPERATOR, POOLER, OwnSay, terms
 from tests.support.wallet_rows import WalletRow, WalletRows
 
 A, B, C = (f"G{letter * 55}" for letter in "ABC")
@@ -218,6 +220,33 @@ async def test_the_address_of_a_registration_is_no_change(rows: WalletRows) -> N
     )
     assert await rows.connection.fetchval("SELECT count(*) FROM wallet.payout_addresses") == 1
     assert await notices(rows) == []
+
+
+async def test_changes_of_terms_and_of_who_speaks_are_told(
+    pool: Database, rows: WalletRows
+) -> None:
+    """What is registered with a farmer is no change."""
+    say = OwnSay(pool=pool)
+    farmer = await say.farmer(terms=terms())
+    assert await notices(rows) == []
+    made = await say.store.agree(farmer.farmer_id, terms(pooler_bps=900), POOLER)
+    moment = await say.store.set_owner(farmer.farmer_id, B, OPERATOR)
+    assert await notices(rows) == [
+        (
+            "agreement.changed",
+            {
+                "number": "2",
+                "poolerBps": "900",
+                "operatorBps": "0",
+                "stakeBps": "5000",
+                "proof": "certificate",
+                "effectiveAt": f"{made.effective_at:%Y-%m-%dT%H:%M:%SZ}",
+            },
+        ),
+        ("owner_account.changed", {"address": B, "effectiveAt": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}),
+    ]
+    about = {"pooler_id": farmer.pooler_id, "farmer_id": farmer.farmer_id, "is_public": False}
+    assert await whose(rows) == [about] * 2
 
 
 async def test_pauses_are_told_to_whom_they_concern(rows: WalletRows) -> None:

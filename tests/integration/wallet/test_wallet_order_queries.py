@@ -17,7 +17,7 @@ from tests.support.wallet_rows import WalletRow, WalletRows, ago
 COUNT = 3
 ZERO = UUID(int=0)
 ONE_MAC, OTHER_MAC = bytes([1]) * 34, bytes([2]) * 34
-NUMBERED = ("payout_addresses", "agreements", "shown_targets")
+NUMBERED = ("payout_addresses", "agreements", "shown_targets", "block_openings")
 TABLES = ("wallets", *PASTS)
 #: The table of rows that are named otherwise.
 TABLE_OF = {"ends": "operations"}
@@ -50,7 +50,7 @@ class Past:
             return [Name(table=table, key=key) for key in keys]
         numbers = range(1, COUNT + 1)
         found = [aged(table, number, self.farmer, self.payer) for number in numbers]
-        if table in NUMBERED:
+        if table in NUMBERED and table != "block_openings":
             found += [aged(table, number, *self.others) for number in numbers]
         return sorted(found, key=lambda name: (name.key, name.number))
 

@@ -7,11 +7,19 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import pytest
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import payout_pb2, wallet_pb2
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    custody_pb2_grpc,
+    order_pb2,
+    order_pb2_grpc,
+    payout_pb2,
+    wallet_pb2,
+)
 from stellar_sdk import Keypair
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.clock import micros_of
+from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
 from tests.support.database import DatabaseFactory, connect
 from tests.support.payers import KALE, Outside
@@ -113,14 +121,28 @@ async def test_everybody_gets_what_was_agreed_to_the_stroop(pool: PayoutWorld) -
     paying = await pool.pay_miners("miners", {near: miners - 1, far: 2})
     assert paying[near].payment.operation.state == SUCCEEDED
     assert paying[far].refusal.reason == "MORE_THAN_DUE"
-    again = await pool.pay_miners("miners", {near: miners - 1, far: 1})
-    assert again[near].payment.payment_id == paying[near].payment.payment_id
-    assert again[far].payment.operation.state == SUCCEEDED
+    repaid = await pool.pay_miners("miners", {near: miners - 1, far: 1})
+    assert repaid[near].payment.payment_id == paying[near].payment.payment_id
+    assert repaid[far].payment.operation.state == SUCCEEDED
     assert (await pool.pay_pooler("pooler", pooler + 1)).refusal.reason == "MORE_THAN_DUE"
     assert (await pool.pay_pooler("pooler", pooler)).payment.operation.state == SUCCEEDED
     assert await pool.outside.kale(pool.pooler_address) == pooler
     assert await pool.outside.kale(pool.account) == 0
     assert (await pool.pooler_fees()).paid == fees.received
+    await sound(pool)
+
+
+async def sound(pool: PayoutWorld) -> None:
+    """See that the log tells of all rows, that they tell of it, and that wallet wrote them."""
+    async with open_channel(pool.world.target) as channel:
+        custody = custody_pb2_grpc.CustodyServiceStub(channel)
+        verified = await custody.VerifyAuditLog(custody_pb2.VerifyAuditLogRequest())
+        assert verified.is_sound, verified
+        assert not verified.findings, verified
+        orders = order_pb2_grpc.OrderServiceStub(channel)
+        checked = await orders.CheckOrders(order_pb2.CheckOrdersRequest())
+        assert checked.has_keys, checked
+        assert not checked.forged, checked
 
 
 async def test_no_stroop_more_than_agreed_leaves_in_twenty_runs_at_once(pool: PayoutWorld) -> None:

@@ -302,7 +302,7 @@ async def test_of_any_number_of_addresses_the_newest_are_looked_at(rows: WalletR
     assert await store.record(asked, LIMIT) == asked.id
     payouts = TransactionStore(rows.pool, ORDERS)
     (payout,) = (await payouts.payment_orders([asked.id])).values()
-    assert (payout.destination, payout.is_stopped, payout.is_genuine) == (
+    assert (payout.parts[0].destination, payout.is_stopped, payout.is_genuine) == (
         "number-1101",
         False,
         True,
@@ -497,7 +497,8 @@ async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_a
     ]
     found = await TransactionStore(rows.pool, ORDERS).payment_orders([good, changed])
     assert {
-        name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
+        name: (item.parts[0].destination, item.parts[0].asset, item.is_stopped)
+        for name, item in found.items()
     } == {good: ("number-1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
 
 

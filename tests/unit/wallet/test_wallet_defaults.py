@@ -17,6 +17,7 @@ from services.wallet.domain import (
     model,
     outcomes,
     packing,
+    payment_orders,
     payments,
     reconciling,
     rent,
@@ -51,6 +52,7 @@ RECORDS = (
     model.CarriedOperation,
     model.Closing,
     model.Ending,
+    model.Movement,
     model.Intent,
     model.OpenTransaction,
     model.QueuedOperation,
@@ -58,6 +60,8 @@ RECORDS = (
     model.Wallet,
     outcomes.Meaning,
     packing.Limits,
+    payment_orders.Part,
+    payment_orders.PaymentOrder,
     payments.PayerRecord,
     reconciling.Kept,
     rent.Entry,
@@ -67,7 +71,6 @@ RECORDS = (
     turning.Remembered,
     withdrawals.CountLimits,
     withdrawals.NewWithdrawal,
-    withdrawals.Payout,
 )
 #: What is not zero, empty, false or None, where nothing is said.
 OTHERS = {
@@ -82,10 +85,11 @@ OTHERS = {
     },
     chain_facts.NumberState: {"obeys": True},
     kinds.Kind: {"moves_balance": True, "returned": kinds.Returned.NOTHING},
+    model.CarriedOperation: {"payments": 1},
+    payment_orders.PaymentOrder: {"is_genuine": True},
     model.QueuedOperation: {"is_genuine": True, "stake_bps": WHOLE},
     model.Wallet: {"stake_bps": WHOLE},
     withdrawals.CountLimits: {"open": 20, "failures": 5, "failures_of_pooler": 50},
-    withdrawals.Payout: {"is_genuine": True},
 }
 
 

@@ -37,6 +37,8 @@ REASONS = {
     errors.SponsorshipBudgetError: "SPONSORSHIP_BUDGET",
     errors.KeyExportOffError: "KEY_EXPORT_OFF",
     errors.WrongAddressError: "WRONG_ADDRESS",
+    errors.FeesTamperedError: "FEES_TAMPERED",
+    errors.PoolerWalletNotFoundError: "POOLER_WALLET_NOT_FOUND",
     errors.ReceiverKeyError: "RECEIVER_KEY",
     errors.SecondPersonError: "SECOND_PERSON",
     errors.ApprovalNotFoundError: "APPROVAL_NOT_FOUND",

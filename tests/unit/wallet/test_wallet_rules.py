@@ -302,7 +302,7 @@ def test_every_kind_has_its_row() -> None:
     assert {carried_by(carrier) for carrier in Carrier} == {
         (K.PLANT, K.WORK, K.HARVEST),
         (K.ONBOARD, K.OPEN_CHANNEL, K.OPEN_PAYER),
-        (K.TOP_UP, K.WITHDRAW),
+        (K.TOP_UP, K.WITHDRAW, K.PAYOUT, K.POOL_PAYMENT),
     }
 
 

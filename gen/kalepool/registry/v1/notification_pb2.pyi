@@ -58,6 +58,10 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """
     NOTIFICATION_KIND_TEST: _NotificationKind.ValueType  # 14
     """webhook.test: somebody asked for it by TestWebhook; in no list."""
+    NOTIFICATION_KIND_AGREEMENT_CHANGED: _NotificationKind.ValueType  # 15
+    """agreement.changed: a farmer's terms were changed, now or from a moment on."""
+    NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: _NotificationKind.ValueType  # 16
+    """owner_account.changed: another account is to speak for a farmer, now or from a moment on."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a notification tells. docs/notifications.md says which facts each kind has."""
@@ -94,6 +98,10 @@ EnableWebhook ends that.
 """
 NOTIFICATION_KIND_TEST: NotificationKind.ValueType  # 14
 """webhook.test: somebody asked for it by TestWebhook; in no list."""
+NOTIFICATION_KIND_AGREEMENT_CHANGED: NotificationKind.ValueType  # 15
+"""agreement.changed: a farmer's terms were changed, now or from a moment on."""
+NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: NotificationKind.ValueType  # 16
+"""owner_account.changed: another account is to speak for a farmer, now or from a moment on."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 class _DeliveryState:

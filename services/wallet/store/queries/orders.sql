@@ -247,8 +247,10 @@ LIMIT $1;
 SELECT wallet_id AS key, 0 AS number FROM wallet.fee_marks WHERE wallet_id >= $2 ORDER BY wallet_id LIMIT $1;
 
 -- name: walk_openings :many
-SELECT $2::uuid AS key, block_index AS number FROM wallet.block_openings
-WHERE block_index >= $3::bigint
+-- By number alone, whatever id a walk begins with ($2).
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS key, block_index AS number
+FROM wallet.block_openings
+WHERE block_index >= $3::bigint AND $2::uuid IS NOT NULL
 ORDER BY block_index
 LIMIT $1;
 

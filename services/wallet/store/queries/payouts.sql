@@ -155,7 +155,7 @@ SELECT
     ) AS newest_transaction
 FROM unnest($1::uuid[], $2::int[]) AS n (wallet_id, number)
 INNER JOIN wallet.payouts AS f ON n.wallet_id = f.wallet_id AND f.number > n.number
-INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+LEFT JOIN wallet.operations AS o ON f.operation_id = o.id
 ORDER BY f.wallet_id, f.number;
 
 -- name: pool_payments_after :many
@@ -170,7 +170,7 @@ SELECT
     ) AS newest_transaction
 FROM unnest($1::uuid[], $2::int[]) AS n (wallet_id, number)
 INNER JOIN wallet.pool_payments AS f ON n.wallet_id = f.wallet_id AND f.number > n.number
-INNER JOIN wallet.operations AS o ON f.operation_id = o.id
+LEFT JOIN wallet.operations AS o ON f.operation_id = o.id
 ORDER BY f.wallet_id, f.number;
 
 -- name: newest_paid :many
@@ -318,8 +318,11 @@ INNER JOIN wallet.all_operations AS o ON m.operation_id = o.operation_id
 WHERE m.operation_id = ANY($1::uuid[]);
 
 -- name: wallets_of_pooler :many
--- Farmers of a pooler that were ever paid out, by their wallets' rows.
+-- Farmers of a pooler that were ever paid out, or of whom sums are kept, by their wallets' rows.
 SELECT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM wallet.wallets AS w
 WHERE w.pooler_id = $1 AND w.kind = 'farmer'
-  AND EXISTS (SELECT 1 FROM wallet.payouts AS f WHERE f.wallet_id = w.id);
+  AND (
+      EXISTS (SELECT 1 FROM wallet.payouts AS f WHERE f.wallet_id = w.id)
+      OR EXISTS (SELECT 1 FROM wallet.fee_marks AS m WHERE m.wallet_id = w.id)
+  );

@@ -1,0 +1,113 @@
+"""What wallet keeps for fees by itself: poolers' custodial accounts, and sums of what is past."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from libs.common.db.pool import Database
+from libs.common.ids import PoolerId, new_id
+from services.wallet.domain.fees_due import FeeMark
+from services.wallet.domain.payouts import PoolerAccount
+from services.wallet.domain.withdrawals import DailyLimit
+from services.wallet.engine.wakeup import Wakeup
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.store.agreements import AgreementStore
+from services.wallet.store.fee_marks import FeeMarkStore
+from services.wallet.store.payers import PayerStore
+from services.wallet.store.payouts import PayoutStore
+from services.wallet.store.pool_payments import PoolPaymentStore
+from services.wallet.store.wallets import WalletStore
+from services.wallet.store.withdrawals import WithdrawalStore
+from services.wallet.usecases.fee_keeping import FeeKeeping
+from services.wallet.usecases.payouts import Payouts
+from tests.support.agreements import agree
+from tests.support.orders import ORDERS
+from tests.support.wallet_rows import WalletRows
+
+ADDRESS = "G" + "A" * 55
+
+
+def keeping(pool: Database, *, is_open: bool = True) -> FeeKeeping:
+    """Return a keeper over real tables, with no chain."""
+    marks = FeeMarkStore(pool, ORDERS, AgreementStore(pool, ORDERS))
+    withdrawals = WithdrawalStore(pool, ORDERS)
+    payouts = PayoutStore(pool, ORDERS, withdrawals=withdrawals, marks=marks)
+    pool_payments = PoolPaymentStore(
+        pool, ORDERS, payouts=payouts, withdrawals=withdrawals, marks=marks
+    )
+    treasury = cast(Any, SimpleNamespace(is_open=is_open, wallet=None))
+    use_cases = Payouts(
+        payouts=payouts,
+        pool_payments=pool_payments,
+        marks=marks,
+        wallets=WalletStore(pool, ORDERS),
+        payers=PayerStore(pool, ORDERS),
+        chain=cast(Any, None),
+        provider=LocalKeyProvider(bytes([7]) * 32),
+        treasury=treasury,
+        limit=DailyLimit(farmer=1, pool=1),
+        operator_address="",
+        wakeup=Wakeup(),
+        settled=cast(Any, None),
+    )
+    return FeeKeeping(
+        use_cases=use_cases,
+        payouts=payouts,
+        pool_payments=pool_payments,
+        marks=marks,
+        treasury=treasury,
+    )
+
+
+async def registered(rows: WalletRows, address: str = ADDRESS) -> PoolerId:
+    """Write a pooler that registered."""
+    pooler_id = PoolerId(new_id())
+    await rows.insert("registry.poolers", id=pooler_id, name="a", public_key=address, max_farmers=7)
+    return pooler_id
+
+
+async def account_of(keeper: FeeKeeping, pooler_id: PoolerId) -> PoolerAccount | None:
+    return (await keeper.payouts.poolers([pooler_id])).get(pooler_id)
+
+
+async def test_a_pooler_of_before_gets_an_account_that_pays_it(rows: WalletRows) -> None:
+    pooler_id, keeper = await registered(rows), keeping(rows.pool)
+    assert await account_of(keeper, pooler_id) is None
+    await keeper.step()
+    made = await account_of(keeper, pooler_id)
+    assert made is not None
+    assert (made.is_ready, made.hindrance) == (False, None)
+    assert await keeper.pool_payments.address(made.wallet_id) == ADDRESS
+    # What registry's table says later changes nothing.
+    await rows.connection.execute("UPDATE registry.poolers SET public_key = 'GTHIEF'")
+    await keeper.step()
+    assert await account_of(keeper, pooler_id) == made
+    assert await keeper.pool_payments.address(made.wallet_id) == ADDRESS
+    again = await keeper.use_cases.create_pooler_wallet(pooler_id, "GTHIEF")
+    assert again == made
+
+
+async def test_no_account_is_made_before_the_treasury_is_open(rows: WalletRows) -> None:
+    pooler_id, keeper = await registered(rows), keeping(rows.pool, is_open=False)
+    assert not await keeper.step()
+    assert await account_of(keeper, pooler_id) is None
+
+
+@pytest.mark.parametrize("is_tampered", [False, True])
+async def test_marks_are_made_of_farmers_with_terms(rows: WalletRows, is_tampered: bool) -> None:
+    keeper = keeping(rows.pool)
+    other, farmer, _ = await rows.wallet(), await rows.wallet(), await rows.wallet()
+    for one in (other, farmer):
+        await agree(rows.pool, one.id)
+    if is_tampered:
+        await rows.connection.execute(
+            "UPDATE wallet.agreements SET pooler_bps = 1 WHERE wallet_id = $1", other.id
+        )
+    await keeper.step()
+    made = await rows.values("wallet.fee_marks", "until_block", "wallet_id")
+    assert made == {farmer.id: -1} | ({} if is_tampered else {other.id: -1})
+    # One that is not as wallet wrote it holds up nobody, and is not tried again and again.
+    assert not await keeper.step()
+    marks = await keeper.marks.marks([farmer.id])
+    assert marks == {farmer.id: FeeMark()}
