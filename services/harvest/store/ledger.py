@@ -172,12 +172,16 @@ class BookkeepingStore:
     ) -> int:
         """Book what movements come to; return how many journals that made.
 
-        With them it is remembered how far was read, up to what is older than so many seconds.
-        Raises BookingRefusedError.
+        With the last of them it is remembered how far was read, up to what is older than so many
+        seconds. Raises BookingRefusedError.
         """
         async with _refusals(), self._database.transaction() as session:
             await session.one("lock_bookkeeping")
             booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
+        # Not in one transaction: balances are locked in one order, once. Whoever dies in between
+        # has not remembered that this was read.
+        async with _refusals(), self._database.transaction() as session:
+            await session.one("lock_bookkeeping")
             names = [str(name) for name in bookings.denials]
             booked += await _count(session, "book_denials", names)
             await session.execute(

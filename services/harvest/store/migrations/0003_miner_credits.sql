@@ -395,11 +395,14 @@ DECLARE
 BEGIN
     -- Accounts and miners come before the pot is locked, as they do where harvests are booked.
     INSERT INTO harvest.accounts (owner_id, role, asset)
-    SELECT n.owner_id, n.role::harvest.account_role, 'kale'
+    SELECT n.owner_id, n.role, 'kale'
     FROM (
-        SELECT m.id AS owner_id, 'miner:earned' AS role FROM unnest(miners) AS m (id)
+        SELECT m.id AS owner_id, 'miner:earned'::harvest.account_role AS role
+        FROM unnest(miners) AS m (id)
         UNION ALL
-        VALUES (pooler, 'miner:earned'), (pooler, 'pooler:fee')
+        VALUES
+            (pooler, 'miner:earned'::harvest.account_role),
+            (pooler, 'pooler:fee'::harvest.account_role)
     ) AS n
     ORDER BY n.owner_id, n.role
     ON CONFLICT DO NOTHING;
