@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from uuid import UUID
@@ -25,6 +26,7 @@ from services.harvest.domain.ledger import (
     Difference,
     Entry,
     Journal,
+    Proven,
     Sum,
     Unexplained,
 )
@@ -94,6 +96,11 @@ class Snapshot:
         rows = await self.session.many("unexplained")
         return [Unexplained(**{**row, "amount": int(row["amount"])}) for row in rows]
 
+    async def settled(self) -> int:
+        """Return the newest journal before which none can still come."""
+        row = await self.session.one("settled_journal")
+        return 0 if row is None else int(row["journal_id"])
+
     async def last_pot(self) -> int | None:
         """Return the newest block with a part for miners."""
         row = await self.session.one("last_pot")
@@ -120,7 +127,7 @@ class Snapshot:
 
 
 class LedgerStore:
-    """The reads of the ledger."""
+    """The reads of the ledger, and what the last look by night has proven."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -136,6 +143,37 @@ class LedgerStore:
             if row is None:
                 raise LookupError("a time without a row")
             yield Snapshot(session=session, at=row["now"], last=row["last"])
+
+    async def proven(self) -> Proven:
+        """Return what the last sound look by night has proven; nothing before the first one."""
+        row = await self._database.one("ledger_mark")
+        if row is None:
+            return Proven()
+        found = zip(row["accounts"], row["amounts"], row["entries"], strict=True)
+        return Proven(
+            journal_id=row["journal_id"],
+            journals=row["journals"],
+            sums={
+                account: Sum(amount=int(amount), entries=count) for account, amount, count in sums
+            },
+            earned=_by_farmer(row["earners"], row["earned"]),
+            held=_by_farmer(row["holders"], row["held"]),
+        )
+
+    async def save_proven(self, proven: Proven) -> None:
+        """Keep what a look has proven."""
+        await self._database.execute(
+            "save_ledger_mark",
+            proven.journal_id,
+            proven.journals,
+            list(proven.sums),
+            [Decimal(one.amount) for one in proven.sums.values()],
+            [one.entries for one in proven.sums.values()],
+            list(proven.earned),
+            list(map(Decimal, proven.earned.values())),
+            list(proven.held),
+            list(map(Decimal, proven.held.values())),
+        )
 
     async def accounts_of(self, farmer_id: FarmerId) -> list[Account]:
         """Return a farmer's accounts."""
@@ -249,6 +287,10 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[object], ...]:
         [one.at for one in told],
         [item.amount for item in transfers],
     )
+
+
+def _by_farmer(farmers: Sequence[UUID], amounts: Sequence[Decimal]) -> dict[UUID, int]:
+    return dict(zip(farmers, map(int, amounts), strict=True))
 
 
 def _account(row: Record) -> Account:

@@ -1706,3 +1706,348 @@ harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) TO kalepool_h
 GRANT SELECT ON harvest.holdings, harvest.unexplained, harvest.miners, harvest.miner_pots,
 harvest.miner_chunks, harvest.miner_credits
 TO kalepool_harvest;
+
+-- Whether the KALE of such an account lies in a farmer's account on the chain: its own, and claims to it
+-- that nobody has paid yet.
+CREATE FUNCTION harvest.is_held(role harvest.account_role) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN role IN ('farmer:available', 'farmer:pending_out', 'pooler:fee', 'operator:fee', 'miner:earned');
+
+-- What each farmer's account on the chain has to hold, by the journals that name the farmer. Only the
+-- database writes it, in the statements that write the entries.
+CREATE TABLE harvest.holdings (
+    farmer_id uuid PRIMARY KEY,
+    amount numeric(39) NOT NULL
+) WITH (fillfactor = 50);
+
+-- What the chain showed more (or less) in a farmer's account than the ledger explains.
+CREATE TABLE harvest.unexplained (
+    farmer_id uuid PRIMARY KEY,
+    amount numeric(39) NOT NULL CHECK (amount <> 0),
+    -- Since when it is the same.
+    since harvest.moment NOT NULL DEFAULT now()
+);
+
+-- What the last sound look by night has proven: what the entries of all journals up to one add up to, by
+-- account, and what they gave farmers of rewards, and moved into their accounts. The next look goes on from it.
+CREATE TABLE harvest.ledger_marks (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    journal_id bigint NOT NULL,
+    journals bigint NOT NULL,
+    accounts bigint [] NOT NULL,
+    amounts numeric [] NOT NULL,
+    entries bigint [] NOT NULL,
+    earners uuid [] NOT NULL,
+    earned numeric [] NOT NULL,
+    holders uuid [] NOT NULL,
+    held numeric [] NOT NULL,
+    proven_at harvest.moment NOT NULL DEFAULT now()
+);
+
+-- Miners of a pooler: whoever is to be paid at an address. The id is the UUIDv5 of the pooler and the
+-- address, and owns the miner's account.
+CREATE TABLE harvest.miners (
+    id uuid PRIMARY KEY,
+    pooler_id uuid NOT NULL,
+    address varchar(69) COLLATE "C" NOT NULL,
+    UNIQUE (pooler_id, address)
+);
+
+-- The miners' part of what a pooler's farmers earned in a block, and what of it is divided. The database
+-- keeps the pot in the statements that write the entries; it is divided whenever it has changed, and the
+-- pooler has told what its miners did.
+CREATE TABLE harvest.miner_pots (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Stroops.
+    pot numeric(39) NOT NULL DEFAULT 0,
+    divided numeric(39) NOT NULL DEFAULT 0,
+    -- How often it was divided: each is a journal.
+    divisions int NOT NULL DEFAULT 0,
+    -- Chunks in which the pooler tells it (null: it has told nothing), and those that are here.
+    chunks int CHECK (chunks > 0),
+    told int NOT NULL DEFAULT 0 CHECK (told <= chunks),
+    -- Hashes that its miners proved.
+    points numeric(39) NOT NULL DEFAULT 0,
+    -- Hashes of the pooler's own that take part, and what they were given.
+    own_points bigint NOT NULL DEFAULT 0 CHECK (own_points >= 0),
+    own_amount numeric(39) NOT NULL DEFAULT 0,
+    PRIMARY KEY (block_index, pooler_id)
+) WITH (fillfactor = 50);
+
+CREATE INDEX idx_miner_pots_due ON harvest.miner_pots (block_index, pooler_id)
+WHERE told = chunks AND pot <> divided;
+
+-- What a pooler has told, chunk by chunk: whoever repeats it tells the same.
+CREATE TABLE harvest.miner_chunks (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    chunk int NOT NULL CHECK (chunk >= 0),
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    told_at harvest.moment NOT NULL DEFAULT now(),
+    PRIMARY KEY (block_index, pooler_id, chunk)
+);
+
+-- What each miner proved in a block, and has of its pot: once for a block and miner.
+CREATE TABLE harvest.miner_credits (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    miner_id uuid NOT NULL,
+    points bigint NOT NULL CHECK (points > 0),
+    amount numeric(39) NOT NULL DEFAULT 0 CHECK (amount >= 0),
+    PRIMARY KEY (block_index, pooler_id, miner_id)
+) WITH (fillfactor = 50);
+
+CREATE INDEX idx_miner_credits_miner ON harvest.miner_credits (miner_id, block_index DESC);
+
+-- Note what a pooler tells of a block: how many hashes its miners proved, in chunks, and its own. Tells
+-- whether that is new; what was told before cannot be told otherwise, and a miner stands in one chunk.
+CREATE FUNCTION harvest.tell_miners(
+    pooler uuid,
+    block int,
+    chunk_number int,
+    chunk_count int,
+    own bigint,
+    chunk_digest bytea,
+    miners uuid [],
+    addresses text [],
+    proven bigint []
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known bytea;
+    is_same boolean;
+BEGIN
+    -- Accounts and miners come before the pot is locked, as they do where harvests are booked.
+    INSERT INTO harvest.accounts (owner_id, role, asset)
+    SELECT n.owner_id, n.role, 'kale'
+    FROM (
+        SELECT m.id AS owner_id, 'miner:earned'::harvest.account_role AS role
+        FROM unnest(miners) AS m (id)
+        UNION ALL
+        VALUES
+            (pooler, 'miner:earned'::harvest.account_role),
+            (pooler, 'pooler:fee'::harvest.account_role)
+    ) AS n
+    ORDER BY n.owner_id, n.role
+    ON CONFLICT DO NOTHING;
+    INSERT INTO harvest.miners (id, pooler_id, address)
+    SELECT n.id, pooler, n.address FROM unnest(miners, addresses) AS n (id, address)
+    ORDER BY n.id
+    ON CONFLICT DO NOTHING;
+    INSERT INTO harvest.miner_pots (block_index, pooler_id) VALUES (block, pooler)
+    ON CONFLICT DO NOTHING;
+    SELECT p.chunks IS NULL OR (p.chunks = chunk_count AND p.own_points = own) INTO STRICT is_same
+    FROM harvest.miner_pots AS p
+    WHERE p.block_index = block AND p.pooler_id = pooler
+    FOR UPDATE;
+    SELECT c.digest INTO known
+    FROM harvest.miner_chunks AS c
+    WHERE c.block_index = block AND c.pooler_id = pooler AND c.chunk = chunk_number;
+    IF NOT is_same OR chunk_number > chunk_count OR known <> chunk_digest THEN
+        RAISE EXCEPTION 'the miners of block % were told otherwise', block USING ERRCODE = 'unique_violation';
+    END IF;
+    IF known IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO harvest.miner_chunks (block_index, pooler_id, chunk, digest)
+    VALUES (block, pooler, chunk_number, chunk_digest);
+    INSERT INTO harvest.miner_credits (block_index, pooler_id, miner_id, points)
+    SELECT block, pooler, n.id, n.points FROM unnest(miners, proven) AS n (id, points)
+    ORDER BY n.id;
+    UPDATE harvest.miner_pots AS p
+    SET chunks = chunk_count, own_points = own, told = p.told + 1,
+        points = p.points + coalesce((SELECT sum(n.points) FROM unnest(proven) AS n (points)), 0)
+    WHERE p.block_index = block AND p.pooler_id = pooler;
+    RETURN true;
+END $$;
+
+-- Divide a pot among those who mined the block, by largest remainders (services/harvest/domain/credits.py
+-- has the same rule): of equal ones the address that comes first goes first, and the pooler's own hashes
+-- come last. Where nobody proved anything, it is the pooler's. What each has then follows from the pot and
+-- the points alone, however often it is divided; a journal moves what is new.
+CREATE FUNCTION harvest.divide_pot(block int, pooler uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text;
+    p harvest.miner_pots;
+BEGIN
+    SELECT * INTO p
+    FROM harvest.miner_pots AS m
+    WHERE m.block_index = block AND m.pooler_id = pooler AND m.told = m.chunks AND m.pot <> m.divided
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    name := format('%s/%s/%s', block, pooler, p.divisions + 1);
+    WITH weights AS (
+        SELECT c.miner_id, m.address, c.points::numeric AS points, c.amount AS before
+        FROM harvest.miner_credits AS c
+        INNER JOIN harvest.miners AS m ON c.miner_id = m.id
+        WHERE c.block_index = block AND c.pooler_id = pooler
+        UNION ALL
+        SELECT
+            NULL, NULL,
+            CASE
+                WHEN p.own_points > 0 OR EXISTS (
+                    SELECT 1 FROM harvest.miner_credits AS c
+                    WHERE c.block_index = block AND c.pooler_id = pooler
+                ) THEN p.own_points
+                ELSE 1
+            END,
+            p.own_amount
+    ),
+    whole AS (SELECT sum(w.points) AS points FROM weights AS w),
+    floors AS (
+        SELECT w.*, div(p.pot * w.points, t.points) AS part, mod(p.pot * w.points, t.points) AS rest
+        FROM weights AS w
+        CROSS JOIN whole AS t
+    ),
+    ranked AS (
+        SELECT
+            f.*,
+            row_number() OVER (ORDER BY f.rest DESC, f.address COLLATE "C" NULLS LAST) AS place,
+            p.pot - sum(f.part) OVER () AS odd
+        FROM floors AS f
+    ),
+    parts AS MATERIALIZED (
+        SELECT r.miner_id, r.part + (r.place <= r.odd)::int AS amount, r.before FROM ranked AS r
+    ),
+    changed AS (
+        UPDATE harvest.miner_credits AS c
+        SET amount = n.amount
+        FROM parts AS n
+        WHERE c.block_index = block AND c.pooler_id = pooler AND c.miner_id = n.miner_id
+            AND n.amount <> n.before
+    ),
+    noted AS (
+        UPDATE harvest.miner_pots AS m
+        SET divided = p.pot, divisions = p.divisions + 1,
+            own_amount = (SELECT n.amount FROM parts AS n WHERE n.miner_id IS NULL)
+        WHERE m.block_index = block AND m.pooler_id = pooler
+    )
+    SELECT w.source_key INTO STRICT name
+    FROM harvest.write_journals(
+        ARRAY[(
+            'miner_credit', name, NULL, pooler, block, 0, '', now()
+        )::harvest.journal_head],
+        (
+            SELECT array_agg(
+                ('miner_credit', name, n.owner_id, n.role, 'kale', n.amount)::harvest.journal_line
+            )
+            FROM (
+                SELECT n.miner_id AS owner_id, 'miner:earned' AS role, n.amount - n.before AS amount
+                FROM parts AS n
+                WHERE n.miner_id IS NOT NULL
+                UNION ALL
+                SELECT pooler, 'pooler:fee', n.amount - n.before FROM parts AS n WHERE n.miner_id IS NULL
+                UNION ALL
+                SELECT pooler, 'miner:earned', p.divided - p.pot
+            ) AS n
+            WHERE n.amount <> 0
+        )
+    ) AS w;
+    RETURN true;
+END $$;
+
+-- Book what came from outside. The chain showed these farmers' accounts at a ledger, when nothing of theirs
+-- was on its way: what it shows and the ledger does not explain is noted, and booked once it is the same for
+-- so many seconds, in which everything else that may explain it is recorded. Less than the ledger explains is
+-- a deposit that was none, as far as there was one; beyond that, a person has to look. The caller holds the
+-- lock of harvest.bookkeeping.
+CREATE FUNCTION harvest.book_deposits(
+    farmers uuid [], poolers uuid [], kale bigint [], ledgers int [], settled_after float8
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    booked bigint;
+BEGIN
+    WITH seen AS MATERIALIZED (
+        SELECT n.farmer_id, n.pooler_id, n.ledger, n.kale - coalesce(h.amount, 0) AS amount
+        FROM unnest(farmers, poolers, kale, ledgers) AS n (farmer_id, pooler_id, kale, ledger)
+        LEFT JOIN harvest.holdings AS h ON n.farmer_id = h.farmer_id
+        -- What was booked since the account was read is not seen in it.
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM harvest.accounts AS a
+            CROSS JOIN LATERAL (
+                SELECT e.journal_id FROM harvest.entries AS e
+                WHERE e.account_id = a.id
+                ORDER BY e.journal_id DESC
+                LIMIT 1
+            ) AS e
+            INNER JOIN harvest.journals AS j ON e.journal_id = j.id
+            WHERE a.owner_id = n.farmer_id AND a.role = 'farmer:available' AND a.asset = 'kale'
+                AND j.ledger > n.ledger
+        )
+    ),
+    explained AS (
+        DELETE FROM harvest.unexplained AS u USING seen AS s
+        WHERE u.farmer_id = s.farmer_id AND s.amount = 0
+    ),
+    noted AS (
+        INSERT INTO harvest.unexplained AS u (farmer_id, amount)
+        SELECT s.farmer_id, s.amount FROM seen AS s WHERE s.amount <> 0
+        ORDER BY s.farmer_id
+        ON CONFLICT (farmer_id) DO UPDATE SET
+            amount = excluded.amount,
+            since = CASE WHEN u.amount = excluded.amount THEN u.since ELSE excluded.since END
+        RETURNING u.farmer_id, u.amount, u.since
+    ),
+    due AS (
+        SELECT s.*
+        FROM noted AS u
+        INNER JOIN seen AS s ON u.farmer_id = s.farmer_id
+        WHERE u.since <= now() - make_interval(secs => settled_after)
+            AND (u.amount > 0 OR -u.amount <= harvest.deposited(u.farmer_id))
+    )
+    SELECT harvest.book_transfers(
+        array_agg((CASE WHEN d.amount > 0 THEN 'deposit' ELSE 'deposit_return' END)::harvest.journal_kind),
+        array_agg(harvest.deposit_key(d.farmer_id, d.ledger)),
+        array_agg(d.farmer_id),
+        array_agg(d.pooler_id),
+        array_agg(NULL::int),
+        array_agg(d.ledger),
+        array_agg(''::text),
+        array_agg(now()),
+        array_agg(abs(d.amount)::bigint)
+    ) INTO booked
+    FROM due AS d;
+    DELETE FROM harvest.unexplained AS u
+    USING harvest.holdings AS h, unnest(farmers, kale) AS n (farmer_id, kale)
+    WHERE u.farmer_id = n.farmer_id AND h.farmer_id = n.farmer_id AND h.amount = n.kale;
+    RETURN coalesce(booked, 0);
+END $$;
+
+-- The name of KALE that came from outside: seen in a farmer's account at a ledger.
+CREATE FUNCTION harvest.deposit_key(farmer_id uuid, ledger int) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN format('%s/%s', farmer_id, ledger);
+
+-- What a farmer was booked to have got from outside, by the names of the journals.
+CREATE FUNCTION harvest.deposited(farmer uuid) RETURNS numeric
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+SELECT coalesce(sum(e.amount), 0)
+FROM harvest.journals AS j
+INNER JOIN harvest.entries AS e ON j.id = e.journal_id
+INNER JOIN harvest.accounts AS a ON e.account_id = a.id AND a.role = 'farmer:available'
+WHERE j.kind IN ('deposit', 'deposit_return'::text::harvest.journal_kind)
+    AND j.source_key >= farmer::text || '/' AND j.source_key < farmer::text || '0';
+END;
+
+REVOKE ALL ON FUNCTION
+harvest.tell_miners(uuid, int, int, int, bigint, bytea, uuid [], text [], bigint []),
+harvest.divide_pot(int, uuid),
+harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) FROM public;
+
+GRANT EXECUTE ON FUNCTION
+harvest.tell_miners(uuid, int, int, int, bigint, bytea, uuid [], text [], bigint []),
+harvest.divide_pot(int, uuid),
+harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) TO kalepool_harvest;
+
+GRANT SELECT, INSERT, UPDATE ON harvest.ledger_marks TO kalepool_harvest;
+
+GRANT SELECT ON harvest.holdings, harvest.unexplained, harvest.miners, harvest.miner_pots,
+harvest.miner_chunks, harvest.miner_credits
+TO kalepool_harvest;

@@ -1,10 +1,12 @@
 """The trial of the ledger's books: a short story, and books that are not as the story has them."""
 
-import asyncpg
+from typing import Any
+
 import pytest
 
 from trials.books import run
 from trials.books.__main__ import report_of
+from trials.books.run import BooksResult
 
 
 async def test_a_short_story_is_booked_whoever_is_killed() -> None:
@@ -15,12 +17,9 @@ async def test_a_short_story_is_booked_whoever_is_killed() -> None:
 
 
 async def test_what_is_booked_twice_or_not_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = run._write
+    judge = run._judge
 
-    async def spoiled(dsn: str, seed: int) -> int:
-        kills = await write(dsn, seed)
-        admin = dsn.replace(dsn.split("//")[1].split("@", maxsplit=1)[0], "postgres")
-        connection = await asyncpg.connect(admin)
+    async def spoil(connection: Any, dsn: str, result: BooksResult) -> BooksResult:
         await connection.execute("SET session_replication_role = replica")
         await connection.execute(
             "DELETE FROM harvest.journals WHERE id = (SELECT max(id) FROM harvest.journals "
@@ -30,10 +29,9 @@ async def test_what_is_booked_twice_or_not_at_all_is_told(monkeypatch: pytest.Mo
             "UPDATE harvest.account_balances SET amount = amount + 1 WHERE account_id = "
             "(SELECT id FROM harvest.accounts WHERE role = 'operator:fee')"
         )
-        await connection.close()
-        return kills
+        return await judge(connection, dsn, result)
 
-    monkeypatch.setattr(run, "_write", spoiled)
+    monkeypatch.setattr(run, "_judge", spoil)
     result = await run.tell(500, 7, lambda _text: None)
     told = "\n".join(result.problems)
     assert "journals of kind cost" in told
