@@ -154,7 +154,8 @@ class LedgerStore:
             journal_id=row["journal_id"],
             journals=row["journals"],
             sums={
-                account: Sum(amount=int(amount), entries=count) for account, amount, count in sums
+                account: Sum(amount=int(amount), entries=entries)
+                for account, amount, entries in found
             },
             earned=_by_farmer(row["earners"], row["earned"]),
             held=_by_farmer(row["holders"], row["held"]),
