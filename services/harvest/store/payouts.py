@@ -36,7 +36,7 @@ from services.harvest.domain.payouts import (
     pay_of_miner,
     pay_of_pooler,
 )
-from services.harvest.store.ledger import refusals, write
+from services.harvest.store.ledger import BookkeepingStore
 
 QUERIES = Path(__file__).parent / "queries_payouts.sql"
 
@@ -139,6 +139,7 @@ class PayoutStore:
 
     def __init__(self, database: Database, terms: PayoutTerms) -> None:
         self.database = database
+        self._books = BookkeepingStore(database)
         self._terms = terms
 
     def reader(self, session: Session) -> PayeeReader:
@@ -196,9 +197,9 @@ class PayoutStore:
         await self.database.execute("ask_for_payout_items", run_id, ids)
 
     async def settle(self, run_id: UUID, settled: Sequence[Settled]) -> int:
-        """Record what became of items, and book it; return of how many that was not known.
+        """Book what became of items, and record it; return of how many that was not known.
 
-        Both in one transaction: what has left is never taken for available again.
+        In this order: what is recorded as settled is booked, and never taken for available again.
         """
         columns = (
             [one.item_id for one in settled],
@@ -213,9 +214,8 @@ class PayoutStore:
             [one.ledger for one in settled],
         )
         told = [one.movement for one in settled if one.movement is not None]
-        async with refusals(), self.database.transaction() as session:
-            await write(session, bookings_of(told))
-            return len(await session.many("settle_payout_items", run_id, *columns))
+        await self._books.book_movements(bookings_of(told))
+        return len(await self.database.many("settle_payout_items", run_id, *columns))
 
     async def complete(self, run_id: UUID) -> bool:
         """Note that a run has no open item any more; False while it has."""

@@ -55,6 +55,30 @@ SELECT h.farmer_id, h.amount FROM harvest.holdings AS h;
 -- name: unexplained :many
 SELECT u.farmer_id, u.amount, u.since FROM harvest.unexplained AS u ORDER BY u.farmer_id;
 
+-- name: settled_journal :one
+-- The newest journal before which no transaction can still make one: it was booked an hour ago.
+SELECT coalesce(max(j.id), 0) AS journal_id FROM (
+    SELECT j.id FROM harvest.journals AS j
+    WHERE j.booked_at < now() - interval '1 hour'
+    ORDER BY j.id DESC
+    LIMIT 1
+) AS j;
+
+-- name: ledger_mark :one
+SELECT m.journal_id, m.journals, m.accounts, m.amounts, m.entries, m.earners, m.earned, m.holders, m.held
+FROM harvest.ledger_marks AS m;
+
+-- name: save_ledger_mark :exec
+INSERT INTO harvest.ledger_marks AS m (
+    journal_id, journals, accounts, amounts, entries, earners, earned, holders, held
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (singleton) DO UPDATE SET
+    journal_id = excluded.journal_id, journals = excluded.journals, accounts = excluded.accounts,
+    amounts = excluded.amounts, entries = excluded.entries, earners = excluded.earners,
+    earned = excluded.earned, holders = excluded.holders, held = excluded.held,
+    proven_at = excluded.proven_at;
+
 -- name: kept_earnings :many
 SELECT b.farmer_id, b.current_balance FROM harvest.balances AS b;
 

@@ -81,6 +81,22 @@ CREATE TABLE harvest.unexplained (
     since harvest.moment NOT NULL DEFAULT now()
 );
 
+-- What the last sound look by night has proven: what the entries of all journals up to one add up to, by
+-- account, and what they gave farmers of rewards, and moved into their accounts. The next look goes on from it.
+CREATE TABLE harvest.ledger_marks (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    journal_id bigint NOT NULL,
+    journals bigint NOT NULL,
+    accounts bigint [] NOT NULL,
+    amounts numeric [] NOT NULL,
+    entries bigint [] NOT NULL,
+    earners uuid [] NOT NULL,
+    earned numeric [] NOT NULL,
+    holders uuid [] NOT NULL,
+    held numeric [] NOT NULL,
+    proven_at harvest.moment NOT NULL DEFAULT now()
+);
+
 -- Miners of a pooler: whoever is to be paid at an address. The id is the UUIDv5 of the pooler and the
 -- address, and owns the miner's account.
 CREATE TABLE harvest.miners (
@@ -395,11 +411,14 @@ DECLARE
 BEGIN
     -- Accounts and miners come before the pot is locked, as they do where harvests are booked.
     INSERT INTO harvest.accounts (owner_id, role, asset)
-    SELECT n.owner_id, n.role::harvest.account_role, 'kale'
+    SELECT n.owner_id, n.role, 'kale'
     FROM (
-        SELECT m.id AS owner_id, 'miner:earned' AS role FROM unnest(miners) AS m (id)
+        SELECT m.id AS owner_id, 'miner:earned'::harvest.account_role AS role
+        FROM unnest(miners) AS m (id)
         UNION ALL
-        VALUES (pooler, 'miner:earned'), (pooler, 'pooler:fee')
+        VALUES
+            (pooler, 'miner:earned'::harvest.account_role),
+            (pooler, 'pooler:fee'::harvest.account_role)
     ) AS n
     ORDER BY n.owner_id, n.role
     ON CONFLICT DO NOTHING;
@@ -616,6 +635,7 @@ GRANT EXECUTE ON FUNCTION
 harvest.tell_miners(uuid, int, int, int, bigint, bytea, uuid [], text [], bigint []),
 harvest.divide_pot(int, uuid),
 harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE ON harvest.ledger_marks TO kalepool_harvest;
 GRANT SELECT ON harvest.holdings, harvest.unexplained, harvest.miners, harvest.miner_pots,
 harvest.miner_chunks, harvest.miner_credits
 TO kalepool_harvest;
