@@ -143,6 +143,7 @@ class LedgerStore:
             row = await session.one("ledger_state")
             if row is None:
                 raise LookupError("a time without a row")
+            await session.execute("read_in_bulk")
             yield Snapshot(session=session, at=row["now"], last=row["last"])
 
     async def proven(self) -> Proven:

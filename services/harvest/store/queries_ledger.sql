@@ -5,6 +5,10 @@
 -- The newest journal, and the database's time.
 SELECT now() AS now, coalesce(max(j.id), 0) AS last FROM harvest.journals AS j;
 
+-- name: read_in_bulk :exec
+-- Whole ranges are read from here on: joined by hash, whatever the statistics say of a table that is new.
+SET LOCAL enable_nestloop = off;
+
 -- name: ledger_accounts :many
 SELECT a.id AS account_id, a.owner_id, a.role::text AS role, a.asset::text AS asset,
     coalesce(b.amount, 0) AS amount, coalesce(b.entries, 0) AS entries

@@ -502,14 +502,16 @@ BEGIN
         FROM floors AS f
     ),
     parts AS MATERIALIZED (
-        SELECT r.miner_id, r.part + (r.place <= r.odd)::int AS amount, r.before FROM ranked AS r
+        SELECT r.miner_id, r.points, r.part + (r.place <= r.odd)::int AS amount, r.before
+        FROM ranked AS r
     ),
+    -- They are all there: each row is found by its key, however many there are, and whatever the statistics say.
     changed AS (
-        UPDATE harvest.miner_credits AS c
-        SET amount = n.amount
+        INSERT INTO harvest.miner_credits (block_index, pooler_id, miner_id, points, amount)
+        SELECT block, pooler, n.miner_id, n.points, n.amount
         FROM parts AS n
-        WHERE c.block_index = block AND c.pooler_id = pooler AND c.miner_id = n.miner_id
-            AND n.amount <> n.before
+        WHERE n.miner_id IS NOT NULL AND n.amount <> n.before
+        ON CONFLICT (block_index, pooler_id, miner_id) DO UPDATE SET amount = excluded.amount
     ),
     noted AS (
         UPDATE harvest.miner_pots AS m
