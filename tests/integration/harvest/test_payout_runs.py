@@ -86,7 +86,7 @@ class Pool:
         await self.ledger.harvested(person, reward_amount=reward, stake_returned=0, block=BLOCK)
         self.wallet.fees[str(person.farmer_id)] = fees
 
-    async def miner(self, amount: int, address: str = "") -> str:
+    async def miner(self, amount: int, address: str | None = None) -> str:
         """A miner who has so much of its pooler's undivided part."""
         pooler, address = self.ledger.pooler, address or Keypair.random().public_key
         name = miner_id(PoolerId(pooler), address)
