@@ -281,14 +281,15 @@ def _farmer(row: Record) -> Payee:
         None,
     )
     staked = Waits(amount=_fit(row["staked"]), reason=Reason.STAKED, since=row["since"])
-    # What a run has is told as that; the rest was asked for by a withdrawal.
-    going = _fit(row["on_its_way"]) - row["open_amount"]
-    withdrawn = Waits(amount=going, reason=Reason.ON_ITS_WAY, since=row["since"])
+    # What a run has is told as that, whether or not it is booked as pending by now; the rest of
+    # what is pending was asked for by a withdrawal.
+    pending, going = _fit(row["on_its_way"]), row["open_amount"]
+    withdrawn = Waits(amount=pending - going, reason=Reason.ON_ITS_WAY, since=row["since"])
     return Payee(
         kind=PayeeKind.FARMER,
         payee_id=FarmerId(row["payee_id"]),
         pooler_id=PoolerId(row["pooler_id"]),
-        payable=max(0, _fit(row["available"])),
+        payable=max(0, _fit(row["available"]) - max(0, going - pending)),
         fees=max(0, _fit(row["fees"])),
         fees_since=row["fees_since"],
         terms=(
@@ -338,7 +339,7 @@ def _pooler(row: Record, terms: PayoutTerms) -> Payee:
         payee_id=row["payee_id"],
         pooler_id=PoolerId(row["payee_id"]),
         address="" if is_own else row["own_address"],
-        payable=own if is_own else mined,
+        payable=max(0, (own if is_own else mined) - row["open_amount"]),
         terms=terms.pooler,
         history=_history(row),
         standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,
@@ -350,7 +351,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
     earned = _fit(row["earned"])
     payable = pay_of_miner(earned, until=_fit(row["until"]), funds=_fit(row["miner_funds"]))
     rest = Waits(
-        amount=earned - payable if row["run_id"] is None else 0,
+        amount=earned - payable,
         reason=Reason.NOT_COLLECTED,
         since=row["since"],
         expected_at=_collected_at(row["uncollected_since"], terms),
@@ -360,7 +361,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
         payee_id=row["payee_id"],
         pooler_id=PoolerId(row["pooler_id"]),
         address=row["address"],
-        payable=payable,
+        payable=max(0, payable - row["open_amount"]),
         terms=terms.miner,
         history=_history(row),
         standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,

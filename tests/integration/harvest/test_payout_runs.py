@@ -27,7 +27,7 @@ from tests.support.ends import Ends
 from tests.support.fake_payouts import FakePayouts
 from tests.support.fake_wallet import fake_wallet
 from tests.support.ledger_world import BLOCK, LedgerWorld, open_ledger
-from tests.support.pool_world import Person
+from tests.support.pool_world import Person, eventually
 
 TERMS = PayoutTerms(
     pooler=Terms(threshold=10, interval=0),
@@ -437,6 +437,25 @@ async def test_a_settled_payout_says_for_ever_what_it_said(pool: Pool, payouts: 
     ):
         with pytest.raises(Exception, match=r"stays as it is|append-only"):
             await pool.ledger.admin.execute(change)
+
+
+async def test_what_is_beside_a_payout_on_its_way_has_a_reason_of_its_own(
+    pool: Pool, payouts: Payouts
+) -> None:
+    person = await pool.farmer(90)
+    pool.wallet.faults.tampered.add(str(person.farmer_id))
+    wish = Wish(request_id="a", asked_by="pooler")
+    paying = asyncio.create_task(
+        payouts.pay_now(wish, FarmerId(person.farmer_id), 20, by_operator=False)
+    )
+    await eventually(pool.store.open_runs)
+    told = {one.reason: one.amount for one in await pending(payouts)}
+    assert told == {Reason.ON_ITS_WAY: 20, Reason.BELOW_THRESHOLD: 70}
+    # Once it is booked as pending it is told no other way.
+    await pool.ledger.book("withdrawal", person, 20)
+    told = {one.reason: one.amount for one in await pending(payouts)}
+    assert told == {Reason.ON_ITS_WAY: 20, Reason.BELOW_THRESHOLD: 70}
+    paying.cancel()
 
 
 async def test_pages_go_on_where_they_ended(pool: Pool, payouts: Payouts) -> None:
