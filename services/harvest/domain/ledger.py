@@ -87,6 +87,8 @@ class Proven:
     journal_id: int = 0
     #: How many they are.
     journals: int = 0
+    #: Miners' parts of blocks before this one are proven, too.
+    block_index: int = 0
     #: Sums by account.
     sums: Mapping[int, Sum] = field(default_factory=dict)
     #: Stroops of rewards that they gave, by farmer.

@@ -155,6 +155,7 @@ class LedgerStore:
         return Proven(
             journal_id=row["journal_id"],
             journals=row["journals"],
+            block_index=row["block_index"],
             sums={
                 account: Sum(amount=int(amount), entries=entries)
                 for account, amount, entries in found
@@ -169,6 +170,7 @@ class LedgerStore:
             "save_ledger_mark",
             proven.journal_id,
             proven.journals,
+            proven.block_index,
             list(proven.sums),
             [Decimal(one.amount) for one in proven.sums.values()],
             [one.entries for one in proven.sums.values()],

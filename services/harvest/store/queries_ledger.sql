@@ -69,16 +69,17 @@ SELECT coalesce(max(j.id), 0) AS journal_id FROM (
 ) AS j;
 
 -- name: ledger_mark :one
-SELECT m.journal_id, m.journals, m.accounts, m.amounts, m.entries, m.earners, m.earned, m.holders, m.held
+SELECT m.journal_id, m.journals, m.block_index, m.accounts, m.amounts, m.entries, m.earners, m.earned, m.holders, m.held
 FROM harvest.ledger_marks AS m;
 
 -- name: save_ledger_mark :exec
 INSERT INTO harvest.ledger_marks AS m (
-    journal_id, journals, accounts, amounts, entries, earners, earned, holders, held
+    journal_id, journals, block_index, accounts, amounts, entries, earners, earned, holders, held
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (singleton) DO UPDATE SET
-    journal_id = excluded.journal_id, journals = excluded.journals, accounts = excluded.accounts,
+    journal_id = excluded.journal_id, journals = excluded.journals,
+    block_index = excluded.block_index, accounts = excluded.accounts,
     amounts = excluded.amounts, entries = excluded.entries, earners = excluded.earners,
     earned = excluded.earned, holders = excluded.holders, held = excluded.held,
     proven_at = excluded.proven_at;

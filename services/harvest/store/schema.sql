@@ -1136,6 +1136,8 @@ CREATE TABLE harvest.ledger_marks (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     journal_id bigint NOT NULL,
     journals bigint NOT NULL,
+    -- Miners' parts of blocks before this one were proven, too.
+    block_index int NOT NULL,
     accounts bigint [] NOT NULL,
     amounts numeric [] NOT NULL,
     entries bigint [] NOT NULL,

@@ -98,7 +98,7 @@ class Ledger:
             reading = _Reading(snapshot, base)
             settled = max(base.journal_id, await snapshot.settled())
             await reading.read(settled, self._range)
-            proven = reading.proven()
+            proven = reading.proven(before_block=await snapshot.last_pot() or 0)
             await reading.read(snapshot.last, self._range)
             return await reading.result(), proven
 
@@ -111,6 +111,7 @@ class _Reading:
         self._last, self._journals = base.journal_id, base.journals
         self._sums = dict(base.sums)
         self._earned, self._held = Counter(base.earned), Counter(base.held)
+        self._block = base.block_index
         self._differences: list[Difference] = []
 
     async def read(self, last: int, size: int) -> None:
@@ -126,11 +127,12 @@ class _Reading:
             self._journals += await snapshot.journals(*part)
         self._last = max(self._last, last)
 
-    def proven(self) -> Proven:
-        """Return what they add up to."""
+    def proven(self, *, before_block: int) -> Proven:
+        """Return what they add up to; the last blocks before this one may still change."""
         return Proven(
             journal_id=self._last,
             journals=self._journals,
+            block_index=max(self._block, before_block - _BLOCKS),
             sums=dict(self._sums),
             earned=dict(self._earned),
             held=dict(self._held),
@@ -147,7 +149,7 @@ class _Reading:
             *wrong_holdings(await snapshot.kept_holdings(), self._held),
         ]
         last = await snapshot.last_pot()
-        for first in range(0, 0 if last is None else last + 1, _BLOCKS):
+        for first in range(self._block, 0 if last is None else last + 1, _BLOCKS):
             differences += await snapshot.wrong_pots(first, first + _BLOCKS - 1)
         return LedgerCheck(
             at=snapshot.at,

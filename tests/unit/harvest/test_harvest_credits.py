@@ -1,5 +1,7 @@
 """A pot is divided to the stroop by what was proven, whatever the order in which it is told."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ def test_more_hashes_have_no_smaller_part_and_the_order_does_not_matter(
     parts, _ = divide(pot, proven, own)
     assert divide(pot, dict(reversed(proven.items())), own)[0] == parts
     by_points = sorted(proven, key=lambda one: proven[one])
-    for fewer, more in zip(by_points, by_points[1:], strict=False):
+    for fewer, more in pairwise(by_points):
         if proven[fewer] < proven[more]:
             assert parts[fewer] <= parts[more]
 
