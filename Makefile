@@ -30,7 +30,7 @@ PYTEST_WORKERS ?= 4
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-release test-fast demo bench yield faults day security history mutants screenshots up down secrets certificates lock clean
+	contracts verify-contracts test test-release test-fast demo bench books yield faults day security history mutants screenshots up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -131,6 +131,9 @@ faults: setup ## Break everything in turn and compare with the chain, then day a
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)
 	$(if $(strip $(FAULTS_ARGS)),,@$(PY) -m trials.shares kill)
 	$(if $(strip $(FAULTS_ARGS)),,@$(MAKE) day history)
+
+books: setup ## Book a million random journals by processes that are killed (BOOKS_ARGS='--journals 50000')
+	@$(PY) -m trials.books $(BOOKS_ARGS)
 
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
 	@$(PY) -m trials.day $(DAY_ARGS)

@@ -136,7 +136,7 @@ class Stack:
 
     def service_dsn(self, name: str) -> str:
         """Return the connection string that one service has."""
-        return _with_login(self.admin_dsn, role_of(name), self._passwords[name])
+        return with_login(self.admin_dsn, role_of(name), self._passwords[name])
 
     def secrets(self) -> dict[str, str]:
         """Return, by name, the secrets that must not be seen anywhere."""
@@ -482,7 +482,8 @@ def free_ports(count: int) -> Sequence[int]:
     return ports
 
 
-def _with_login(dsn: str, user: str, password: str) -> str:
+def with_login(dsn: str, user: str, password: str) -> str:
+    """Return a connection string with another role and its password."""
     parts = urlsplit(dsn)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))

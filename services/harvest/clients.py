@@ -37,6 +37,8 @@ from services.harvest.domain.statements import Written
 
 #: Seconds for an answer.
 _ANSWER = 10.0
+#: How addresses begin that wallet pays miners at.
+_ACCOUNT = "G"
 
 
 class WalletMovements:
@@ -194,6 +196,12 @@ class WalletPayouts:
         self, request_id: str, items: Sequence[Item], timeout: float
     ) -> AsyncIterator[Sequence[Settled]]:
         names = {item.address: item.item_id for item in items}
+        others = [item for item in items if not item.address.startswith(_ACCOUNT)]
+        if others:
+            yield [_not_payable(item) for item in others]
+            items = [item for item in items if item not in others]
+        if not items:
+            return
         request = payout_pb2.PayMinersRequest(
             request_id=request_id,
             pooler_id=str(items[0].pooler_id),
@@ -339,6 +347,15 @@ def _settled(
             payout=parts,
             pool_payment=payment,
         ),
+    )
+
+
+def _not_payable(item: Item) -> Settled:
+    return Settled(
+        item_id=item.item_id,
+        state="refused",
+        reason="DESTINATION_NOT_PAYABLE",
+        message="miners are paid at accounts (G...) only",
     )
 
 

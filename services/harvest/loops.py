@@ -15,6 +15,8 @@ from services.harvest.usecases.payouts import Payouts
 
 log = get_logger(__name__)
 
+#: The day on which the whole ledger is looked at, as datetime counts them.
+_SUNDAY = 6
 #: Blocks of one sweep at most: about a day's.
 BLOCKS = 300
 
@@ -102,11 +104,11 @@ async def divide_for_ever(crediting: MinerCredits, *, interval: float) -> None:
 
 
 async def check_every_night(ledger: Ledger, *, hour: int) -> None:
-    """Look at the whole ledger once a day, at this hour (UTC)."""
+    """Look at the ledger once a day, at this hour (UTC): at all of it on Sundays."""
     while True:
         await asyncio.sleep(seconds_until(hour, datetime.now(UTC)))
         try:
-            await ledger.watch()
+            await ledger.watch(is_full=datetime.now(UTC).weekday() == _SUNDAY)
         except PoolError as error:
             log.warning("ledger not checked", reason=error.reason)
         except Exception:  # a defect must not end the loop: the next night may do better

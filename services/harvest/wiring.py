@@ -110,7 +110,12 @@ def ledgers(
     books = BookkeepingStore(database)
     wallet = WalletMovements(parts.wallet)
     bookkeeper = Bookkeeper(store=parts.store, ledger=books, wallet=wallet)
-    deposits = Deposits(ledger=books, wallet=wallet, settled_after=settings.deposit_settle_seconds)
+    deposits = Deposits(
+        ledger=books,
+        wallet=wallet,
+        settled_after=settings.deposit_settle_seconds,
+        is_current=lambda: bookkeeper.is_current,
+    )
     ledger = Ledger(store=parts.store, ledger=LedgerStore(database))
     _start(stack, book_for_ever(bookkeeper, interval=settings.bookkeeping_seconds))
     _start(stack, look_for_deposits(deposits, interval=settings.deposit_seconds))

@@ -13,6 +13,7 @@ from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
 from libs.common.errors import PoolError
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
+from libs.kale.constants import MAX_I64
 from pooler.report import TextReport
 from tests.support.pool_world import eventually
 
@@ -27,6 +28,8 @@ EDGES = (
     ("wallet", "wallet.payouts.recorded"),
     ("wallet", "wallet.transaction.signed"),
 )
+#: The same while the pooler is paid from its custodial account.
+POOL_EDGE = ("wallet", "wallet.pool_payments.recorded")
 
 
 async def test_everybody_is_paid_once_whoever_is_killed(tmp_path: Path) -> None:
@@ -50,6 +53,7 @@ async def test_everybody_is_paid_once_whoever_is_killed(tmp_path: Path) -> None:
         await set_addresses(stack, result.config, result.verdict, receivers)
         for number, (process, edge) in enumerate(EDGES):
             await pay_one_and_kill(stack, result, number, process=process, edge=edge)
+        await pay_the_pooler_and_kill(stack)
         paid = await pay(stack, result.config, result.verdict, receivers, print)
         assert paid.equal, paid
         assert paid.left == 0
@@ -78,6 +82,26 @@ async def pay_one_and_kill(
     async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as calls:
         item = await paid_item(calls, request)
     assert item.state == payout_pb2.PAYOUT_STATE_PAID, item
+
+
+async def pay_the_pooler_and_kill(stack: Stack) -> None:
+    """Kill wallet when it has recorded the pooler's payment; the same run ends afterwards."""
+    process, edge = POOL_EDGE
+    request = payout_pb2.RunPayoutsRequest(request_id=edge, max_amount=MAX_I64)
+    await stack.restart(process, environment={"FAILPOINTS": f"{edge}=kill"})
+    async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as calls:
+        with suppress(PoolError):
+            await call(calls.payouts.RunPayouts, request, timeout=5)
+
+        async def is_dead() -> bool:
+            return stack.has_ended(process)
+
+        await eventually(is_dead, patience=30)
+    await stack.begin(process)
+    await stack.wait_ready(process)
+    async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as calls:
+        answer = await call(calls.payouts.RunPayouts, request, timeout=120)
+    assert (answer.run.items, answer.run.paid, answer.run.failed) == (1, 1, 0)
 
 
 async def paid_item(calls: Calls, request: payout_pb2.PayNowRequest) -> payout_pb2.PayoutItem:

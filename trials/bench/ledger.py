@@ -33,6 +33,8 @@ from trials.report import Report, Table, add_options, console_of, tell
 BOOKING_MS, TIMES = 150.0, 3.0
 #: How many times as long a read may take beside many entries, and milliseconds that are noise.
 READS, NOISE_MS = 1.2, 0.3
+#: How many times as long a block may take to be recorded beside many entries, and its blocks.
+BESIDE, _LATE = 1.3, 5000
 #: Blocks that do not count, and journals that one statement fills.
 _WARM_UP, _STEP = 3, 50_000
 #: Journals of a farmer where there are few: more than a page has.
@@ -67,6 +69,8 @@ class Booked:
     #: Recording a block with the ledger, and without.
     with_ms: float
     without_ms: float
+    #: Recording a block with the ledger once there are many entries.
+    late_ms: float
     #: The same journals and entries inserted bare.
     bare_ms: float
     readings: tuple[Reading, ...]
@@ -82,6 +86,12 @@ class Booked:
         return [
             Goal(name="booking", figure=self.booking_ms, at_most=BOOKING_MS, unit="ms"),
             Goal(name="booking over bare rows", figure=times, at_most=TIMES, unit="times"),
+            Goal(
+                name="recorded beside many entries",
+                figure=self.late_ms,
+                at_most=self.with_ms * BESIDE,
+                unit="ms",
+            ),
             *(
                 Goal(
                     name=one.name,
@@ -169,6 +179,9 @@ async def _measure(books: Books, turns: int, entries: int, where: Origin) -> Boo
     for name in ("prepare", "bare_tables"):
         await books.do(name)
     await books.do("farmers", books.harvests)
+    await books.do("agreed_blocks", 2 * (turns + _WARM_UP))
+    await books.do("agreements")
+    await books.connection.execute("ANALYZE wallet.agreements, wallet.wallets, chain.blocks")
     await books.connection.execute("SELECT harvest.ensure_partition(0)")
     with_ms, without_ms, bare_ms = list[float](), list[float](), list[float]()
     for turn in range(turns + _WARM_UP):
@@ -183,6 +196,7 @@ async def _measure(books: Books, turns: int, entries: int, where: Origin) -> Boo
     few = await books.read()
     await _fill(books, first + 1, entries // 3)
     many = await books.read()
+    late_ms = [await books.record(_LATE + turn) for turn in range(turns + _WARM_UP)]
     return Booked(
         origin=where,
         harvests=books.harvests,
@@ -190,6 +204,7 @@ async def _measure(books: Books, turns: int, entries: int, where: Origin) -> Boo
         entries=entries,
         with_ms=median(with_ms[_WARM_UP:]),
         without_ms=median(without_ms[_WARM_UP:]),
+        late_ms=median(late_ms[_WARM_UP:]),
         bare_ms=median(bare_ms[_WARM_UP:]),
         readings=tuple(Reading(name=name, few_ms=few[name], many_ms=many[name]) for name in few),
     )
@@ -223,6 +238,10 @@ def report_of(booked: Booked) -> Report:
                     ("recorded with the ledger", f"{booked.with_ms:.1f}"),
                     ("recorded without", f"{booked.without_ms:.1f}"),
                     ("journals and entries bare", f"{booked.bare_ms:.1f}"),
+                    (
+                        f"recorded with the ledger, beside {booked.entries:,} entries",
+                        f"{booked.late_ms:.1f}",
+                    ),
                 ],
             ),
             Table(

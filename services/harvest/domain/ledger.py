@@ -1,7 +1,7 @@
 """The pool's ledger: whether balances are what entries add up to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -77,6 +77,24 @@ class Sum:
     def __add__(self, other: "Sum") -> "Sum":
         """Add further entries."""
         return Sum(amount=self.amount + other.amount, entries=self.entries + other.entries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """What the entries of all journals up to one add up to."""
+
+    #: The last of the journals; 0 for none.
+    journal_id: int = 0
+    #: How many they are.
+    journals: int = 0
+    #: Miners' parts of blocks before this one are proven, too.
+    block_index: int = 0
+    #: Sums by account.
+    sums: Mapping[int, Sum] = field(default_factory=dict)
+    #: Stroops of rewards that they gave, by farmer.
+    earned: Mapping[UUID, int] = field(default_factory=dict)
+    #: Stroops that they moved into farmers' accounts on the chain, by farmer.
+    held: Mapping[UUID, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ class Payee:
     pooler_id: PoolerId
     #: A miner's, and a pooler's that is paid for its own hashes; else empty: wallet has it.
     address: str = ""
-    #: Stroops that can be paid out.
+    #: Stroops that can be paid out, without those that are on their way.
     payable: int
     #: Stroops of fees that lie in a farmer's account, and since when.
     fees: int = 0
@@ -273,14 +273,16 @@ def plan(
 
 
 def decide(payee: Payee, rules: Rules, now: datetime, order: Order) -> Due | Pending | None:
-    """Return what a payee is paid now, or why it is not; None: it has nothing to be paid."""
+    """Return what a payee is paid now, or why it is not; None: it has nothing to be paid.
+
+    What is on its way already is no part of that, and nothing is paid beside it.
+    """
     amount = payee.payable
-    if payee.history.run_id is not None:
-        on_its_way = payee.history.open_amount or amount
-        return _pending(payee, on_its_way, Reason.ON_ITS_WAY) if on_its_way > 0 else None
-    if amount <= 0 and payee.fees <= 0:
-        return None
     own = _own(payee, rules, now)
+    if payee.history.run_id is not None:
+        waits = _held_up(payee, rules, now, order, own)
+        due = _pending(payee, amount, Reason.DUE, rules.next_run)
+        return (waits or due) if amount > 0 else None
     held = _held_up(payee, rules, now, order, own)
     if isinstance(own, Due) and held is None:
         return own
@@ -304,6 +306,8 @@ def pending_of(payee: Payee, rules: Rules, left: Left, now: datetime) -> Iterato
 
 def _left(payee: Payee, found: Due | Pending | None) -> Iterator[Pending]:
     """Yield what is left of a payee when it is paid what was found."""
+    if payee.history.run_id is not None and payee.history.open_amount > 0:
+        yield _pending(payee, payee.history.open_amount, Reason.ON_ITS_WAY)
     waits = found.rest if isinstance(found, Due) else found
     if waits is not None:
         yield waits

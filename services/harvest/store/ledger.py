@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from uuid import UUID
@@ -26,6 +27,7 @@ from services.harvest.domain.ledger import (
     Difference,
     Entry,
     Journal,
+    Proven,
     Sum,
     Unexplained,
 )
@@ -95,6 +97,11 @@ class Snapshot:
         rows = await self.session.many("unexplained")
         return [Unexplained(**{**row, "amount": int(row["amount"])}) for row in rows]
 
+    async def settled(self) -> int:
+        """Return the newest journal before which none can still come."""
+        row = await self.session.one("settled_journal")
+        return 0 if row is None else int(row["journal_id"])
+
     async def last_pot(self) -> int | None:
         """Return the newest block with a part for miners."""
         row = await self.session.one("last_pot")
@@ -121,7 +128,7 @@ class Snapshot:
 
 
 class LedgerStore:
-    """The reads of the ledger."""
+    """The reads of the ledger, and what the last look by night has proven."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -133,7 +140,42 @@ class LedgerStore:
             row = await session.one("ledger_state")
             if row is None:
                 raise LookupError("a time without a row")
+            await session.execute("read_in_bulk")
             yield Snapshot(session=session, at=row["now"], last=row["last"])
+
+    async def proven(self) -> Proven:
+        """Return what the last sound look by night has proven; nothing before the first one."""
+        row = await self._database.one("ledger_mark")
+        if row is None:
+            return Proven()
+        found = zip(row["accounts"], row["amounts"], row["entries"], strict=True)
+        return Proven(
+            journal_id=row["journal_id"],
+            journals=row["journals"],
+            block_index=row["block_index"],
+            sums={
+                account: Sum(amount=int(amount), entries=entries)
+                for account, amount, entries in found
+            },
+            earned=_by_farmer(row["earners"], row["earned"]),
+            held=_by_farmer(row["holders"], row["held"]),
+        )
+
+    async def save_proven(self, proven: Proven) -> None:
+        """Keep what a look has proven."""
+        await self._database.execute(
+            "save_ledger_mark",
+            proven.journal_id,
+            proven.journals,
+            proven.block_index,
+            list(proven.sums),
+            [Decimal(one.amount) for one in proven.sums.values()],
+            [one.entries for one in proven.sums.values()],
+            list(proven.earned),
+            list(map(Decimal, proven.earned.values())),
+            list(proven.held),
+            list(map(Decimal, proven.held.values())),
+        )
 
     async def accounts_of(self, farmer_id: FarmerId) -> list[Account]:
         """Return a farmer's accounts."""
@@ -170,11 +212,14 @@ class BookkeepingStore:
     ) -> int:
         """Book what movements come to; return how many journals that made.
 
-        With them it is remembered how far was read, up to what is older than so many seconds.
-        Raises BookingRefusedError.
+        With the last of them it is remembered how far was read, up to what is older than so many
+        seconds. Raises BookingRefusedError.
         """
+        booked = await self.book_movements(bookings)
         async with refusals(), self._database.transaction() as session:
-            booked = await write(session, bookings)
+            await session.one("lock_bookkeeping")
+            names = [str(name) for name in bookings.denials]
+            booked += await _count(session, "book_denials", names)
             await session.execute(
                 "advance_bookkeeping",
                 [position.at for position in read],
@@ -205,23 +250,27 @@ class BookkeepingStore:
         row = await self._database.one("short_holdings")
         return 0 if row is None else int(row["farmers"])
 
+    async def book_movements(self, bookings: Bookings) -> int:
+        """Book transfers, and payments of fees; return how many journals that made.
+
+        Not in one transaction: balances are locked in one order, once. Raises BookingRefusedError.
+        """
+        booked = 0
+        for query, columns in (
+            ("book_transfers", _columns(bookings.transfers)),
+            ("book_payments", _payment_columns(bookings.payments)),
+        ):
+            if columns[0]:
+                async with refusals(), self._database.transaction() as session:
+                    await session.one("lock_bookkeeping")
+                    booked += await _count(session, query, *columns)
+        return booked
+
     async def book_losses(self, before_block: int) -> int:
         """Book the stakes of blocks before this one that are lost; return how many."""
         async with self._database.transaction() as session:
             await session.one("lock_bookkeeping")
             return await _count(session, "book_losses", before_block)
-
-
-async def write(session: Session, bookings: Bookings) -> int:
-    """Book in the session's transaction what is not booked yet; return how many journals that made.
-
-    Whatever was booked before is known: one transaction books at a time.
-    """
-    await session.one("lock_bookkeeping")
-    booked = await _count(session, "book_transfers", *_columns(bookings.transfers))
-    booked += await _count(session, "book_payments", *_payment_columns(bookings.payments))
-    names = [str(name) for name in bookings.denials]
-    return booked + await _count(session, "book_denials", names)
 
 
 @asynccontextmanager
@@ -270,6 +319,10 @@ def _payment_columns(payments: Sequence[FeePayment]) -> tuple[list[object], ...]
         [item.miners for item in payments],
         [item.operator for item in payments],
     )
+
+
+def _by_farmer(farmers: Sequence[UUID], amounts: Sequence[Decimal]) -> dict[UUID, int]:
+    return dict(zip(farmers, map(int, amounts), strict=True))
 
 
 def _account(row: Record) -> Account:

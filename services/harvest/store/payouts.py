@@ -36,7 +36,7 @@ from services.harvest.domain.payouts import (
     pay_of_miner,
     pay_of_pooler,
 )
-from services.harvest.store.ledger import refusals, write
+from services.harvest.store.ledger import BookkeepingStore
 
 QUERIES = Path(__file__).parent / "queries_payouts.sql"
 
@@ -139,6 +139,7 @@ class PayoutStore:
 
     def __init__(self, database: Database, terms: PayoutTerms) -> None:
         self.database = database
+        self._books = BookkeepingStore(database)
         self._terms = terms
 
     def reader(self, session: Session) -> PayeeReader:
@@ -196,9 +197,9 @@ class PayoutStore:
         await self.database.execute("ask_for_payout_items", run_id, ids)
 
     async def settle(self, run_id: UUID, settled: Sequence[Settled]) -> int:
-        """Record what became of items, and book it; return of how many that was not known.
+        """Book what became of items, and record it; return of how many that was not known.
 
-        Both in one transaction: what has left is never taken for available again.
+        In this order: what is recorded as settled is booked, and never taken for available again.
         """
         columns = (
             [one.item_id for one in settled],
@@ -213,9 +214,8 @@ class PayoutStore:
             [one.ledger for one in settled],
         )
         told = [one.movement for one in settled if one.movement is not None]
-        async with refusals(), self.database.transaction() as session:
-            await write(session, bookings_of(told))
-            return len(await session.many("settle_payout_items", run_id, *columns))
+        await self._books.book_movements(bookings_of(told))
+        return len(await self.database.many("settle_payout_items", run_id, *columns))
 
     async def complete(self, run_id: UUID) -> bool:
         """Note that a run has no open item any more; False while it has."""
@@ -281,14 +281,15 @@ def _farmer(row: Record) -> Payee:
         None,
     )
     staked = Waits(amount=_fit(row["staked"]), reason=Reason.STAKED, since=row["since"])
-    # What a run has is told as that; the rest was asked for by a withdrawal.
-    going = _fit(row["on_its_way"]) - row["open_amount"]
-    withdrawn = Waits(amount=going, reason=Reason.ON_ITS_WAY, since=row["since"])
+    # What a run has is told as that, whether or not it is booked as pending by now; the rest of
+    # what is pending was asked for by a withdrawal.
+    pending, going = _fit(row["on_its_way"]), row["open_amount"]
+    withdrawn = Waits(amount=pending - going, reason=Reason.ON_ITS_WAY, since=row["since"])
     return Payee(
         kind=PayeeKind.FARMER,
         payee_id=FarmerId(row["payee_id"]),
         pooler_id=PoolerId(row["pooler_id"]),
-        payable=max(0, _fit(row["available"])),
+        payable=max(0, _fit(row["available"]) - max(0, going - pending)),
         fees=max(0, _fit(row["fees"])),
         fees_since=row["fees_since"],
         terms=(
@@ -338,7 +339,7 @@ def _pooler(row: Record, terms: PayoutTerms) -> Payee:
         payee_id=row["payee_id"],
         pooler_id=PoolerId(row["payee_id"]),
         address="" if is_own else row["own_address"],
-        payable=own if is_own else mined,
+        payable=max(0, (own if is_own else mined) - row["open_amount"]),
         terms=terms.pooler,
         history=_history(row),
         standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,
@@ -350,7 +351,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
     earned = _fit(row["earned"])
     payable = pay_of_miner(earned, until=_fit(row["until"]), funds=_fit(row["miner_funds"]))
     rest = Waits(
-        amount=earned - payable if row["run_id"] is None else 0,
+        amount=earned - payable,
         reason=Reason.NOT_COLLECTED,
         since=row["since"],
         expected_at=_collected_at(row["uncollected_since"], terms),
@@ -360,7 +361,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
         payee_id=row["payee_id"],
         pooler_id=PoolerId(row["pooler_id"]),
         address=row["address"],
-        payable=payable,
+        payable=max(0, payable - row["open_amount"]),
         terms=terms.miner,
         history=_history(row),
         standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,

@@ -5,6 +5,10 @@
 -- The newest journal, and the database's time.
 SELECT now() AS now, coalesce(max(j.id), 0) AS last FROM harvest.journals AS j;
 
+-- name: read_in_bulk :exec
+-- Whole ranges are read from here on: joined by hash, whatever the statistics say of a table that is new.
+SET LOCAL enable_nestloop = off;
+
 -- name: ledger_accounts :many
 SELECT a.id AS account_id, a.owner_id, a.role::text AS role, a.asset::text AS asset,
     coalesce(b.amount, 0) AS amount, coalesce(b.entries, 0) AS entries
@@ -54,6 +58,31 @@ SELECT h.farmer_id, h.amount FROM harvest.holdings AS h;
 
 -- name: unexplained :many
 SELECT u.farmer_id, u.amount, u.since FROM harvest.unexplained AS u ORDER BY u.farmer_id;
+
+-- name: settled_journal :one
+-- The newest journal before which no transaction can still make one: it was booked an hour ago.
+SELECT coalesce(max(j.id), 0) AS journal_id FROM (
+    SELECT j.id FROM harvest.journals AS j
+    WHERE j.booked_at < now() - interval '1 hour'
+    ORDER BY j.id DESC
+    LIMIT 1
+) AS j;
+
+-- name: ledger_mark :one
+SELECT m.journal_id, m.journals, m.block_index, m.accounts, m.amounts, m.entries, m.earners, m.earned, m.holders, m.held
+FROM harvest.ledger_marks AS m;
+
+-- name: save_ledger_mark :exec
+INSERT INTO harvest.ledger_marks AS m (
+    journal_id, journals, block_index, accounts, amounts, entries, earners, earned, holders, held
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (singleton) DO UPDATE SET
+    journal_id = excluded.journal_id, journals = excluded.journals,
+    block_index = excluded.block_index, accounts = excluded.accounts,
+    amounts = excluded.amounts, entries = excluded.entries, earners = excluded.earners,
+    earned = excluded.earned, holders = excluded.holders, held = excluded.held,
+    proven_at = excluded.proven_at;
 
 -- name: kept_earnings :many
 SELECT b.farmer_id, b.current_balance FROM harvest.balances AS b;

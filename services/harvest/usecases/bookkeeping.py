@@ -1,6 +1,6 @@
 """Use cases of bookkeeping: wallet's movements, and KALE that came from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from libs.batches.model import HORIZON
@@ -43,9 +43,17 @@ class Accounts(Protocol):
 class Deposits:
     """Books KALE that came from outside: what accounts hold and the ledger does not explain."""
 
-    def __init__(self, *, ledger: BookkeepingStore, wallet: Accounts, settled_after: float) -> None:
-        """Book what is the same for so many seconds."""
+    def __init__(
+        self,
+        *,
+        ledger: BookkeepingStore,
+        wallet: Accounts,
+        settled_after: float,
+        is_current: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Book what is the same for so many seconds, while all else that wallet tells is booked."""
         self._ledger = ledger
+        self._is_current = is_current
         self._wallet = wallet
         self._settled_after = settled_after
         #: Farmers whose accounts held less than the ledger says, when they were last looked at.
@@ -63,7 +71,8 @@ class Deposits:
         while True:
             held, token = await self._wallet.holdings(token)
             await failpoint("harvest.deposits.read")
-            if held:
+            # What is not booked yet explains what accounts hold.
+            if held and self._is_current():
                 booked += await self._ledger.book_deposits(held, settled_after=self._settled_after)
             await failpoint("harvest.deposits.booked")
             if not token:
@@ -95,6 +104,8 @@ class Bookkeeper:
         self._looks = 0
         #: Why nothing more is booked, in words; empty while all is well.
         self.problem = ""
+        #: Whether all was booked that wallet had to tell at the last look.
+        self.is_current = False
 
     @property
     def warnings(self) -> list[str]:
@@ -107,6 +118,7 @@ class Bookkeeper:
         What the database refuses to book holds up all that comes after it, until a person has
         looked at it.
         """
+        self.is_current = False
         try:
             booked = await self._step()
         except BookingRefusedError as error:
@@ -114,7 +126,7 @@ class Bookkeeper:
                 security.critical("booking refused", error=error.message)
             self.problem = error.message
             raise
-        self.problem = ""
+        self.problem, self.is_current = "", True
         return booked
 
     async def _step(self) -> int:

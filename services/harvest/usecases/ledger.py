@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from uuid import UUID
 
 from libs.batches.model import FarmerNotFoundError
 from libs.common.ids import FarmerId
@@ -12,6 +11,7 @@ from services.harvest.domain.ledger import (
     Difference,
     Journal,
     LedgerCheck,
+    Proven,
     Sum,
     overdrawn,
     wrong_balances,
@@ -52,12 +52,17 @@ class Ledger:
 
     async def check(self) -> LedgerCheck:
         """Look at the whole ledger: do entries add up to nothing, and balances to entries?"""
-        async with self._ledger.snapshot() as snapshot:
-            return await self._look(snapshot)
+        found, _ = await self._look(Proven())
+        return found
 
-    async def watch(self) -> LedgerCheck:
-        """Look at the whole ledger, and raise an alarm when anything does not add up."""
-        found = self.last_check = await self.check()
+    async def watch(self, *, is_full: bool = False) -> LedgerCheck:
+        """Look at the ledger, and raise an alarm when anything does not add up.
+
+        The look goes on from what the last one has proven, unless it is to be a full one: so it
+        does not grow with the ledger.
+        """
+        found, proven = await self._look(Proven() if is_full else await self._ledger.proven())
+        self.last_check = found
         for difference in found.differences[:_TOLD]:
             security.critical(
                 "ledger does not add up",
@@ -69,6 +74,8 @@ class Ledger:
                 kept=difference.kept,
                 expected=difference.expected,
             )
+        if not found.differences:
+            await self._ledger.save_proven(proven)
         security.info("ledger checked", journals=found.journals, wrong=len(found.differences))
         return found
 
@@ -85,30 +92,70 @@ class Ledger:
         """Return a farmer's journals, newest first."""
         return await self._ledger.journals_of(farmer_id, before=before, limit=limit)
 
-    async def _look(self, snapshot: Snapshot) -> LedgerCheck:
-        sums: dict[int, Sum] = {}
-        booked, held = Counter[UUID](), Counter[UUID]()
-        journals, differences = 0, list[Difference]()
-        for after in range(0, snapshot.last, self._range):
-            part = (after, min(after + self._range, snapshot.last))
+    async def _look(self, base: Proven) -> tuple[LedgerCheck, Proven]:
+        """Look at all journals after those that are proven; return what is proven then, too."""
+        async with self._ledger.snapshot() as snapshot:
+            reading = _Reading(snapshot, base)
+            settled = max(base.journal_id, await snapshot.settled())
+            await reading.read(settled, self._range)
+            proven = reading.proven(before_block=await snapshot.last_pot() or 0)
+            await reading.read(snapshot.last, self._range)
+            return await reading.result(), proven
+
+
+class _Reading:
+    """What the journals that were read so far add up to."""
+
+    def __init__(self, snapshot: Snapshot, base: Proven) -> None:
+        self._snapshot = snapshot
+        self._last, self._journals = base.journal_id, base.journals
+        self._sums = dict(base.sums)
+        self._earned, self._held = Counter(base.earned), Counter(base.held)
+        self._block = base.block_index
+        self._differences: list[Difference] = []
+
+    async def read(self, last: int, size: int) -> None:
+        """Read the journals up to one, so many numbers at a time."""
+        snapshot = self._snapshot
+        for after in range(self._last, last, size):
+            part = (after, min(after + size, last))
             for account, added in (await snapshot.sums(*part)).items():
-                sums[account] = sums.get(account, Sum()) + added
-            booked.update(await snapshot.booked_earnings(*part))
-            held.update(await snapshot.booked_holdings(*part))
-            differences += await snapshot.unbalanced(*part)
-            journals += await snapshot.journals(*part)
+                self._sums[account] = self._sums.get(account, Sum()) + added
+            self._earned.update(await snapshot.booked_earnings(*part))
+            self._held.update(await snapshot.booked_holdings(*part))
+            self._differences += await snapshot.unbalanced(*part)
+            self._journals += await snapshot.journals(*part)
+        self._last = max(self._last, last)
+
+    def proven(self, *, before_block: int) -> Proven:
+        """Return what they add up to; the last blocks before this one may still change."""
+        return Proven(
+            journal_id=self._last,
+            journals=self._journals,
+            block_index=max(self._block, before_block - _BLOCKS),
+            sums=dict(self._sums),
+            earned=dict(self._earned),
+            held=dict(self._held),
+        )
+
+    async def result(self) -> LedgerCheck:
+        """Compare what is kept with it."""
+        snapshot = self._snapshot
         accounts = await snapshot.accounts()
-        differences += wrong_balances(accounts, sums)
-        differences += wrong_earnings(await snapshot.kept_earnings(), booked)
-        differences += wrong_holdings(await snapshot.kept_holdings(), held)
+        differences = [
+            *self._differences,
+            *wrong_balances(accounts, self._sums),
+            *wrong_earnings(await snapshot.kept_earnings(), self._earned),
+            *wrong_holdings(await snapshot.kept_holdings(), self._held),
+        ]
         last = await snapshot.last_pot()
-        for first in range(0, 0 if last is None else last + 1, _BLOCKS):
+        for first in range(self._block, 0 if last is None else last + 1, _BLOCKS):
             differences += await snapshot.wrong_pots(first, first + _BLOCKS - 1)
         return LedgerCheck(
             at=snapshot.at,
             accounts=len(accounts),
-            journals=journals,
-            entries=sum(found.entries for found in sums.values()),
+            journals=self._journals,
+            entries=sum(found.entries for found in self._sums.values()),
             differences=differences,
             overdrawn=overdrawn(accounts),
             unexplained=await snapshot.unexplained(),

@@ -49,8 +49,8 @@ class PayoutRunner:
     """The runner of one process; one process at a time asks wallet for a run.
 
     Items are sent under the name of their run and chunk, whoever sends them and however often, and
-    only those that are open: wallet pays each once. What it has settled is recorded and booked in
-    one transaction.
+    only those that are open: wallet pays each once. What it has settled is booked, and recorded
+    then.
     """
 
     def __init__(

@@ -229,13 +229,15 @@ class Payouts:
         found = await reader.farmers(Whose(farmer_id=farmer_id))
         if rules.is_off:
             raise PayoutsOffError("payouts are switched off")
-        if not found or found[0].payable <= 0:
-            raise PayoutEmptyError("the farmer has nothing that could be paid")
+        if not found:
+            raise PayoutEmptyError("the farmer has nothing")
         payee = found[0]
         if payee.standing is Reason.SIGNING_PAUSED:
             raise SigningPausedError("signing is paused")
         if payee.history.run_id is not None:
             raise PayoutOnItsWayError(f"a payout is on its way: run {payee.history.run_id}")
+        if payee.payable <= 0:
+            raise PayoutEmptyError("the farmer has nothing that could be paid")
         paid = amount_now(payee, amount)
         if not paid:
             raise PayoutTooLargeError(

@@ -93,7 +93,9 @@ async def test_everything_is_booked_in_pages_and_once(wallet: Wallet) -> None:
     for place, person in enumerate([one, two, one, two, one]):
         wallet.happens("plant", SUCCEEDED, person, ago=1000 - place, fee=3)
     keeper = wallet.bookkeeper()
+    assert not keeper.is_current
     assert await keeper.step() == 10
+    assert keeper.is_current
     assert await keeper.step() == 0
     assert await wallet.bookkeeper().step() == 0
     assert await wallet.pool.balances(one.farmer_id) == {
@@ -190,6 +192,7 @@ async def test_what_cannot_be_booked_is_told_and_holds_up_the_rest(wallet: Walle
     with pytest.raises(BookingRefusedError):
         await keeper.step()
     assert len(keeper.warnings) == 1
+    assert not keeper.is_current
     assert await wallet.pool.journals() == {}
     await wallet.pool.admin.execute("ALTER TABLE harvest.journals DROP CONSTRAINT refused")
     assert await keeper.step() == 2

@@ -146,3 +146,31 @@ def _made(what: str) -> list[str]:
     """Return the names of what these migrations create."""
     text = "\n".join(migration.read_text() for migration in _migrations())
     return sorted(set(re.findall(rf"^CREATE (?:OR REPLACE )?{what} (harvest\.\w+)", text, re.M)))
+
+
+async def test_a_look_by_night_goes_on_from_what_was_proven(pool: LedgerWorld) -> None:
+    await pool.agree(1000, 500, 3000)
+    person = await pool.person()
+    await pool.harvested(person, reward_amount=1_000, stake_returned=7)
+    await spoil(pool, "UPDATE harvest.journals SET booked_at = now() - interval '2 hours'")
+    await pool.book("deposit", person, 10)
+    ledger = pool.ledger
+    assert (await ledger.watch()).differences == []
+    kept = await pool.admin.fetchrow("SELECT journal_id, journals FROM harvest.ledger_marks")
+    assert kept is not None
+    # What is younger than an hour is read again: an older transaction may still end.
+    assert tuple(kept) == (1, 1)
+    # What is proven is not read again by night; on Sundays, and by the command, it is.
+    await spoil(pool, "DELETE FROM harvest.entries WHERE journal_id = 1")
+    assert (await ledger.watch()).differences == []
+    found = await ledger.watch()
+    assert (found.differences, found.journals) == ([], 2)
+    for look in (ledger.check, lambda: ledger.watch(is_full=True)):
+        assert {one.kind for one in (await look()).differences} == {
+            "balance", "earnings", "holding",
+        }  # fmt: skip
+    # A balance that is wrong is told in any case, and nothing is proven by such a look.
+    await spoil(pool, "UPDATE harvest.account_balances SET amount = amount + 1")
+    await spoil(pool, "UPDATE harvest.journals SET booked_at = now() - interval '2 hours'")
+    assert {one.kind for one in (await ledger.watch()).differences} == {"balance"}
+    assert await pool.admin.fetchval("SELECT journal_id FROM harvest.ledger_marks") == 1

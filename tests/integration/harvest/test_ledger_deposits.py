@@ -106,6 +106,15 @@ async def test_what_changes_or_is_explained_meanwhile_is_not_booked(chain: Chain
     assert await pool.journals() == {"harvest": 1}
 
 
+async def test_nothing_is_told_while_something_is_not_booked(chain: Chain) -> None:
+    chain.held = {await chain.pool.person(): 50}
+    ledger, current = BookkeepingStore(chain.pool.database), False
+    deposits = Deposits(ledger=ledger, wallet=chain, settled_after=0, is_current=lambda: current)
+    assert (await deposits.step(), await chain.unexplained()) == (0, {})
+    current = True
+    assert await deposits.step() == 1
+
+
 async def test_an_account_that_was_read_before_what_is_booked_says_nothing(chain: Chain) -> None:
     pool = chain.pool
     person = await pool.person()

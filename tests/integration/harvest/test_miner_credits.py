@@ -165,8 +165,8 @@ async def test_the_order_of_things_does_not_matter(pool: LedgerWorld, seed: int)
         await pool.credit(halves[number], own=own, chunk=(number + 1, 2))
 
     happens: list[Callable[[], Awaitable[object]]] = [
-        *(lambda n=n: harvest(n) for n in range(8)),  # type: ignore[misc]
-        *(lambda n=n: tell(n) for n in (0, 1, 0, 1)),  # type: ignore[misc]
+        *(lambda n=n: harvest(n) for n in range(8)),
+        *(lambda n=n: tell(n) for n in (0, 1, 0, 1)),
         *(pool.divide for _ in range(5)),
     ]
     chance.shuffle(happens)

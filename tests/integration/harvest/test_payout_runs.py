@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from stellar_sdk import Keypair
+from stellar_sdk import Keypair, MuxedAccount
 
 from libs.common import failpoints
 from libs.common.errors import FailedPreconditionError, PoolError
@@ -27,7 +27,7 @@ from tests.support.ends import Ends
 from tests.support.fake_payouts import FakePayouts
 from tests.support.fake_wallet import fake_wallet
 from tests.support.ledger_world import BLOCK, LedgerWorld, open_ledger
-from tests.support.pool_world import Person
+from tests.support.pool_world import Person, eventually
 
 TERMS = PayoutTerms(
     pooler=Terms(threshold=10, interval=0),
@@ -86,9 +86,9 @@ class Pool:
         await self.ledger.harvested(person, reward_amount=reward, stake_returned=0, block=BLOCK)
         self.wallet.fees[str(person.farmer_id)] = fees
 
-    async def miner(self, amount: int) -> str:
+    async def miner(self, amount: int, address: str | None = None) -> str:
         """A miner who has so much of its pooler's undivided part."""
-        pooler, address = self.ledger.pooler, Keypair.random().public_key
+        pooler, address = self.ledger.pooler, address or Keypair.random().public_key
         name = miner_id(PoolerId(pooler), address)
         admin = self.ledger.admin
         await admin.execute(
@@ -226,6 +226,20 @@ async def test_fees_go_to_the_pooler_its_miners_and_the_operator_to_the_stroop(
     )
     assert list(map(tuple, claims)) == [(0, 0, 0)]
     assert (await pool.ledger.ledger.check()).differences == []
+
+
+async def test_a_miner_that_cannot_be_paid_holds_up_no_other(pool: Pool, payouts: Payouts) -> None:
+    await pool.ledger.agree(2000, 0, 5000)
+    person = await pool.farmer()
+    await pool.earns(person, 1000, (100, 0, 100))
+    address = await pool.miner(60)
+    odd = await pool.miner(40, MuxedAccount(Keypair.random().public_key, 7).account_muxed)
+    for _ in range(2):
+        await run(payouts)
+    assert pool.wallet.paid[address] == 60
+    waiting = [one for one in await pending(payouts) if one.reason is Reason.REFUSED]
+    assert [(one.payee.address, one.amount) for one in waiting] == [(odd, 40)]
+    assert waiting[0].payee.history.refusal == "DESTINATION_NOT_PAYABLE"
 
 
 async def test_a_pooler_is_paid_for_its_own_hashes_from_its_miners_part(
@@ -423,6 +437,25 @@ async def test_a_settled_payout_says_for_ever_what_it_said(pool: Pool, payouts: 
     ):
         with pytest.raises(Exception, match=r"stays as it is|append-only"):
             await pool.ledger.admin.execute(change)
+
+
+async def test_what_is_beside_a_payout_on_its_way_has_a_reason_of_its_own(
+    pool: Pool, payouts: Payouts
+) -> None:
+    person = await pool.farmer(90)
+    pool.wallet.faults.tampered.add(str(person.farmer_id))
+    wish = Wish(request_id="a", asked_by="pooler")
+    paying = asyncio.create_task(
+        payouts.pay_now(wish, FarmerId(person.farmer_id), 20, by_operator=False)
+    )
+    await eventually(pool.store.open_runs)
+    told = {one.reason: one.amount for one in await pending(payouts)}
+    assert told == {Reason.ON_ITS_WAY: 20, Reason.BELOW_THRESHOLD: 70}
+    # Once it is booked as pending it is told no other way.
+    await pool.ledger.book("withdrawal", person, 20)
+    told = {one.reason: one.amount for one in await pending(payouts)}
+    assert told == {Reason.ON_ITS_WAY: 20, Reason.BELOW_THRESHOLD: 70}
+    paying.cancel()
 
 
 async def test_pages_go_on_where_they_ended(pool: Pool, payouts: Payouts) -> None:

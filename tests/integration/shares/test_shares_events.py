@@ -130,7 +130,7 @@ async def test_who_is_silent_gets_an_easier_job(world: ShareWorld) -> None:
     async with events(rig, worker="slow", rate=10**9) as stream:
         _, data = await stream.next()
         world.clock.now += 61
-        await Upkeep(world.shares, None)._round(1)
+        await Upkeep(world.shares)._round(1)
         _, easier = await stream.next()
         hard, easy = (int(one["jobs"][0]["difficulty"]) for one in (data, easier))
         assert hard == pytest.approx(4 * easy, rel=0.01)
@@ -138,7 +138,7 @@ async def test_who_is_silent_gets_an_easier_job(world: ShareWorld) -> None:
 
 async def test_a_worker_that_goes_away_is_told_once(world: ShareWorld) -> None:
     rig = await world.join()
-    upkeep = Upkeep(world.shares, None)
+    upkeep = Upkeep(world.shares)
     async with events(rig, worker="watch") as stream:
         await stream.next()
         await rig.submit(*found_in(await rig.job("gone"), 1))
@@ -247,7 +247,7 @@ async def test_who_joined_and_never_came_is_forgotten_after_a_week(world: ShareW
     idle, busy = await world.join(), await world.join()
     await busy.job()
     world.clock.now += 7 * 86_400 + 1
-    await Upkeep(world.shares, None)._round(0)
+    await Upkeep(world.shares)._round(0)
     answer = await idle.get("/work")
     assert (answer.status_code, answer.json()["reason"]) == (401, "BAD_CREDENTIAL")
     await busy.job()

@@ -81,6 +81,24 @@ CREATE TABLE harvest.unexplained (
     since harvest.moment NOT NULL DEFAULT now()
 );
 
+-- What the last sound look by night has proven: what the entries of all journals up to one add up to, by
+-- account, and what they gave farmers of rewards, and moved into their accounts. The next look goes on from it.
+CREATE TABLE harvest.ledger_marks (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    journal_id bigint NOT NULL,
+    journals bigint NOT NULL,
+    -- Miners' parts of blocks before this one were proven, too.
+    block_index int NOT NULL,
+    accounts bigint [] NOT NULL,
+    amounts numeric [] NOT NULL,
+    entries bigint [] NOT NULL,
+    earners uuid [] NOT NULL,
+    earned numeric [] NOT NULL,
+    holders uuid [] NOT NULL,
+    held numeric [] NOT NULL,
+    proven_at harvest.moment NOT NULL DEFAULT now()
+);
+
 -- Miners of a pooler: whoever is to be paid at an address. The id is the UUIDv5 of the pooler and the
 -- address, and owns the miner's account.
 CREATE TABLE harvest.miners (
@@ -395,11 +413,14 @@ DECLARE
 BEGIN
     -- Accounts and miners come before the pot is locked, as they do where harvests are booked.
     INSERT INTO harvest.accounts (owner_id, role, asset)
-    SELECT n.owner_id, n.role::harvest.account_role, 'kale'
+    SELECT n.owner_id, n.role, 'kale'
     FROM (
-        SELECT m.id AS owner_id, 'miner:earned' AS role FROM unnest(miners) AS m (id)
+        SELECT m.id AS owner_id, 'miner:earned'::harvest.account_role AS role
+        FROM unnest(miners) AS m (id)
         UNION ALL
-        VALUES (pooler, 'miner:earned'), (pooler, 'pooler:fee')
+        VALUES
+            (pooler, 'miner:earned'::harvest.account_role),
+            (pooler, 'pooler:fee'::harvest.account_role)
     ) AS n
     ORDER BY n.owner_id, n.role
     ON CONFLICT DO NOTHING;
@@ -483,14 +504,16 @@ BEGIN
         FROM floors AS f
     ),
     parts AS MATERIALIZED (
-        SELECT r.miner_id, r.part + (r.place <= r.odd)::int AS amount, r.before FROM ranked AS r
+        SELECT r.miner_id, r.points, r.part + (r.place <= r.odd)::int AS amount, r.before
+        FROM ranked AS r
     ),
+    -- They are all there: each row is found by its key, however many there are, and whatever the statistics say.
     changed AS (
-        UPDATE harvest.miner_credits AS c
-        SET amount = n.amount
+        INSERT INTO harvest.miner_credits (block_index, pooler_id, miner_id, points, amount)
+        SELECT block, pooler, n.miner_id, n.points, n.amount
         FROM parts AS n
-        WHERE c.block_index = block AND c.pooler_id = pooler AND c.miner_id = n.miner_id
-            AND n.amount <> n.before
+        WHERE n.miner_id IS NOT NULL AND n.amount <> n.before
+        ON CONFLICT (block_index, pooler_id, miner_id) DO UPDATE SET amount = excluded.amount
     ),
     noted AS (
         UPDATE harvest.miner_pots AS m
@@ -616,6 +639,7 @@ GRANT EXECUTE ON FUNCTION
 harvest.tell_miners(uuid, int, int, int, bigint, bytea, uuid [], text [], bigint []),
 harvest.divide_pot(int, uuid),
 harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE ON harvest.ledger_marks TO kalepool_harvest;
 GRANT SELECT ON harvest.holdings, harvest.unexplained, harvest.miners, harvest.miner_pots,
 harvest.miner_chunks, harvest.miner_credits
 TO kalepool_harvest;

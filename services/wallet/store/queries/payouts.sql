@@ -318,8 +318,11 @@ INNER JOIN wallet.all_operations AS o ON m.operation_id = o.operation_id
 WHERE m.operation_id = ANY($1::uuid[]);
 
 -- name: wallets_of_pooler :many
--- Farmers of a pooler that were ever paid out, by their wallets' rows.
+-- Farmers of a pooler that were ever paid out, or of whom sums are kept, by their wallets' rows.
 SELECT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM wallet.wallets AS w
 WHERE w.pooler_id = $1 AND w.kind = 'farmer'
-  AND EXISTS (SELECT 1 FROM wallet.payouts AS f WHERE f.wallet_id = w.id);
+  AND (
+      EXISTS (SELECT 1 FROM wallet.payouts AS f WHERE f.wallet_id = w.id)
+      OR EXISTS (SELECT 1 FROM wallet.fee_marks AS m WHERE m.wallet_id = w.id)
+  );
