@@ -27,7 +27,7 @@ from services.wallet.store.payout_rows import fee_mark_row, opening_row
 security = get_security_logger()
 
 #: Accounts whose rewards are judged between two turns of the event loop: a day of blocks of each.
-_TURN = 10
+_TURN = 4
 #: By how much the clocks of wallet and of the chain are apart at most.
 _CLOCKS = timedelta(hours=1)
 

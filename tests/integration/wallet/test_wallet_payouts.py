@@ -87,8 +87,8 @@ async def test_everybody_gets_what_was_agreed_to_the_stroop(pool: PayoutWorld) -
     assert (first.operator_account, first.amount) == ("", agreed[one].farmer)
     for farmer in (one, two):
         assert await pool.outside.kale(pool.addresses[farmer]) == agreed[farmer].farmer
-    received = sum(item.pooler + item.miners for item in agreed.values())
-    assert await pool.outside.kale(pool.account) == received
+    came = sum(item.pooler + item.miners for item in agreed.values())
+    assert await pool.outside.kale(pool.account) == came
 
     # The same request is the same payouts; another amount is another request.
     again = await pool.pay("run 1", {farmer: agreed[farmer].farmer for farmer in (one, two)})
@@ -110,13 +110,18 @@ async def test_everybody_gets_what_was_agreed_to_the_stroop(pool: PayoutWorld) -
     balances = await pool.world.balances([one, two])
     assert {item.kale_stroops for item in balances.values()} == {0}
 
-    # Miners and the pooler get what came, and no more.
-    fees = await pool.pooler_fees()
-    pooler, miners = (
-        sum(item.pooler for item in agreed.values()),
-        sum(item.miners for item in agreed.values()),
+    received = Parts(
+        pooler=sum(item.pooler for item in agreed.values()),
+        miners=sum(item.miners for item in agreed.values()),
     )
-    assert fees.received == Parts(pooler=pooler, miners=miners)
+    await spend(pool, received)
+    await sound(pool)
+
+
+async def spend(pool: PayoutWorld, received: payout_pb2.FeeParts) -> None:
+    """See that miners and the pooler get what came, and no more."""
+    fees, pooler, miners = await pool.pooler_fees(), received.pooler, received.miners
+    assert fees.received == received
     near, far = await pool.outside.account(), await pool.outside.account()
     paying = await pool.pay_miners("miners", {near: miners - 1, far: 2})
     assert paying[near].payment.operation.state == SUCCEEDED
@@ -129,7 +134,6 @@ async def test_everybody_gets_what_was_agreed_to_the_stroop(pool: PayoutWorld) -
     assert await pool.outside.kale(pool.pooler_address) == pooler
     assert await pool.outside.kale(pool.account) == 0
     assert (await pool.pooler_fees()).paid == fees.received
-    await sound(pool)
 
 
 async def sound(pool: PayoutWorld) -> None:

@@ -67,7 +67,7 @@ async def test_wallets_role_writes_no_block_that_nobody_can_read(
 ) -> None:
     """Every service reads them, and every pooler by them."""
     await PoolWorld(rows.connection).head(current=5)
-    store = BlockStore(rows.pool)
+    store = BlockStore(rows.pool, ORDERS)
     async with connect(database.dsn("wallet")) as thief:
         with pytest.raises(asyncpg.CheckViolationError):
             await thief.execute(f"UPDATE {change}")
