@@ -1,5 +1,6 @@
 """Whose word decides about a farmer's terms, its owner account, and where its money goes."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -162,6 +163,19 @@ async def test_a_signature_is_used_once_and_for_what_it_says(say: OwnSay) -> Non
     await say.store.set_address(farmer.farmer_id, B, to_b)
     with pytest.raises(SignatureWrongError):
         await say.store.set_address(farmer.farmer_id, A, to_a)
+
+
+async def test_a_signature_that_is_brought_twenty_times_at_once_is_used_once(say: OwnSay) -> None:
+    farmer = await say.farmer(terms=terms())
+    wish = TermsWish(terms=terms(pooler_bps=700), address=A)
+    giver = await say.signed(farmer, wish)
+    made = await asyncio.gather(
+        *(say.store.agree(farmer.farmer_id, wish.terms, giver, address=A) for _ in range(20))
+    )
+    assert {one.number for one in made} == {2}
+    assert len(await say.agreements.of_wallet(farmer.wallet_id)) == 2
+    assert (await say.withdrawals.past_of(farmer.wallet_id)).number == 1
+    await assert_sound(say)
 
 
 async def test_without_an_owner_account_nobody_signs(say: OwnSay) -> None:
