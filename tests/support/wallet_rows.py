@@ -283,10 +283,12 @@ class WalletRows:
 
 def order_of(operation_id: UUID, columns: Mapping[str, Any]) -> bytes:
     """Return the authenticator of an operation's row."""
+    # What a harvest brings is known at its end.
+    is_harvested = columns["kind"] == "harvest" and columns.get("settled_at") is not None
     operation = NewOperation(
         id=OperationId(operation_id),
         wallet_id=columns["wallet_id"],
-        amount=columns.get("amount", 0),
+        amount=0 if is_harvested else columns.get("amount", 0),
         nonce=columns.get("nonce"),
         hash=columns.get("hash"),
         zeros=columns.get("zeros"),

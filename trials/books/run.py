@@ -21,8 +21,9 @@ from devstack.stack import Progress, with_login
 from libs.common.db.pool import open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress
+from libs.kale.fees import Terms, split
 from services.harvest.domain.credits import divide, miner_id
-from services.harvest.domain.ledger import POOL, Difference, Terms, split
+from services.harvest.domain.ledger import POOL, Difference
 from services.harvest.store.ledger import LedgerStore
 from services.harvest.store.store import QUERIES as HARVEST_QUERIES
 from services.harvest.store.store import Store
