@@ -89,14 +89,7 @@ async def checked(rows: WalletRows) -> Checked:
     payout, pool_payment = await fees_of(rows, farmer, payer)
     carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
     await rows.shown(payer, 2000)
-    for number, address in enumerate(("G1", "G2"), start=1):
-        moments: dict[str, Any] = {
-            "registered_at": ago(100 - number),
-            "effective_at": ago(90 - number),
-        }
-        columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
-        mac = ORDERS.for_payout_address(**columns, **moments)
-        await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+    await addresses_of(rows, farmer)
     await agree(rows.pool, farmer.id)
     async with rows.pool.transaction() as session:
         moment = ago(1)
@@ -140,6 +133,18 @@ async def checked(rows: WalletRows) -> Checked:
     return Checked(rows=rows, macs=macs, keys=keys, check=check, names=names, farmer=farmer)
 
 
+async def addresses_of(rows: WalletRows, farmer: WalletRow) -> None:
+    """Write two payout addresses."""
+    for number, address in enumerate(("G1", "G2"), start=1):
+        moments: dict[str, Any] = {
+            "registered_at": ago(100 - number),
+            "effective_at": ago(90 - number),
+        }
+        columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
+        mac = ORDERS.for_payout_address(**columns, **moments)
+        await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+
+
 async def fees_of(
     rows: WalletRows, farmer: WalletRow, payer: WalletRow
 ) -> tuple[OperationId, OperationId]:
@@ -166,8 +171,8 @@ async def fees_of(
         await rows.assign(item, payer)
     row = {"block_index": BLOCK, "opened_at": ago(1)}
     await rows.insert("wallet.block_openings", **row, mac=ORDERS.mac(opening_row(row)))
-    numbers = ("pooler", "operator", "miners", "until_number")
-    numbers += ("paid_pooler", "paid_operator", "paid_miners")
+    numbers = ["pooler", "operator", "miners", "until_number"]
+    numbers += ["paid_pooler", "paid_operator", "paid_miners"]
     row = {"wallet_id": farmer.id, "until_block": -1, "blocks": bytes(252)}
     row |= dict.fromkeys(numbers, 0)
     await rows.insert("wallet.fee_marks", **row, mac=ORDERS.mac(fee_mark_row(row)))
