@@ -12,9 +12,11 @@ from services.wallet.store.channels import insert_pool_accounts
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
+from services.wallet.store.owners import OwnerStore
 from services.wallet.store.transactions import NO_BUDGET, Draft, TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
+from tests.support.agreements import agree
 from tests.support.orders import ORDERS
 
 _PROVIDER = LocalKeyProvider(bytes(32))
@@ -104,6 +106,8 @@ async def let_happen(pool: Database) -> None:
     )
     for address in ("GOTHER", ""):
         await withdrawals.set_address(wallet.id, address, cooling=60, actor="me")
+    await agree(pool, wallet.id)
+    await OwnerStore(pool, ORDERS).mark(pooler_id, farms_for_itself=True, actor="ann")
     reach = Reach(scope=Scope.POOLER, target=pooler_id)
     await custody.pause(reach, reason="a test", actor="ann")
     await custody.resume(reach, actor="bob")

@@ -169,6 +169,9 @@ async def _measure(books: Books, turns: int, entries: int, where: Origin) -> Boo
     for name in ("prepare", "bare_tables"):
         await books.do(name)
     await books.do("farmers", books.harvests)
+    await books.do("agreed_blocks", 2 * (turns + _WARM_UP))
+    await books.do("agreements")
+    await books.connection.execute("ANALYZE wallet.agreements, wallet.wallets, chain.blocks")
     await books.connection.execute("SELECT harvest.ensure_partition(0)")
     with_ms, without_ms, bare_ms = list[float](), list[float](), list[float]()
     for turn in range(turns + _WARM_UP):

@@ -11,6 +11,30 @@ SELECT fill.uid(1000000 + $1::bigint * 3000 + n), $1::int, fill.uid(20000 + n), 
     15000, 'success', '', '', now()
 FROM generate_series(1, $2::int) AS g (n);
 
+-- name: agreed_blocks :exec
+-- Blocks up to $1, opened lately: harvests are divided by what was agreed then.
+INSERT INTO chain.blocks (
+    index, opened_ledger, opened_at, closes_at, entropy, min_gap, max_gap, min_zeros, max_zeros,
+    min_stake, max_stake, staked_total, normalized_total, expires_ledger, updated_ledger
+)
+SELECT n, n, now(), now(), sha256(''), 0, 0, 0, 0, 0, 0, 0, 0, 0, n
+FROM generate_series(0, $1::int) AS g (n)
+ON CONFLICT DO NOTHING;
+
+-- name: agreements :exec
+-- Three agreements of every farmer, with fees: the newest has counted for a day.
+INSERT INTO wallet.agreements (
+    wallet_id, number, stake_bps, pooler_bps, operator_bps, miners_bps, payout_threshold,
+    payout_interval_seconds, harvest_blocks, given_by, proof, terms_version, terms_digest,
+    registered_at, effective_at
+)
+SELECT w.id, n, 5000, 500 + n, 100, 2000, 0, 0, 1, 'x', 'certificate', 1, sha256(''),
+    now() - make_interval(days => 4 - n), now() - make_interval(days => 4 - n)
+FROM wallet.wallets AS w
+CROSS JOIN generate_series(1, 3) AS g (n)
+WHERE w.kind = 'farmer'
+ORDER BY w.id, n;
+
 -- name: without_ledger :exec
 ALTER TABLE harvest.harvests DISABLE TRIGGER trigger_harvests_ledger;
 

@@ -225,6 +225,9 @@ BY_ADMIN: Mapping[str, Attack] = {
         "UPDATE wallet.wallets SET address = overlay(address PLACING 'XX' FROM 2 FOR 2) "
         "WHERE kind = 'payer'"
     ),
+    "another word on whether a pooler farms for itself": _statement(
+        "UPDATE wallet.pooler_marks SET farms_for_itself = NOT farms_for_itself"
+    ),
     "another payout address": _statement(
         "UPDATE wallet.payout_addresses SET address = overlay(address PLACING 'XX' FROM 2 FOR 2)"
     ),

@@ -603,6 +603,7 @@ END;
 -- The parts of a reward (libs/kale/fees.py has the same rule): fees together are never more
 -- than was agreed, so that the odd stroop is the farmer's; they are divided by largest remainder, and of
 -- equal ones the pooler's goes first, then the operator's.
+-- OFFSET 0: each part is reckoned once, and not again wherever it is named.
 CREATE FUNCTION harvest.split(reward bigint, pooler_bps int, operator_bps int, miners_bps int)
 RETURNS TABLE (farmer bigint, pooler bigint, operator bigint, miners bigint)
 LANGUAGE sql IMMUTABLE
@@ -630,7 +631,9 @@ FROM (
             f.fee * pooler_bps * miners_bps AS miners_of,
             greatest((pooler_bps + operator_bps) * 10000::numeric, 1) AS whole
         FROM (SELECT div(reward::numeric * (pooler_bps + operator_bps), 10000) AS fee) AS f
+        OFFSET 0
     ) AS p
+    OFFSET 0
 ) AS n;
 END;
 

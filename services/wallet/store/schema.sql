@@ -1637,7 +1637,6 @@ CREATE TABLE wallet.agreements (
     CONSTRAINT agreements_fees CHECK (pooler_bps + operator_bps <= 5000),
     CONSTRAINT agreements_signed CHECK ((proof = 'signature') = (signature IS NOT NULL))
 );
-CREATE INDEX idx_agreements_effective ON wallet.agreements (effective_at);
 CREATE TRIGGER agreements_follow BEFORE INSERT ON wallet.agreements
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_version('wallet_id');
 

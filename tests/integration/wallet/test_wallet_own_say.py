@@ -1,5 +1,6 @@
 """Whose word decides about a farmer's terms, its owner account, and where its money goes."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -52,14 +53,19 @@ async def counts(say: OwnSay, farmer: Farmer) -> str:
     return (await say.withdrawals.addresses(farmer.wallet_id)).address
 
 
-async def assert_sound(say: OwnSay) -> None:
-    """The audit log and what it tells of are the same."""
+async def found(say: OwnSay) -> list[str]:
+    """What the audit log, and what it tells of, do not have of one another."""
     findings = Findings()
     check = AuditCheck(say.pool)
     await check.rows(findings)
     async for page in CustodyStore(say.pool, ORDERS).records():
         await check.records(page, findings)
-    assert findings.words() == []
+    return findings.words()
+
+
+async def assert_sound(say: OwnSay) -> None:
+    """The audit log and what it tells of are the same."""
+    assert await found(say) == []
 
 
 # Addresses ---------------------------------------------------------------------------------------
@@ -77,8 +83,8 @@ async def test_a_changed_address_cools_though_the_owner_has_signed_it(say: OwnSa
     for address in (A, B):
         giver = await say.signed(farmer, PayoutWish(address=address))
         moment = await say.store.set_address(farmer.farmer_id, address, giver)
-    found = await say.withdrawals.addresses(farmer.wallet_id)
-    assert found == PayoutAddresses(address=A, pending=B, pending_at=moment)
+    told = await say.withdrawals.addresses(farmer.wallet_id)
+    assert told == PayoutAddresses(address=A, pending=B, pending_at=moment)
     assert moment > datetime.now(UTC) + timedelta(minutes=59)
 
 
@@ -126,8 +132,8 @@ async def test_an_operator_waits_long_and_the_farmer_can_object(say: OwnSay) -> 
     assert moment > datetime.now(UTC) + 29 * DAY
     assert await counts(say, farmer) == A
     await say.store.object_to(farmer.farmer_id, await say.signed(farmer, Objection()))
-    found = await say.withdrawals.addresses(farmer.wallet_id)
-    assert (found.address, found.pending) == (A, None)
+    told = await say.withdrawals.addresses(farmer.wallet_id)
+    assert (told.address, told.pending) == (A, None)
     with pytest.raises(NothingAnnouncedError):
         await say.signed(farmer, Objection())
     await assert_sound(say)
@@ -162,6 +168,19 @@ async def test_a_signature_is_used_once_and_for_what_it_says(say: OwnSay) -> Non
     await say.store.set_address(farmer.farmer_id, B, to_b)
     with pytest.raises(SignatureWrongError):
         await say.store.set_address(farmer.farmer_id, A, to_a)
+
+
+async def test_a_signature_that_is_brought_twenty_times_at_once_is_used_once(say: OwnSay) -> None:
+    farmer = await say.farmer(terms=terms())
+    wish = TermsWish(terms=terms(pooler_bps=700), address=A)
+    giver = await say.signed(farmer, wish)
+    made = await asyncio.gather(
+        *(say.store.agree(farmer.farmer_id, wish.terms, giver, address=A) for _ in range(20))
+    )
+    assert {one.number for one in made} == {2}
+    assert len(await say.agreements.of_wallet(farmer.wallet_id)) == 2
+    assert (await say.withdrawals.past_of(farmer.wallet_id)).number == 1
+    await assert_sound(say)
 
 
 async def test_without_an_owner_account_nobody_signs(say: OwnSay) -> None:
@@ -209,12 +228,12 @@ async def test_an_operators_owner_account_waits_and_the_old_one_objects(say: Own
     farmer = await say.farmer()
     moment = await say.store.set_owner(farmer.farmer_id, THIEF, OPERATOR)
     assert moment > datetime.now(UTC) + 29 * DAY
-    found = await say.owners.accounts(farmer.wallet_id)
-    assert (found.address, found.pending) == (farmer.owner.public_key, THIEF)
+    told = await say.owners.accounts(farmer.wallet_id)
+    assert (told.address, told.pending) == (farmer.owner.public_key, THIEF)
     assert await say.store.set_owner(farmer.farmer_id, THIEF, OPERATOR) == moment
     await say.store.object_to(farmer.farmer_id, await say.signed(farmer, Objection()))
-    found = await say.owners.accounts(farmer.wallet_id)
-    assert (found.address, found.pending) == (farmer.owner.public_key, None)
+    told = await say.owners.accounts(farmer.wallet_id)
+    assert (told.address, told.pending) == (farmer.owner.public_key, None)
     await assert_sound(say)
 
 
@@ -248,6 +267,30 @@ async def test_an_owner_account_or_a_mark_that_wallet_did_not_write_counts_for_n
         await say.owners.farms_for_itself(farmer.pooler_id)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE wallet.agreements SET pooler_bps = pooler_bps + 1",
+        "UPDATE wallet.agreements SET proof = 'operator'",
+        "DELETE FROM wallet.agreements",
+        "UPDATE wallet.owner_accounts SET address = 'GTHIEF'",
+        "DELETE FROM wallet.owner_accounts",
+        "UPDATE wallet.pooler_marks SET farms_for_itself = false",
+        "DELETE FROM wallet.pooler_marks",
+        "UPDATE wallet.agreements SET number = 2",
+    ],
+)
+async def test_the_audit_log_tells_of_what_somebody_changed_or_deleted(
+    say: OwnSay, database: DatabaseAccess, change: str
+) -> None:
+    farmer = await say.farmer(terms=terms())
+    await say.owners.mark(farmer.pooler_id, farms_for_itself=True, actor="ann")
+    await assert_sound(say)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(change)
+    assert len(await found(say)) >= 1
+
+
 # Agreements --------------------------------------------------------------------------------------
 
 
@@ -273,8 +316,8 @@ async def test_a_higher_fee_of_a_pooler_waits_and_the_farmers_own_does_not(say: 
     wish = TermsWish(terms=terms(pooler_bps=700))
     giver = await say.signed(farmer, wish)
     own = await say.store.agree(farmer.farmer_id, wish.terms, giver)
-    found = await say.agreements.of_wallet(farmer.wallet_id)
-    assert in_force(found, datetime.now(UTC)) == own == found[-1]
+    told = await say.agreements.of_wallet(farmer.wallet_id)
+    assert in_force(told, datetime.now(UTC)) == own == told[-1]
     assert (own.given_by, own.proof) == (f"owner {farmer.owner.public_key}", Proof.SIGNATURE)
     # The same, once more, is the same.
     assert await say.store.agree(farmer.farmer_id, wish.terms, giver) == own
