@@ -126,7 +126,10 @@ class WalletRows:
         if state in {"failed", "expired"}:
             row["reason"] = "REFUSED"
         columns = row | values
-        columns.setdefault("mac", order_of(name, columns))
+        # A harvest is asked for without an amount: the chain says what it pays.
+        is_paid = kind == "harvest" and columns.get("settled_at") is not None
+        asked = columns | ({"amount": 0} if is_paid else {})
+        columns.setdefault("mac", order_of(name, asked))
         if columns.get("settled_at") is not None:
             columns.setdefault("end_mac", end_of(name, columns | {"state": state}))
         await self.insert("wallet.operations", id=name, state=state, **columns)
@@ -283,12 +286,10 @@ class WalletRows:
 
 def order_of(operation_id: UUID, columns: Mapping[str, Any]) -> bytes:
     """Return the authenticator of an operation's row."""
-    # What a harvest brings is known at its end.
-    is_harvested = columns["kind"] == "harvest" and columns.get("settled_at") is not None
     operation = NewOperation(
         id=OperationId(operation_id),
         wallet_id=columns["wallet_id"],
-        amount=0 if is_harvested else columns.get("amount", 0),
+        amount=columns.get("amount", 0),
         nonce=columns.get("nonce"),
         hash=columns.get("hash"),
         zeros=columns.get("zeros"),

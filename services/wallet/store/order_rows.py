@@ -162,7 +162,10 @@ _TABLES: Mapping[str, _Table] = {
         ending="payouts",
         data=lambda row: payout_rows.payout_row(payout_rows.placed(row)),
         past=_by_key("payouts", "walk_payouts"),
-        live=lambda first: (_of_open("payouts", ["payout"], first),),
+        live=lambda first: (
+            _of_open("payouts", ["payout"], first),
+            _by_moment("payouts", "walk_ended_withdrawals", first),
+        ),
         is_by_age=True,
     ),
     "pool_payments": _Table(
@@ -188,6 +191,7 @@ _TABLES: Mapping[str, _Table] = {
         ending="openings",
         data=payout_rows.opening_row,
         past=_by_key("block_openings", "walk_openings", _NO_NUMBER),
+        live=lambda _: (_by_key("block_openings", "walk_late_openings", _NO_NUMBER),),
     ),
     "payments": _Table(
         ending="payments",

@@ -212,6 +212,7 @@ ORDER BY operation_id
 LIMIT $1;
 
 -- name: walk_ended_withdrawals :many
+-- Withdrawals and payouts.
 -- Those with ids below $4 that have ended within two days, by moment and id from $2 (null: two days ago) and $3
 -- on: they waited for long, and count into the sums of a day.
 WITH made AS (
@@ -258,6 +259,16 @@ SELECT '00000000-0000-0000-0000-000000000000'::uuid AS key, block_index AS numbe
 FROM wallet.block_openings
 WHERE block_index >= $3::bigint AND $2::uuid IS NOT NULL
 ORDER BY block_index
+LIMIT $1;
+
+-- name: walk_late_openings :many
+-- Those of the last 1,000 blocks, by number from $3 on: three days, and one more.
+SELECT '00000000-0000-0000-0000-000000000000'::uuid AS key, b.block_index AS number
+FROM wallet.block_openings AS b
+WHERE b.block_index >= greatest(
+    $3::bigint, (SELECT max(n.block_index) - 1000 FROM wallet.block_openings AS n)
+) AND $2::uuid IS NOT NULL
+ORDER BY b.block_index
 LIMIT $1;
 
 -- name: walk_harvests :many
