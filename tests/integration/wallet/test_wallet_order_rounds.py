@@ -103,11 +103,12 @@ async def test_a_look_takes_its_share_of_the_past(years: Years) -> None:
     await years.check.step()
     looked = (await years.check.step()).rows
     assert looked["wallets"] == 3
-    late = {"payout_addresses", "shown_targets", "pauses", "approvals", "block_openings"}
-    for table in set(PASTS) - late:
-        assert 0 < looked[table] <= SHARE
-    # The address that counts and the last target are live.
+    live = {"payout_addresses", "agreements", "shown_targets", "block_openings"}
+    for table in set(PASTS) - live - {"pauses", "approvals"}:
+        assert 0 < looked[table] <= SHARE, table
+    # The address and the agreement that count, and the last target, are live.
     assert 0 < looked["payout_addresses"] <= SHARE + 1
+    assert 0 < looked["agreements"] <= SHARE + 1
     assert 0 < looked["shown_targets"] <= SHARE + 1
     # So are those of the last blocks, which have no age but their numbers.
     assert looked["block_openings"] == ROWS
