@@ -29,8 +29,8 @@ from services.wallet.store.payouts import PayoutStore
 from services.wallet.store.wallets import moment_of
 from services.wallet.store.withdrawals import WithdrawalStore
 
-#: Payments that are recorded at once: they fill ten transactions.
-AT_ONCE = 990
+#: Payments that are recorded at once: they fill twenty transactions.
+AT_ONCE = 1980
 
 
 class PoolPaymentStore:
