@@ -56,10 +56,17 @@ class AgreementStore:
             raise AgreementTamperedError("the farmer's agreements are not as wallet wrote them")
         return [_agreement(row) for row in rows]
 
-    async def check_pace(self, session: Session, wallet_id: WalletId, *, most: int) -> None:
-        """Raise AgreementLimitError where a farmer had so many agreements within a day."""
+    async def check_pace(
+        self, session: Session, wallet_id: WalletId, *, most: int, is_own: bool = False
+    ) -> None:
+        """Raise AgreementLimitError where a farmer had so many agreements within a day.
+
+        What the farmer signs itself (`is_own`) counts apart: nobody uses that up for it.
+        """
         rows = await session.many("agreements_of_wallets", [wallet_id])
-        lately = sum(row["is_late"] for row in rows)
+        lately = sum(
+            row["is_late"] and (row["proof"] == Proof.SIGNATURE.value) is is_own for row in rows
+        )
         if lately >= most:
             raise AgreementLimitError(
                 f"the farmer's agreement was changed {lately} times within a day, and no more "

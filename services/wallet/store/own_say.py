@@ -161,10 +161,13 @@ class OwnSayStore:
             known = _same(held, terms, giver, self.rules)
             if known is not None:
                 return known
-            if giver.proof is Proof.SIGNATURE:
+            is_own = giver.proof is Proof.SIGNATURE
+            if is_own:
                 wish = TermsWish(terms=terms, address=address)
                 giver = _signed(held, text_of(held, wish, self.rules), giver)
-            await self._agreements.check_pace(session, held.wallet_id, most=self.rules.changes)
+            await self._agreements.check_pace(
+                session, held.wallet_id, most=self.rules.changes, is_own=is_own
+            )
             made = await self._insert(session, held, terms, giver)
             if terms.stake_bps < held.row["stake_bps"]:
                 await self._wallets.change_stake(session, held.row, terms.stake_bps, giver.given_by)

@@ -383,5 +383,17 @@ async def test_agreements_have_their_pace(pool: Database) -> None:
     farmer = await say.farmer(terms=terms())
     with pytest.raises(AgreementLimitError):
         await say.store.agree(farmer.farmer_id, terms(pooler_bps=0), POOLER)
-    # What says the same is no other one.
+    # Nobody uses up what the farmer says itself.
+    wish = TermsWish(terms=terms(pooler_bps=0))
+    own = await say.store.agree(farmer.farmer_id, wish.terms, await say.signed(farmer, wish))
+    assert own.number == 2
+    wish = TermsWish(terms=terms(pooler_bps=1))
+    giver = await say.signed(farmer, wish)
+    with pytest.raises(AgreementLimitError):
+        await say.store.agree(farmer.farmer_id, wish.terms, giver)
+
+
+async def test_what_says_the_same_is_no_other_agreement(pool: Database) -> None:
+    say = OwnSay(pool=pool, rules=AgreementRules(changes=1))
+    farmer = await say.farmer(terms=terms())
     assert (await say.store.agree(farmer.farmer_id, terms(), POOLER)).number == 1
