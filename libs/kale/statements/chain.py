@@ -7,7 +7,7 @@ from enum import Enum, unique
 
 from libs.kale.statements.checking import Finding
 from libs.kale.statements.document import File, ReadLine
-from libs.kale.statements.lines import moved
+from libs.kale.statements.lines import payments
 from libs.kale.statements.roots import Root, broken_at, day_text, read_entry
 
 #: The kind of line that takes back what the chain has no trace of.
@@ -112,7 +112,7 @@ def _standing(
     lines: Sequence[ReadLine], found: SeenTransaction | None, *, oldest: int
 ) -> Standing | str:
     """Return how lines of one transaction stand, or what is wrong with them."""
-    moves = [moved(line.amounts) for line in lines]
+    moves = [move for line in lines for move in payments(line.amounts)]
     if any(line.texts[1] == _DENIAL for line in lines):
         return Standing.DENIED
     if found is None:
@@ -129,7 +129,7 @@ def _standing(
 
 def _fits(moves: Sequence[int], events: Sequence[int]) -> bool:
     """Tell whether lines say what events say: all of it, or, as a part of the transaction may stand
-    in another statement, some of the events, one for each line."""
+    in another statement, some of the events, one for each payment."""
     if sum(moves) == sum(events):
         return True
     return not Counter(move for move in moves if move) - Counter(events)

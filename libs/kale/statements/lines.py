@@ -104,6 +104,15 @@ def is_in_account(role: str) -> bool:
     return role == _MOVED or (is_owed(role) and role not in _ELSEWHERE)
 
 
+def payments(amounts: Sequence[tuple[str, int]]) -> tuple[int, int]:
+    """Return what a line moves to a pooler's account, and all else that it moves.
+
+    Fees leave a farmer's account in two payments: to its pooler's account, and to the operator.
+    """
+    to_pooler = sum(amount for role, amount in amounts if role == _MOVED)
+    return to_pooler, moved(amounts) - to_pooler
+
+
 def moved(amounts: Iterable[tuple[str, int]]) -> int:
     """Return the stroops by which a line changes the farmer's account on the chain."""
     return sum(amount for role, amount in amounts if is_in_account(role))

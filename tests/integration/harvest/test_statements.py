@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +16,17 @@ from pydantic import SecretStr
 
 from libs.common import errors, failpoints
 from libs.common.grpc.client import call, open_channel
+from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.statements.checking import check
 from libs.kale.statements.document import joined, written
+from libs.kale.statements.lines import moved
 from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, month_of
 from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
+from services.harvest.domain.bookkeeping import SUCCEEDED, Movement, PayoutParts, bookings_of
 from services.harvest.domain.errors import NothingBookedError
 from services.harvest.domain.statements import ClosingState, Written
+from services.harvest.store.ledger import BookkeepingStore
 from services.harvest.store.statements import StatementStore
 from services.harvest.usecases.closing import Closer
 from tests.support.database import DatabaseAccess
@@ -128,6 +133,42 @@ async def test_the_tree_of_a_day_has_what_everybody_has(world: World) -> None:
     assert await world.closer.close_now() == closed
     await world.closer.step(0.0)
     assert len(await world.store.roots()) == 1
+
+
+async def test_what_lies_in_a_poolers_account_is_owed_once(world: World) -> None:
+    await world.pool.agree(1000, 500, 2000)
+    person, today = await world.pool.person(), await world.today()
+    await world.farm(person)
+    await leave(world, person, pooler=80, miners=20, operator=50)
+    root = (await world.closer.close_now()).root
+    # The operator has its part, and an empty leaf.
+    assert (root.leaves, root.node.total) == (3, 100 + 1000 - 50)
+    claims = {claim.owner: dict(claim.balances) for claim in await world.store.claims(today)}
+    assert claims[world.pool.pooler] == {"miner:earned": 20, "pooler:fee": 80}
+    lines = await world.store.lines(person.farmer_id, after=0, until=root.last_journal, limit=10)
+    assert (lines[-1].kind, moved(lines[-1].amounts)) == ("fee_payout", -150)
+    # What the lines moved is what the account on the chain has.
+    assert sum(moved(line.amounts) for line in lines) == 100 + 1000 - 150
+
+
+async def leave(world: World, person: Person, **fees: int) -> None:
+    """Book fees that leave a farmer's account, as wallet has told."""
+    told = Movement(
+        operation_id=new_id(),
+        kind="payout",
+        end=SUCCEEDED,
+        farmer_id=FarmerId(person.farmer_id),
+        pooler_id=PoolerId(world.pool.pooler),
+        block_index=0,
+        ledger=9,
+        transaction_hash="",
+        at=datetime.now(UTC),
+        amount=0,
+        withdrawn_kale=0,
+        fee=0,
+        payout=PayoutParts(amount=0, **fees),
+    )
+    assert await BookkeepingStore(world.pool.database).book_movements(bookings_of([told])) == 1
 
 
 async def test_what_is_booked_after_a_closing_belongs_to_the_next_one(world: World) -> None:

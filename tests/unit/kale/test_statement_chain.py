@@ -88,6 +88,33 @@ def test_a_part_of_a_transaction_may_stand_in_another_statement() -> None:
     assert places({NAME: replace(SEEN[NAME], moves=(move - 1, 1))}) == []
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "part"])
+def test_fees_leave_by_two_payments(is_whole: bool) -> None:
+    pool = Pool()
+    fees = {"chain:moved": -30, "chain:out": 20, "operator:fee": -20, "pooler:held": 30}
+    paid = replace(
+        deposit_line(2, day=FIRST), kind="fee_payout", amounts=tuple(sorted(fees.items()))
+    )
+    own = replace(
+        deposit_line(3, day=FIRST),
+        kind="payout",
+        amounts=(("chain:out", 700), ("farmer:pending_out", -700)),
+        transaction_hash=paid.transaction_hash,
+        ledger=paid.ledger,
+    )
+    pool.close(FIRST, [deposit_line(1, day=FIRST), paid, *[own] * is_whole])
+    file = file_of(pool)
+    entry = entry_value(FIRST, file.statement.roots[-1].record)
+    deposit, payout = (line.texts[5] for line in file.lines[:2])
+    seen = {
+        deposit: SeenTransaction(ledger=file.lines[0].ledger, succeeded=True, moves=(5000,)),
+        payout: SeenTransaction(ledger=paid.ledger, succeeded=True, moves=(-700, -30, -20)),
+    }
+    assert compare(file, entry=entry, seen=seen, oldest=1).findings == []
+    seen[payout] = replace(seen[payout], moves=(-700, -30, -21))
+    assert len(compare(file, entry=entry, seen=seen, oldest=1).findings) == 1 + is_whole
+
+
 def test_lines_without_a_transaction_are_told_apart() -> None:
     pool = Pool()
     asked = replace(deposit_line(1, day=FIRST), ledger=0, transaction_hash="", kind="withdrawal")
