@@ -101,7 +101,7 @@ BEGIN
     THEN
         RETURN false;
     END IF;
-    LOCK TABLE harvest.journals IN SHARE MODE;
+    LOCK TABLE harvest.journals IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT 1 FROM harvest.closings AS c WHERE c.day >= closing) THEN
         RETURN false;
     END IF;
