@@ -151,6 +151,7 @@ async def test_of_roots_that_waited_the_newest_is_written(roots: Roots) -> None:
 )
 async def test_who_is_killed_writes_it_once(roots: Roots, name: str) -> None:
     world, day, root = roots.world, await roots.newest() + 1, name[-1:].encode() * 32
+    await payers_opened(roots)
     await world.restart(FAILPOINTS=f"{name}=kill")
     await world.wait_until_serving()
     await ask_and_die(roots, day, root)
@@ -165,6 +166,20 @@ async def test_who_is_killed_writes_it_once(roots: Roots, name: str) -> None:
             day,
         )
     assert count == 1
+
+
+async def payers_opened(roots: Roots) -> None:
+    """Wait until a wallet that has just started has its payers: it dies of a root's end then."""
+    async with connect(roots.world.database.admin_dsn) as admin:
+
+        async def are_open() -> bool:
+            found = await admin.fetchval(
+                "SELECT bool_and(state = 'succeeded') FROM wallet.operations "
+                "WHERE kind = 'open_payer'"
+            )
+            return bool(found)
+
+        await eventually(are_open, "the payers are not open")
 
 
 async def ask_and_die(roots: Roots, day: int, root: bytes) -> None:
