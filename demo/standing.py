@@ -175,10 +175,11 @@ def _start(console: Console, ports: Mapping[str, int]) -> dict[str, Any] | None:
             stderr=log,
             start_new_session=True,
         )
+    beginning = _beginning(child.pid, ports)
     # From now on `down` finds the pool, also when this process is killed.
     state = _last_state()
     if state is None or state["supervisor"] != child.pid:
-        _write(_beginning(child.pid, ports))
+        _write(beginning)
     return _wait(child, console)
 
 
