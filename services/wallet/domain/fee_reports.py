@@ -22,6 +22,9 @@ class FeeKind(Enum):
     OPEN_PAYER = "open_payer"
     RENT = "rent"
     OTHER = "other"
+    PAYOUT = "payout"
+    POOL_PAYMENT = "pool_payment"
+    DATA_ENTRY = "data_entry"
 
     @classmethod
     def read(cls, text: str) -> "FeeKind":

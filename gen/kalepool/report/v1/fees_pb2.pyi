@@ -51,6 +51,12 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """What no operation asked for: contracts that were deployed, reserves that were taken back, and
     payers' transactions that only the chain knew.
     """
+    FEE_KIND_PAYOUT: _FeeKind.ValueType  # 11
+    """Payouts of farmers, with the fees that went with them."""
+    FEE_KIND_POOL_PAYMENT: _FeeKind.ValueType  # 12
+    """Payments from poolers' accounts: to miners, and to poolers themselves."""
+    FEE_KIND_DATA_ENTRY: _FeeKind.ValueType  # 13
+    """Roots of the pool's claims, written to the chain."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee was paid for."""
@@ -79,6 +85,12 @@ FEE_KIND_OTHER: FeeKind.ValueType  # 10
 """What no operation asked for: contracts that were deployed, reserves that were taken back, and
 payers' transactions that only the chain knew.
 """
+FEE_KIND_PAYOUT: FeeKind.ValueType  # 11
+"""Payouts of farmers, with the fees that went with them."""
+FEE_KIND_POOL_PAYMENT: FeeKind.ValueType  # 12
+"""Payments from poolers' accounts: to miners, and to poolers themselves."""
+FEE_KIND_DATA_ENTRY: FeeKind.ValueType  # 13
+"""Roots of the pool's claims, written to the chain."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final

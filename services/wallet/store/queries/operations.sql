@@ -242,7 +242,9 @@ WHERE d.wallet_id = ANY($1::uuid[])
 -- name: paid_out_of :many
 -- Payouts of these wallets ($1) in the same way: with their rows, of which the whole counts.
 SELECT
-    f.*, o.kind, o.state, o.amount AS whole, o.stake_returned, o.gap, o.ledger, o.end_mac, t.id, t.source,
+    f.operation_id, f.wallet_id, f.number, f.request_id, f.amount, f.destination, f.pooler, f.operator, f.miners,
+    f.pooler_account, f.operator_account, f.requested_at, f.mac,
+    o.kind, o.state, o.amount AS whole, o.stake_returned, o.gap, o.ledger, o.end_mac, t.id, t.source,
     t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac AS transaction_mac,
     array(
         SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id

@@ -146,7 +146,9 @@ WHERE w.id = ANY($1::uuid[]);
 -- Payouts of these wallets ($1) with numbers above $2, with how they are said to have ended, and the newest
 -- transaction that carried each (none: null).
 SELECT
-    f.*, o.kind, o.state, o.stake_returned, o.gap, o.ledger, o.end_mac,
+    f.operation_id, f.wallet_id, f.number, f.request_id, f.amount, f.destination, f.pooler, f.operator, f.miners,
+    f.pooler_account, f.operator_account, f.requested_at, f.mac,
+    o.kind, o.state, o.stake_returned, o.gap, o.ledger, o.end_mac,
     (
         SELECT c.transaction_id FROM wallet.transaction_operations AS c
         WHERE c.operation_id = f.operation_id
@@ -161,7 +163,8 @@ ORDER BY f.wallet_id, f.number;
 -- name: pool_payments_after :many
 -- The same for payments from poolers' accounts.
 SELECT
-    f.*, o.kind, o.state, o.stake_returned, o.gap, o.ledger, o.end_mac,
+    f.operation_id, f.wallet_id, f.number, f.request_id, f.is_miner, f.amount, f.destination, f.requested_at,
+    f.mac, o.kind, o.state, o.stake_returned, o.gap, o.ledger, o.end_mac,
     (
         SELECT c.transaction_id FROM wallet.transaction_operations AS c
         WHERE c.operation_id = f.operation_id
