@@ -97,7 +97,12 @@ async def test_only_who_never_planted_and_holds_nothing_gives_its_reserves_back(
         return await reserves(world) == before - 2 * 3
 
     await eventually(came_back, "the reserves did not come back", world.wallet)
-    assert await reclaim(world, [idle, too]) == {}
+
+    async def is_known() -> bool:
+        """Tell whether wallet knows that they are gone: a later ledger has to show it, too."""
+        return await reclaim(world, [idle, too]) == {}
+
+    await eventually(is_known, "the accounts do not count as gone", world.wallet)
 
 
 async def test_who_is_new_or_has_something_open_is_left_alone(world: WalletWorld) -> None:
