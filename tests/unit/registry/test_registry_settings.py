@@ -13,7 +13,7 @@ KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
 
 
 def settings(**changes: Any) -> RegistrySettings:
-    return RegistrySettings(transport="plaintext", database_url=SecretStr("x"), **changes)
+    return RegistrySettings(transport="plaintext", database_url=SecretStr("postgresql://nowhere/none"), **changes)
 
 
 def test_without_a_key_there_are_no_webhooks() -> None:
@@ -56,7 +56,7 @@ def test_wrong_keys_and_files_stop_the_start_and_are_named(tmp_path: Path) -> No
 def test_files_of_certificates_are_still_looked_at() -> None:
     """registry's own check stands beside that of every service."""
     with pytest.raises(ValidationError, match="TLS_CERT_FILE"):
-        RegistrySettings(database_url=SecretStr("x"))
+        RegistrySettings(database_url=SecretStr("postgresql://nowhere/none"))
 
 
 def test_notifications_are_kept_for_longer_than_wallet_keeps_its_notices() -> None:
