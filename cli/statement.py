@@ -227,8 +227,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(path: Path) -> str:
+    """Return a file's text as it is: to read it as a text would make other line ends of some."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except UnicodeError:
         raise CommandLineError(f"{path} is no text") from None
     except OSError as error:

@@ -100,6 +100,22 @@ async def test_a_changed_byte_is_named_and_ends_with_1(
     assert told["findings"] == [{"where": "lines[2].ledger", "what": "was changed"}]
 
 
+def end_differently(path: Path, end: str, count: int) -> None:
+    """Give so many lines (-1: all) of a file another end."""
+    path.write_bytes(path.read_bytes().replace(b"\n", end.encode(), count))
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"], ids=ascii)
+async def test_other_line_ends_are_changed_bytes(
+    saved: Path, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    end_differently(saved, end, 1)
+    assert await run("statement", "verify", str(saved)) == 1
+    end_differently(saved, end, -1)
+    assert await run("statement", "verify", str(saved)) == 1
+    assert "is not written as the pool writes it" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["missing.json", "."])
 async def test_a_file_that_cannot_be_read_is_a_mistake_of_the_line(
     tmp_path: Path, name: str

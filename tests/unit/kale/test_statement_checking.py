@@ -53,6 +53,10 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 PATHS = list(leaves(DOCUMENT))
+#: One path for each field, whatever the place in lists.
+SAMPLES = list(
+    {tuple(one for one in path if isinstance(one, str)): path for path in PATHS}.values()
+)
 
 
 def named(path: tuple[Any, ...]) -> str:
@@ -123,6 +127,28 @@ def test_a_changed_field_is_named(data: st.DataObject) -> None:
 def test_any_changed_byte_is_found(place: int, bits: int) -> None:
     byte = chr(ord(TEXT[place]) ^ bits & 0x7F)
     assert check(f"{TEXT[:place]}{byte}{TEXT[place + 1 :]}").findings
+
+
+@pytest.mark.parametrize(
+    "value",
+    [5, 1.5, None, True, [], {}, [1], {"a": 1}, "", "x", "a\nb", "a=b,c", "\ud800", "9" * 5000],
+    ids=ascii,
+)
+def test_a_value_of_another_kind_is_a_finding(value: Any) -> None:
+    for path in SAMPLES:
+        before = at(DOCUMENT, path)
+        if type(value) is not type(before) or value != before:
+            assert found(put(DOCUMENT, path, value)), path
+
+
+def test_a_text_that_is_written_as_a_number_is_named() -> None:
+    for path in SAMPLES:
+        before = at(DOCUMENT, path)
+        if isinstance(before, str) and re.fullmatch(r"0|-?[1-9][0-9]*", before):
+            where = found(put(DOCUMENT, path, int(before)))
+            assert where and where[0].startswith(named(path)), (path, where)
+    changed = put(DOCUMENT, ("lines", 1, "amounts", 0, "amount"), -1000)
+    assert found(changed) == ["lines[1].amounts[0].amount"]
 
 
 @pytest.mark.parametrize("text", [TEXT[:-1], f"{TEXT} ", TEXT.replace(":", ": ", 1), "", "[]", "7"])
