@@ -254,7 +254,9 @@ async def _compare(file: File, url: str, further: Sequence[Root], asset: str) ->
             account=file.statement.address,
             token=network.token,
         )
-    return compare(file, further=further, entry=entry, seen=seen, oldest=network.oldest)
+        # What it dropped while it was asked for hundreds of transactions is no finding.
+        oldest = max(network.oldest, await node.oldest())
+    return compare(file, further=further, entry=entry, seen=seen, oldest=oldest)
 
 
 def _tell(

@@ -235,6 +235,31 @@ async def test_a_node_confirms_root_and_lines(
     assert (told["transactions"]["confirmed"], told["transactions"]["too_old"]) == (12, 12)
 
 
+class Forgetful(Node):
+    """A node that drops ledgers while it is asked for transactions."""
+
+    later = 1
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """Answer one call, without what is dropped by the first question for a transaction."""
+        if (await request.json())["method"] == "getTransaction":
+            self.oldest = self.later
+            kept = self.transactions.items()
+            self.transactions = {name: one for name, one in kept if one["ledger"] >= self.later}
+        return await super().serve(request)
+
+
+async def test_what_a_node_forgets_meanwhile_is_no_finding(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, whole = Forgetful(), node_of(DOCUMENT)
+    node.entry, node.transactions = whole.entry, whole.transactions
+    node.later = DOCUMENT["lines"][12]["ledger"]
+    assert await verify(node, saved, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["transactions"]["confirmed"], told["transactions"]["too_old"]) == (12, 12)
+
+
 async def test_what_the_chain_says_otherwise_ends_with_1(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
