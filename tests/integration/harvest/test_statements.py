@@ -454,9 +454,9 @@ async def test_what_is_not_ready_is_not_found(service: Service) -> None:
         with pytest.raises(errors.NotFoundError) as caught:
             await call(service.stub.GetStatement, request, timeout=10)
         assert caught.value.reason in {reason, "FARMER_NOT_FOUND"}
-    request.month = "2026-13"
-    with pytest.raises(errors.InvalidArgumentError):
-        await call(service.stub.GetStatement, request, timeout=10)
+    for request.month in ("2026-13", "9999-12"):
+        with pytest.raises(errors.InvalidArgumentError):
+            await call(service.stub.GetStatement, request, timeout=10)
 
 
 async def test_a_statement_of_a_balance_below_zero_says_so(service: Service) -> None:

@@ -15,6 +15,7 @@ from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import Line, moved
 from libs.kale.statements.roots import (
     day_number,
+    day_text,
     days_of,
     moment_text,
     month_of,
@@ -283,6 +284,22 @@ def test_months() -> None:
     first, following = days_of("2026-12")
     assert (month_of(first), month_of(following)) == ("2026-12", "2027-01")
     assert following - first == 31
+
+
+def test_what_is_beyond_the_last_day_is_no_month_day_or_moment() -> None:
+    assert days_of("9999-11")[1] == day_number("9999-12-01")
+    beyond = (
+        lambda: days_of("9999-12"),
+        lambda: day_text(day_number("9999-12-31") + 1),
+        lambda: day_text(2**32 - 1),
+        lambda: read_moment("9999-12-31T23:59:59-23:59"),
+    )
+    for read in beyond:
+        with pytest.raises(ValueError, match=r"."):
+            read()
+    assert found(put(DOCUMENT, ("month",), "9999-12")) == ["month"]
+    moment = put(DOCUMENT, ("roots", 0, "closedAt"), "9999-12-31T23:59:59-23:59")
+    assert found(moment) == ["roots[0].closedAt"]
 
 
 def test_a_month_of_a_thousand_lines_is_checked_in_time() -> None:
