@@ -1,10 +1,11 @@
 """Days are closed once, whoever dies meanwhile; statements of them are sound, to the stroop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.statements.checking import check
 from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import moved
-from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, month_of
+from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, days_of, month_of
 from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from services.harvest.domain.bookkeeping import SUCCEEDED, Movement, PayoutParts, bookings_of
@@ -319,8 +320,15 @@ class Service:
     stub: "statement_pb2_grpc.StatementServiceAsyncStub"
     ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub"
 
-    async def file(self, person: Person, month: str, *, size: int = 4) -> str:
-        """The file of a statement, read in pages."""
+    async def file(
+        self,
+        person: Person,
+        month: str,
+        *,
+        size: int = 4,
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> str:
+        """The file of a statement, read in pages; something may happen between them."""
         pages: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -336,6 +344,8 @@ class Service:
             token = reply.next_page_token
             if not token:
                 return written(joined(pages))
+            if between is not None:
+                await between()
 
 
 @asynccontextmanager
@@ -396,6 +406,31 @@ async def test_statements_are_sound_files(service: Service) -> None:
     text = await service.file(one, month_of(today), size=1000)
     assert check(text).findings == []
     assert check(text.replace(str(one.farmer_id), str(two.farmer_id))).findings
+
+
+async def test_pages_of_a_statement_are_of_one_closing(service: Service) -> None:
+    world = service.world
+    person = await world.pool.person()
+    # Days of a month that is over, so that all of them are in it.
+    day = days_of(month_of(await world.today() - 40))[0]
+    blocks = count(BLOCK)
+
+    async def farm_and_close() -> None:
+        nonlocal day
+        day += 1
+        for _ in range(2):
+            await world.farm(person, next(blocks))
+        assert await world.store.close(day)
+        await world.closer.step(86_400.0)  # makes its root, and closes no other day
+
+    await farm_and_close()
+    for size in (4, 5):
+        verdict = check(
+            await service.file(person, month_of(day), size=size, between=farm_and_close)
+        )
+        assert verdict.findings == []
+    assert verdict.file is not None
+    assert len(verdict.file.lines) % 6 == 0
 
 
 async def test_roots_are_listed_newest_first_in_pages(service: Service) -> None:
