@@ -16,6 +16,7 @@ from kalepool.harvest.v1 import ledger_pb2, ledger_pb2_grpc, statement_pb2, stat
 from pydantic import SecretStr
 
 from libs.common import errors, failpoints
+from libs.common.db.queries import load_queries
 from libs.common.grpc.client import call, open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.statements.checking import check
@@ -28,7 +29,7 @@ from services.harvest.domain.bookkeeping import SUCCEEDED, Movement, PayoutParts
 from services.harvest.domain.errors import NothingBookedError
 from services.harvest.domain.statements import ClosingState, Written
 from services.harvest.store.ledger import BookkeepingStore
-from services.harvest.store.statements import StatementStore
+from services.harvest.store.statements import QUERIES, StatementStore
 from services.harvest.usecases.closing import Closer
 from tests.support.database import DatabaseAccess
 from tests.support.fake_wallet import LEDGER, TREASURY, FakeWallet, fake_wallet
@@ -266,6 +267,29 @@ async def test_a_balance_below_zero_is_left_out_and_told(world: World) -> None:
     root = (await closer.close_now()).root
     assert (root.leaves, root.refused, root.node.total) == (1, 1, 1100)
     assert closer.warnings == ["1 balances are below zero, and in no tree: kalepool ledger check"]
+
+
+#: Half a second before a day is over, in SQL.
+LATE = "timestamptz '2026-01-31 23:59:59.7+00'"
+
+
+async def test_a_day_runs_until_it_is_over(world: World) -> None:
+    query = load_queries(QUERIES)["closing_state"]
+    admin = world.pool.admin
+    found = await admin.fetchrow(query.sql.replace("now()", LATE))
+    assert found is not None
+    assert (day_text(found["today"]), found["seconds"]) == ("2026-01-31", 86_399)
+    await world.farm(await world.pool.person())
+    async with admin.transaction():
+        source = await admin.fetchval(
+            "SELECT pg_get_functiondef('harvest.close_day(int)'::regprocedure)"
+        )
+        await admin.execute(source.replace("now()", LATE))
+        closed = [
+            await admin.fetchval("SELECT harvest.close_day($1)", found["today"] + later)
+            for later in (1, 0)
+        ]
+        assert closed == [False, True]
 
 
 async def test_nothing_is_closed_before_anything_is_booked(world: World) -> None:

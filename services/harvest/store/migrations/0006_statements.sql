@@ -96,7 +96,7 @@ FOR EACH ROW EXECUTE FUNCTION harvest.refuse_odd_root();
 CREATE FUNCTION harvest.close_day(closing int) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF closing > extract(epoch FROM now())::bigint / 86400
+    IF closing > floor(extract(epoch FROM now()))::bigint / 86400
         OR NOT EXISTS (SELECT 1 FROM harvest.journals)
     THEN
         RETURN false;
