@@ -71,7 +71,8 @@ async def show(farmer: str, /, *, month: str, limit: Count = 20, session: Run) -
 async def save(farmer: str, /, *, month: str, out: Path, form: Form = "json", session: Run) -> None:
     """Save a farmer's statement of a month in a new file that only you can read.
 
-    Whoever has its salt can tell what the farmer had from another one's proof.
+    Whoever has its salt can tell the farmer's leaf in another one's proof. Its path tells in plain
+    numbers what one other owner has, without saying who.
 
     Parameters
     ----------
