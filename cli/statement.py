@@ -71,7 +71,8 @@ async def show(farmer: str, /, *, month: str, limit: Count = 20, session: Run) -
 async def save(farmer: str, /, *, month: str, out: Path, form: Form = "json", session: Run) -> None:
     """Save a farmer's statement of a month in a new file that only you can read.
 
-    Whoever has its salt can tell what the farmer had from another one's proof.
+    Whoever has its salt can tell the farmer's leaf in another one's proof. Its path tells in plain
+    numbers what one other owner has, without saying who.
 
     Parameters
     ----------
@@ -227,8 +228,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(path: Path) -> str:
+    """Return a file's text as it is: to read it as a text would make other line ends of some."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except UnicodeError:
         raise CommandLineError(f"{path} is no text") from None
     except OSError as error:
@@ -253,7 +255,9 @@ async def _compare(file: File, url: str, further: Sequence[Root], asset: str) ->
             account=file.statement.address,
             token=network.token,
         )
-    return compare(file, further=further, entry=entry, seen=seen, oldest=network.oldest)
+        # What it dropped while it was asked for hundreds of transactions is no finding.
+        oldest = max(network.oldest, await node.oldest())
+    return compare(file, further=further, entry=entry, seen=seen, oldest=oldest)
 
 
 def _tell(

@@ -28,7 +28,7 @@ _LARGEST = 4 * 1024 * 1024
 class Network:
     """The network of a node, and how far back it remembers."""
 
-    #: First ledger that the node has.
+    #: First ledger that the node had when it was asked: it drops one every few seconds.
     oldest: int
     #: Id of KALE's contract; empty on a network that is not known, where amounts are not compared.
     token: bytes
@@ -55,6 +55,10 @@ class StellarNode:
         except ValueError as error:
             raise CommandLineError(f"--asset: {error}") from error
         return Network(oldest=_number(health, "oldestLedger"), token=token)
+
+    async def oldest(self) -> int:
+        """Return the first ledger that the node has now. Raises UnavailableError."""
+        return _number(await self._ask("getHealth"), "oldestLedger")
 
     async def entry(self, account: str) -> bytes | None:
         """Return the value of the data entry that holds a root; None when there is none.

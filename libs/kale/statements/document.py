@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -222,6 +223,8 @@ def read_file(text: str) -> File:
     """Read a statement. Raise ShapeError for the first thing in it that no statement has."""
     try:
         document = json.loads(text)
+        if "\\u" in text:  # half a character, which only an escape can write
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ShapeError("file", f"is no JSON: {error}") from None
     top = _Fields(document, "")
@@ -349,6 +352,10 @@ _IN_NO_BLOCK = frozenset(
     ["number", "kind", "sourceKey", "ledger", "transactionHash", "happenedAt", "amounts"]
 ) | {"checks", "digest"}
 _IN_BLOCK = _IN_NO_BLOCK | {"blockIndex"}
+#: Those of them that are texts.
+_line_texts = itemgetter(
+    *("number", "kind", "sourceKey", "transactionHash", "happenedAt", "checks", "digest")
+)
 
 
 def _read_line(item: Any, place: int) -> ReadLine:
@@ -360,20 +367,15 @@ def _read_line(item: Any, place: int) -> ReadLine:
     try:
         amounts = tuple(map(_role_and_amount, item["amounts"]))
         block = _whole(item["blockIndex"]) if "blockIndex" in item else ""
+        number, kind, source, transaction, moment, checks, digest = map(_text_of, _line_texts(item))
         return ReadLine(
             texts=(
-                item["number"],
-                item["kind"],
-                item["sourceKey"],
-                block,
-                _whole(item["ledger"]),
-                item["transactionHash"],
-                item["happenedAt"],
-                amounts_text(amounts),
+                *(number, kind, source, block, _whole(item["ledger"])),
+                *(transaction, moment, amounts_text(amounts)),
             ),
-            checks=item["checks"],
-            digest=_read_hash(item["digest"]),
-            number=int(item["number"]),
+            checks=checks,
+            digest=_read_hash(digest),
+            number=int(number),
             ledger=item["ledger"],
             amounts=tuple((role, int(amount)) for role, amount in amounts),
         )
@@ -382,10 +384,16 @@ def _read_line(item: Any, place: int) -> ReadLine:
 
 
 def _role_and_amount(entry: Any) -> tuple[str, str]:
-    role, amount = entry["role"], entry["amount"]
     if len(entry) != 2:
         raise TypeError("another field")
-    return role, amount
+    return _text_of(entry["role"]), _text_of(entry["amount"])
+
+
+def _text_of(value: Any) -> str:
+    """Return a text whose digest can be made; one of another kind would be written like it."""
+    if type(value) is not str or "\n" in value:
+        raise TypeError("not a text of one line")
+    return value
 
 
 def _whole(value: Any) -> str:
@@ -442,8 +450,11 @@ class _Fields:
             raise ShapeError(f"{self._path}{name}", str(error)) from None
 
     def text(self, name: str) -> str:
-        """Return a text."""
-        return str(self._get(name, str))
+        """Return a text of one line: no other can be hashed."""
+        found = str(self._get(name, str))
+        if "\n" in found:
+            raise ShapeError(f"{self._path}{name}", "has a line feed")
+        return found
 
     def flag(self, name: str) -> bool:
         """Return yes or no."""

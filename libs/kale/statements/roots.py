@@ -15,6 +15,7 @@ NO_RECORD = bytes(HASH_BYTES)
 _ROOT = b"kalepool root 1\n"
 _EPOCH = date(1970, 1, 1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - _BEGINNING) // timedelta(microseconds=1)
 _DAY_BYTES = 4
 
 
@@ -58,12 +59,21 @@ def read_entry(value: bytes) -> tuple[int, bytes]:
     """Return day and record of a data entry. Raise ValueError for what is none of ours."""
     if len(value) != _DAY_BYTES + HASH_BYTES:
         raise ValueError("the data entry holds no root")
-    return int.from_bytes(value[:_DAY_BYTES], "big"), value[_DAY_BYTES:]
+    day = int.from_bytes(value[:_DAY_BYTES], "big")
+    day_text(day)
+    return day, value[_DAY_BYTES:]
 
 
 def day_text(day: int) -> str:
-    """Return a day as people write it: 2026-01-31."""
-    return (_EPOCH + timedelta(days=day)).isoformat()
+    """Return a day as people write it: 2026-01-31. Raise ValueError for one after 9999."""
+    return _date_of(day).isoformat()
+
+
+def _date_of(day: int) -> date:
+    try:
+        return _EPOCH + timedelta(days=day)
+    except OverflowError:
+        raise ValueError("there is no such day") from None
 
 
 def day_number(text: str) -> int:
@@ -77,7 +87,7 @@ def day_number(text: str) -> int:
 def days_of(month: str) -> tuple[int, int]:
     """Return the first day of a month (2026-01), and that of the next. Raise ValueError."""
     first = day_number(f"{month}-01")
-    following = (_EPOCH + timedelta(days=first + 31)).replace(day=1)
+    following = _date_of(first + 31).replace(day=1)
     return first, (following - _EPOCH).days
 
 
@@ -99,7 +109,7 @@ def read_moment(text: str) -> int:
     """Return the microseconds since 1970 of what `moment_text` gives. Raise ValueError."""
     found = datetime.fromisoformat(text)
     micros = (found - _BEGINNING) // timedelta(microseconds=1) if found.tzinfo else -1
-    if micros < 0 or moment_text(micros) != text:
+    if not 0 <= micros <= _LAST_MOMENT or moment_text(micros) != text:
         raise ValueError("must be a moment, as 2026-01-31T23:59:59Z")
     return micros
 

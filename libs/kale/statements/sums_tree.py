@@ -2,7 +2,8 @@
 
 A parent's hash covers the hashes and the sums of both its children, so that no sum can be changed
 in between. No leaf is negative: whoever could hide a negative one could owe less than it says. Each
-leaf has a random salt, so that nobody who sees its hash in another's proof can guess what it has.
+leaf has a random salt, so that nobody who sees its hash in another's proof can guess whose it is. A
+path names the sums beside it in plain numbers, though: its first step is what one other owner has.
 Leaves, nodes and padding are hashed under names of their own: none can be taken for another.
 """
 
@@ -74,7 +75,7 @@ class Step:
 
     #: The other child's hash.
     hash: bytes
-    #: The other child's sum.
+    #: The other child's sum; of a leaf what its owner has, which whoever has the path is told.
     total: int
     #: Whether the other child stands at the left.
     is_left: bool

@@ -83,6 +83,16 @@ class Written:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a page of a statement ended."""
+
+    #: The closing's day, of which all pages are.
+    day: int
+    #: Number of its last journal.
+    journal: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatementPage:
     """A page of a farmer's statement."""
 

@@ -11,7 +11,7 @@ from libs.common.clock import moment_of
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.spans import timestamp
 from libs.common.ids import FarmerId
-from libs.common.paging import decode_token, id_after, size_of, token_after
+from libs.common.paging import decode_token, encode_token, size_of, token_after
 from libs.kale.constants import MAX_I64
 from libs.kale.statements.document import (
     VERSION,
@@ -25,7 +25,7 @@ from libs.kale.statements.document import (
 from libs.kale.statements.lines import Line, checks_of
 from libs.kale.statements.roots import Root, day_number, day_text, days_of
 from services.harvest.domain.ledger import POOL
-from services.harvest.domain.statements import OwnerProof, PublishedRoot
+from services.harvest.domain.statements import OwnerProof, Place, PublishedRoot, StatementPage
 from services.harvest.usecases.closing import Closer
 from services.harvest.usecases.statements import Statements
 
@@ -46,20 +46,18 @@ class StatementServicer(statement_pb2_grpc.StatementServiceServicer):
         self, request: statement_pb2.GetStatementRequest, context: Context
     ) -> statement_pb2.GetStatementResponse:
         """See statement.proto."""
-        size, after = size_of(request.page_size), id_after(request.page_token)
+        size, after = size_of(request.page_size), _place_after(request.page_token)
         _read("month", request.month, days_of)
         page = await self._statements.statement(
             FarmerId(UUID(request.farmer_id)),
             request.month,
-            # A journal's number may be larger than an index of a token.
-            after=None if after is None else min(after.int, MAX_I64),
+            after=after,
             limit=size + 1,
         )
         message = statement_message(page.statement)
         message.lines.extend(map(line_message, page.lines[:size]))
-        keys = [UUID(int=line.number) for line in page.lines]
         return statement_pb2.GetStatementResponse(
-            statement=message, next_page_token=token_after(keys, size)
+            statement=message, next_page_token=_token_after(page, size)
         )
 
     async def CloseDay(
@@ -90,6 +88,21 @@ class StatementServicer(statement_pb2_grpc.StatementServiceServicer):
         day = _read("day", request.day, day_number)
         found = await self._statements.proof(UUID(named) if named else POOL, day)
         return _proof_message(found)
+
+
+def _place_after(token: str) -> Place | None:
+    """Return the place in a token; None for the first page."""
+    key = decode_token(token, [int, UUID])
+    return None if key is None else Place(day=key[0], journal=min(key[1].int, MAX_I64))
+
+
+def _token_after(page: StatementPage, size: int) -> str:
+    """Return the token for the page after one of `size` lines; empty when there is none."""
+    day = page.statement.closing.day
+    if day is None or len(page.lines) <= size:
+        return ""
+    # A journal's number may be larger than an index of a token.
+    return encode_token([day, UUID(int=page.lines[size - 1].number)])
 
 
 def _read(name: str, text: str, read: Callable[[str], T]) -> T:

@@ -5,8 +5,8 @@
 -- The day that runs (days since 1970), the seconds since it began, the newest day that is closed, and whether
 -- anything was booked before the running day.
 SELECT
-    (extract(epoch FROM now())::bigint / 86400)::int AS today,
-    (extract(epoch FROM now())::bigint % 86400)::int AS seconds,
+    (floor(extract(epoch FROM now()))::bigint / 86400)::int AS today,
+    (floor(extract(epoch FROM now()))::bigint % 86400)::int AS seconds,
     (SELECT max(c.day) FROM harvest.closings AS c) AS closed,
     (
         SELECT j.booked_at < date_trunc('day', now(), 'UTC')

@@ -12,7 +12,12 @@ from libs.kale.statements.lines import NO_HISTORY
 from libs.kale.statements.roots import Root, day_text, days_of
 from libs.kale.statements.sums_tree import Claim, Tree
 from services.harvest.domain.errors import StatementNotReadyError
-from services.harvest.domain.statements import OwnerProof, PublishedRoot, StatementPage
+from services.harvest.domain.statements import (
+    OwnerProof,
+    Place,
+    PublishedRoot,
+    StatementPage,
+)
 from services.harvest.store.statements import StatementStore
 from services.harvest.store.store import Store
 
@@ -29,14 +34,16 @@ class Statements:
         self._trees: dict[int, Tree] = {}
 
     async def statement(
-        self, farmer_id: FarmerId, month: str, *, after: int | None, limit: int
+        self, farmer_id: FarmerId, month: str, *, after: Place | None, limit: int
     ) -> StatementPage:
-        """Return a page of a farmer's statement: the lines after a journal (None: the first).
+        """Return a page of a farmer's statement: the lines after a place (None: the first).
 
+        All pages are of the closing that the first one had, whatever is closed meanwhile.
         Raises FarmerNotFoundError, StatementNotReadyError.
         """
         first, following = days_of(month)
-        opening, closing = await self._period(first, following)
+        last = following - 1 if after is None else min(following - 1, after.day)
+        opening, closing = await self._period(first, last)
         claim = await self._statements.claim(closing.day, farmer_id)
         if claim is None:
             await self._refuse(farmer_id, f"the farmer had no account in {month}")
@@ -57,7 +64,7 @@ class Statements:
         )
         lines = await self._statements.lines(
             farmer_id,
-            after=before if after is None else max(before, after),
+            after=before if after is None else max(before, after.journal),
             until=closing.last_journal,
             limit=limit,
         )
@@ -81,9 +88,9 @@ class Statements:
             raise StatementNotReadyError(f"{day_text(day)} has no root, or no leaf of this owner")
         return OwnerProof(claim=claim, leaf=proof.leaf, path=proof.path, root=found[0].root)
 
-    async def _period(self, first: int, following: int) -> tuple[Root | None, Root]:
-        """Return the last root before a month, and the last one in it."""
-        closing = await self._statements.roots(first=first, last=following - 1, limit=1)
+    async def _period(self, first: int, last: int) -> tuple[Root | None, Root]:
+        """Return the last root before a month, and the last one in it, of these days."""
+        closing = await self._statements.roots(first=first, last=last, limit=1)
         if not closing:
             raise StatementNotReadyError("no day of the month is closed")
         opening = await self._statements.roots(last=first - 1, limit=1)

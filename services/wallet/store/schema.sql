@@ -662,7 +662,7 @@ CREATE TABLE wallet.data_entries (
 CREATE FUNCTION wallet.refuse_odd_data_entry() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NEW.day > extract(epoch FROM now())::bigint / 86400
+    IF NEW.day > floor(extract(epoch FROM now()))::bigint / 86400
         OR NEW.requested_at > greatest(now(), clock_timestamp())
         OR EXISTS (SELECT 1 FROM wallet.data_entries AS d WHERE d.day > NEW.day)
     THEN

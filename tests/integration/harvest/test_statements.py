@@ -1,10 +1,11 @@
 """Days are closed once, whoever dies meanwhile; statements of them are sound, to the stroop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -15,19 +16,20 @@ from kalepool.harvest.v1 import ledger_pb2, ledger_pb2_grpc, statement_pb2, stat
 from pydantic import SecretStr
 
 from libs.common import errors, failpoints
+from libs.common.db.queries import load_queries
 from libs.common.grpc.client import call, open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.statements.checking import check
 from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import moved
-from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, month_of
+from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, days_of, month_of
 from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from services.harvest.domain.bookkeeping import SUCCEEDED, Movement, PayoutParts, bookings_of
 from services.harvest.domain.errors import NothingBookedError
 from services.harvest.domain.statements import ClosingState, Written
 from services.harvest.store.ledger import BookkeepingStore
-from services.harvest.store.statements import StatementStore
+from services.harvest.store.statements import QUERIES, StatementStore
 from services.harvest.usecases.closing import Closer
 from tests.support.database import DatabaseAccess
 from tests.support.fake_wallet import LEDGER, TREASURY, FakeWallet, fake_wallet
@@ -267,6 +269,29 @@ async def test_a_balance_below_zero_is_left_out_and_told(world: World) -> None:
     assert closer.warnings == ["1 balances are below zero, and in no tree: kalepool ledger check"]
 
 
+#: Half a second before a day is over, in SQL.
+LATE = "timestamptz '2026-01-31 23:59:59.7+00'"
+
+
+async def test_a_day_runs_until_it_is_over(world: World) -> None:
+    query = load_queries(QUERIES)["closing_state"]
+    admin = world.pool.admin
+    found = await admin.fetchrow(query.sql.replace("now()", LATE))
+    assert found is not None
+    assert (day_text(found["today"]), found["seconds"]) == ("2026-01-31", 86_399)
+    await world.farm(await world.pool.person())
+    async with admin.transaction():
+        source = await admin.fetchval(
+            "SELECT pg_get_functiondef('harvest.close_day(int)'::regprocedure)"
+        )
+        await admin.execute(source.replace("now()", LATE))
+        closed = [
+            await admin.fetchval("SELECT harvest.close_day($1)", found["today"] + later)
+            for later in (1, 0)
+        ]
+        assert closed == [False, True]
+
+
 async def test_nothing_is_closed_before_anything_is_booked(world: World) -> None:
     with pytest.raises(NothingBookedError):
         await world.closer.close_now()
@@ -319,8 +344,15 @@ class Service:
     stub: "statement_pb2_grpc.StatementServiceAsyncStub"
     ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub"
 
-    async def file(self, person: Person, month: str, *, size: int = 4) -> str:
-        """The file of a statement, read in pages."""
+    async def file(
+        self,
+        person: Person,
+        month: str,
+        *,
+        size: int = 4,
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> str:
+        """The file of a statement, read in pages; something may happen between them."""
         pages: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -336,6 +368,8 @@ class Service:
             token = reply.next_page_token
             if not token:
                 return written(joined(pages))
+            if between is not None:
+                await between()
 
 
 @asynccontextmanager
@@ -398,6 +432,31 @@ async def test_statements_are_sound_files(service: Service) -> None:
     assert check(text.replace(str(one.farmer_id), str(two.farmer_id))).findings
 
 
+async def test_pages_of_a_statement_are_of_one_closing(service: Service) -> None:
+    world = service.world
+    person = await world.pool.person()
+    # Days of a month that is over, so that all of them are in it.
+    day = days_of(month_of(await world.today() - 40))[0]
+    blocks = count(BLOCK)
+
+    async def farm_and_close() -> None:
+        nonlocal day
+        day += 1
+        for _ in range(2):
+            await world.farm(person, next(blocks))
+        assert await world.store.close(day)
+        await world.closer.step(86_400.0)  # makes its root, and closes no other day
+
+    await farm_and_close()
+    for size in (4, 5):
+        verdict = check(
+            await service.file(person, month_of(day), size=size, between=farm_and_close)
+        )
+        assert verdict.findings == []
+    assert verdict.file is not None
+    assert len(verdict.file.lines) % 6 == 0
+
+
 async def test_roots_are_listed_newest_first_in_pages(service: Service) -> None:
     world, today = service.world, await service.world.today()
     for place in (3, 2, 1):
@@ -454,9 +513,9 @@ async def test_what_is_not_ready_is_not_found(service: Service) -> None:
         with pytest.raises(errors.NotFoundError) as caught:
             await call(service.stub.GetStatement, request, timeout=10)
         assert caught.value.reason in {reason, "FARMER_NOT_FOUND"}
-    request.month = "2026-13"
-    with pytest.raises(errors.InvalidArgumentError):
-        await call(service.stub.GetStatement, request, timeout=10)
+    for request.month in ("2026-13", "9999-12"):
+        with pytest.raises(errors.InvalidArgumentError):
+            await call(service.stub.GetStatement, request, timeout=10)
 
 
 async def test_a_statement_of_a_balance_below_zero_says_so(service: Service) -> None:

@@ -79,7 +79,9 @@ class Roots:
     async def today(self) -> int:
         """The running day, by the database."""
         async with connect(self.world.database.admin_dsn) as admin:
-            return int(await admin.fetchval("SELECT extract(epoch FROM now())::bigint / 86400"))
+            return int(
+                await admin.fetchval("SELECT floor(extract(epoch FROM now()))::bigint / 86400")
+            )
 
     async def newest(self) -> int:
         """The day of the newest root; 30 days ago before there is any."""

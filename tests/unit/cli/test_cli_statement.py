@@ -100,6 +100,22 @@ async def test_a_changed_byte_is_named_and_ends_with_1(
     assert told["findings"] == [{"where": "lines[2].ledger", "what": "was changed"}]
 
 
+def end_differently(path: Path, end: str, count: int) -> None:
+    """Give so many lines (-1: all) of a file another end."""
+    path.write_bytes(path.read_bytes().replace(b"\n", end.encode(), count))
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"], ids=ascii)
+async def test_other_line_ends_are_changed_bytes(
+    saved: Path, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    end_differently(saved, end, 1)
+    assert await run("statement", "verify", str(saved)) == 1
+    end_differently(saved, end, -1)
+    assert await run("statement", "verify", str(saved)) == 1
+    assert "is not written as the pool writes it" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["missing.json", "."])
 async def test_a_file_that_cannot_be_read_is_a_mistake_of_the_line(
     tmp_path: Path, name: str
@@ -214,6 +230,31 @@ async def test_a_node_confirms_root_and_lines(
     assert "that of 2026-02-01" in out
     assert "lines: confirmed" in out
     node.oldest = DOCUMENT["lines"][12]["ledger"]
+    assert await verify(node, saved, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["transactions"]["confirmed"], told["transactions"]["too_old"]) == (12, 12)
+
+
+class Forgetful(Node):
+    """A node that drops ledgers while it is asked for transactions."""
+
+    later = 1
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """Answer one call, without what is dropped by the first question for a transaction."""
+        if (await request.json())["method"] == "getTransaction":
+            self.oldest = self.later
+            kept = self.transactions.items()
+            self.transactions = {name: one for name, one in kept if one["ledger"] >= self.later}
+        return await super().serve(request)
+
+
+async def test_what_a_node_forgets_meanwhile_is_no_finding(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, whole = Forgetful(), node_of(DOCUMENT)
+    node.entry, node.transactions = whole.entry, whole.transactions
+    node.later = DOCUMENT["lines"][12]["ledger"]
     assert await verify(node, saved, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["transactions"]["confirmed"], told["transactions"]["too_old"]) == (12, 12)

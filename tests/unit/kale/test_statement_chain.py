@@ -151,6 +151,7 @@ def test_a_newer_root_needs_those_in_between() -> None:
     [
         (None, "roots[0].account"),
         (b"something else", "roots[0].account"),
+        (entry_value(2**32 - 1, bytes(32)), "roots[0].account"),
         (entry_value(NEWEST.day, bytes(32)), "roots"),
         (entry_value(NEWEST.day - 1, bytes(32)), "roots"),
         (entry_value(FIRST, FILE.statement.roots[1].record), "roots"),

@@ -15,6 +15,7 @@ from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import Line, moved
 from libs.kale.statements.roots import (
     day_number,
+    day_text,
     days_of,
     moment_text,
     month_of,
@@ -53,6 +54,10 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 PATHS = list(leaves(DOCUMENT))
+#: One path for each field, whatever the place in lists.
+SAMPLES = list(
+    {tuple(one for one in path if isinstance(one, str)): path for path in PATHS}.values()
+)
 
 
 def named(path: tuple[Any, ...]) -> str:
@@ -123,6 +128,28 @@ def test_a_changed_field_is_named(data: st.DataObject) -> None:
 def test_any_changed_byte_is_found(place: int, bits: int) -> None:
     byte = chr(ord(TEXT[place]) ^ bits & 0x7F)
     assert check(f"{TEXT[:place]}{byte}{TEXT[place + 1 :]}").findings
+
+
+@pytest.mark.parametrize(
+    "value",
+    [5, 1.5, None, True, [], {}, [1], {"a": 1}, "", "x", "a\nb", "a=b,c", "\ud800", "9" * 5000],
+    ids=ascii,
+)
+def test_a_value_of_another_kind_is_a_finding(value: Any) -> None:
+    for path in SAMPLES:
+        before = at(DOCUMENT, path)
+        if type(value) is not type(before) or value != before:
+            assert found(put(DOCUMENT, path, value)), path
+
+
+def test_a_text_that_is_written_as_a_number_is_named() -> None:
+    for path in SAMPLES:
+        before = at(DOCUMENT, path)
+        if isinstance(before, str) and re.fullmatch(r"0|-?[1-9][0-9]*", before):
+            where = found(put(DOCUMENT, path, int(before)))
+            assert where and where[0].startswith(named(path)), (path, where)
+    changed = put(DOCUMENT, ("lines", 1, "amounts", 0, "amount"), -1000)
+    assert found(changed) == ["lines[1].amounts[0].amount"]
 
 
 @pytest.mark.parametrize("text", [TEXT[:-1], f"{TEXT} ", TEXT.replace(":", ": ", 1), "", "[]", "7"])
@@ -257,6 +284,22 @@ def test_months() -> None:
     first, following = days_of("2026-12")
     assert (month_of(first), month_of(following)) == ("2026-12", "2027-01")
     assert following - first == 31
+
+
+def test_what_is_beyond_the_last_day_is_no_month_day_or_moment() -> None:
+    assert days_of("9999-11")[1] == day_number("9999-12-01")
+    beyond = (
+        lambda: days_of("9999-12"),
+        lambda: day_text(day_number("9999-12-31") + 1),
+        lambda: day_text(2**32 - 1),
+        lambda: read_moment("9999-12-31T23:59:59-23:59"),
+    )
+    for read in beyond:
+        with pytest.raises(ValueError, match=r"."):
+            read()
+    assert found(put(DOCUMENT, ("month",), "9999-12")) == ["month"]
+    moment = put(DOCUMENT, ("roots", 0, "closedAt"), "9999-12-31T23:59:59-23:59")
+    assert found(moment) == ["roots[0].closedAt"]
 
 
 def test_a_month_of_a_thousand_lines_is_checked_in_time() -> None:

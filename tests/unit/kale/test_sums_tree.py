@@ -1,12 +1,14 @@
 """The Merkle-sum tree: sums are exact, paths lead to the root, no leaf is negative or alike."""
 
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.kale.statements import sums_tree
 from libs.kale.statements.lines import NO_HISTORY
 from libs.kale.statements.roots import NO_RECORD, Root, broken_at, entry_value, read_entry
 from libs.kale.statements.sums_tree import (
@@ -25,6 +27,7 @@ from libs.kale.statements.sums_tree import (
     root_above,
 )
 
+ROOT = Path(__file__).parents[3]
 amounts = st.integers(0, 2**80)
 balances = st.dictionaries(st.sampled_from(["farmer:available", "farmer:staked"]), amounts)
 
@@ -190,3 +193,12 @@ def test_the_data_entry_holds_day_and_record() -> None:
     assert read_entry(entry_value(20_000, b"r" * 32)) == (20_000, b"r" * 32)
     with pytest.raises(ValueError, match="no root"):
         read_entry(b"1")
+
+
+def test_docs_say_what_a_path_tells_of_a_neighbour() -> None:
+    one, other = (claim(number, {"farmer:available": number * 100}) for number in (1, 2))
+    (step,) = Tree([one, other]).path(one.owner)
+    assert step.total == other.total
+    guide = (ROOT / "docs/statements.md").read_text(encoding="utf-8")
+    assert "A path tells sums in plain numbers" in guide
+    assert "what one other owner has" in (sums_tree.__doc__ or "").replace("\n", " ")

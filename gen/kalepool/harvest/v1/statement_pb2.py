@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kalepool/harvest/v1/statement.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x8d\x01\n\x13GetStatementRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1b\n\x05month\x18\x02 \x01(\tB\x0c\xca\xda\x18\x08\x10\x01\x18\x01 \x07(\x07\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x04 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"b\n\x14GetStatementResponse\x12\x31\n\tstatement\x18\x01 \x01(\x0b\x32\x1e.kalepool.harvest.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x03\n\tStatement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05month\x18\x04 \x01(\t\x12\x37\n\x07opening\x18\x05 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x37\n\x07\x63losing\x18\x06 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x33\n\x06totals\x18\x07 \x03(\x0b\x32#.kalepool.harvest.v1.StatementTotal\x12\x31\n\x05lines\x18\x08 \x03(\x0b\x32\".kalepool.harvest.v1.StatementLine\x12\x30\n\x04leaf\x18\t \x01(\x0b\x32\".kalepool.harvest.v1.StatementLeaf\x12+\n\x05roots\x18\n \x03(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot\x12\x0e\n\x06\x63hecks\x18\x0b \x01(\t\"i\n\x11StatementBalances\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x36\n\x08\x62\x61lances\x18\x02 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\x12\x0f\n\x07history\x18\x03 \x01(\t\"/\n\x0fStatementAmount\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\t\"d\n\x0eStatementTotal\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\x03\x12\x35\n\x07\x61mounts\x18\x03 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\"\x9d\x02\n\rStatementLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\nsource_key\x18\x03 \x01(\t\x12\x18\n\x0b\x62lock_index\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06ledger\x18\x05 \x01(\r\x12\x18\n\x10transaction_hash\x18\x06 \x01(\t\x12/\n\x0bhappened_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x07\x61mounts\x18\x08 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\x12\x0e\n\x06\x63hecks\x18\t \x01(\t\x12\x0e\n\x06\x64igest\x18\n \x01(\tB\x0e\n\x0c_block_index\"h\n\rStatementLeaf\x12\x0c\n\x04salt\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\t\x12,\n\x04path\x18\x04 \x03(\x0b\x32\x1e.kalepool.harvest.v1.ProofStep\"9\n\tProofStep\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\t\x12\x0f\n\x07is_left\x18\x03 \x01(\x08\"\xe1\x01\n\x07\x44\x61yRoot\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12-\n\tclosed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0clast_journal\x18\x03 \x01(\x03\x12\x0e\n\x06leaves\x18\x04 \x01(\r\x12\x0f\n\x07refused\x18\x05 \x01(\r\x12\x11\n\ttree_hash\x18\x06 \x01(\t\x12\r\n\x05total\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x08 \x01(\t\x12\x10\n\x08previous\x18\t \x01(\t\x12\x0e\n\x06record\x18\n \x01(\t\x12\x0e\n\x06\x63hecks\x18\x0b \x01(\t\"\x11\n\x0f\x43loseDayRequest\"D\n\x10\x43loseDayResponse\x12\x30\n\x04root\x18\x01 \x01(\x0b\x32\".kalepool.harvest.v1.PublishedRoot\"P\n\x10ListRootsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x02 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"_\n\x11ListRootsResponse\x12\x31\n\x05roots\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.PublishedRoot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\rPublishedRoot\x12*\n\x04root\x18\x01 \x01(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot\x12\x18\n\x10transaction_hash\x18\x02 \x01(\t\x12\x0e\n\x06ledger\x18\x03 \x01(\r\"b\n\x0fGetProofRequest\x12\x19\n\x03\x64\x61y\x18\x01 \x01(\tB\x0c\xca\xda\x18\x08\x10\x01\x18\x01 \n(\n\x12\x19\n\tfarmer_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x19\n\tpooler_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\"\xcd\x01\n\x10GetProofResponse\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x38\n\x08\x62\x61lances\x18\x03 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x30\n\x04leaf\x18\x04 \x01(\x0b\x32\".kalepool.harvest.v1.StatementLeaf\x12*\n\x04root\x18\x05 \x01(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot2\xed\x03\n\x10StatementService\x12\x97\x01\n\x0cGetStatement\x12(.kalepool.harvest.v1.GetStatementRequest\x1a).kalepool.harvest.v1.GetStatementResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/farmers/{farmer_id}/statements/{month}\x12W\n\x08\x43loseDay\x12$.kalepool.harvest.v1.CloseDayRequest\x1a%.kalepool.harvest.v1.CloseDayResponse\x12s\n\tListRoots\x12%.kalepool.harvest.v1.ListRootsRequest\x1a&.kalepool.harvest.v1.ListRootsResponse\"\x17\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/roots\x12q\n\x08GetProof\x12$.kalepool.harvest.v1.GetProofRequest\x1a%.kalepool.harvest.v1.GetProofResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/proofs/{day}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kalepool/harvest/v1/statement.proto\x12\x13kalepool.harvest.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x8e\x01\n\x13GetStatementRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1b\n\x05month\x18\x02 \x01(\tB\x0c\xca\xda\x18\x08\x10\x01\x18\x01 \x07(\x07\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1f\n\npage_token\x18\x04 \x01(\tB\x0b\xca\xda\x18\x07(\x80\x04j\x02\x01\x02\"b\n\x14GetStatementResponse\x12\x31\n\tstatement\x18\x01 \x01(\x0b\x32\x1e.kalepool.harvest.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x03\n\tStatement\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x11\n\tfarmer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05month\x18\x04 \x01(\t\x12\x37\n\x07opening\x18\x05 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x37\n\x07\x63losing\x18\x06 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x33\n\x06totals\x18\x07 \x03(\x0b\x32#.kalepool.harvest.v1.StatementTotal\x12\x31\n\x05lines\x18\x08 \x03(\x0b\x32\".kalepool.harvest.v1.StatementLine\x12\x30\n\x04leaf\x18\t \x01(\x0b\x32\".kalepool.harvest.v1.StatementLeaf\x12+\n\x05roots\x18\n \x03(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot\x12\x0e\n\x06\x63hecks\x18\x0b \x01(\t\"i\n\x11StatementBalances\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x36\n\x08\x62\x61lances\x18\x02 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\x12\x0f\n\x07history\x18\x03 \x01(\t\"/\n\x0fStatementAmount\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\t\"d\n\x0eStatementTotal\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\x03\x12\x35\n\x07\x61mounts\x18\x03 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\"\x9d\x02\n\rStatementLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\nsource_key\x18\x03 \x01(\t\x12\x18\n\x0b\x62lock_index\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06ledger\x18\x05 \x01(\r\x12\x18\n\x10transaction_hash\x18\x06 \x01(\t\x12/\n\x0bhappened_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x07\x61mounts\x18\x08 \x03(\x0b\x32$.kalepool.harvest.v1.StatementAmount\x12\x0e\n\x06\x63hecks\x18\t \x01(\t\x12\x0e\n\x06\x64igest\x18\n \x01(\tB\x0e\n\x0c_block_index\"h\n\rStatementLeaf\x12\x0c\n\x04salt\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\t\x12,\n\x04path\x18\x04 \x03(\x0b\x32\x1e.kalepool.harvest.v1.ProofStep\"9\n\tProofStep\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\t\x12\x0f\n\x07is_left\x18\x03 \x01(\x08\"\xe1\x01\n\x07\x44\x61yRoot\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12-\n\tclosed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0clast_journal\x18\x03 \x01(\x03\x12\x0e\n\x06leaves\x18\x04 \x01(\r\x12\x0f\n\x07refused\x18\x05 \x01(\r\x12\x11\n\ttree_hash\x18\x06 \x01(\t\x12\r\n\x05total\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x08 \x01(\t\x12\x10\n\x08previous\x18\t \x01(\t\x12\x0e\n\x06record\x18\n \x01(\t\x12\x0e\n\x06\x63hecks\x18\x0b \x01(\t\"\x11\n\x0f\x43loseDayRequest\"D\n\x10\x43loseDayResponse\x12\x30\n\x04root\x18\x01 \x01(\x0b\x32\".kalepool.harvest.v1.PublishedRoot\"P\n\x10ListRootsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x02 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"_\n\x11ListRootsResponse\x12\x31\n\x05roots\x18\x01 \x03(\x0b\x32\".kalepool.harvest.v1.PublishedRoot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\rPublishedRoot\x12*\n\x04root\x18\x01 \x01(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot\x12\x18\n\x10transaction_hash\x18\x02 \x01(\t\x12\x0e\n\x06ledger\x18\x03 \x01(\r\"b\n\x0fGetProofRequest\x12\x19\n\x03\x64\x61y\x18\x01 \x01(\tB\x0c\xca\xda\x18\x08\x10\x01\x18\x01 \n(\n\x12\x19\n\tfarmer_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x19\n\tpooler_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\"\xcd\x01\n\x10GetProofResponse\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x38\n\x08\x62\x61lances\x18\x03 \x01(\x0b\x32&.kalepool.harvest.v1.StatementBalances\x12\x30\n\x04leaf\x18\x04 \x01(\x0b\x32\".kalepool.harvest.v1.StatementLeaf\x12*\n\x04root\x18\x05 \x01(\x0b\x32\x1c.kalepool.harvest.v1.DayRoot2\xed\x03\n\x10StatementService\x12\x97\x01\n\x0cGetStatement\x12(.kalepool.harvest.v1.GetStatementRequest\x1a).kalepool.harvest.v1.GetStatementResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/farmers/{farmer_id}/statements/{month}\x12W\n\x08\x43loseDay\x12$.kalepool.harvest.v1.CloseDayRequest\x1a%.kalepool.harvest.v1.CloseDayResponse\x12s\n\tListRoots\x12%.kalepool.harvest.v1.ListRootsRequest\x1a&.kalepool.harvest.v1.ListRootsResponse\"\x17\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/roots\x12q\n\x08GetProof\x12$.kalepool.harvest.v1.GetProofRequest\x1a%.kalepool.harvest.v1.GetProofResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/proofs/{day}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_GETSTATEMENTREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\002'
+  _globals['_GETSTATEMENTREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\007(\200\004j\002\001\002'
   _globals['_LISTROOTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTROOTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
   _globals['_LISTROOTSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -59,39 +59,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATEMENTSERVICE'].methods_by_name['GetProof']._loaded_options = None
   _globals['_STATEMENTSERVICE'].methods_by_name['GetProof']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/proofs/{day}'
   _globals['_GETSTATEMENTREQUEST']._serialized_start=155
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=296
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=298
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=396
-  _globals['_STATEMENT']._serialized_start=399
-  _globals['_STATEMENT']._serialized_end=807
-  _globals['_STATEMENTBALANCES']._serialized_start=809
-  _globals['_STATEMENTBALANCES']._serialized_end=914
-  _globals['_STATEMENTAMOUNT']._serialized_start=916
-  _globals['_STATEMENTAMOUNT']._serialized_end=963
-  _globals['_STATEMENTTOTAL']._serialized_start=965
-  _globals['_STATEMENTTOTAL']._serialized_end=1065
-  _globals['_STATEMENTLINE']._serialized_start=1068
-  _globals['_STATEMENTLINE']._serialized_end=1353
-  _globals['_STATEMENTLEAF']._serialized_start=1355
-  _globals['_STATEMENTLEAF']._serialized_end=1459
-  _globals['_PROOFSTEP']._serialized_start=1461
-  _globals['_PROOFSTEP']._serialized_end=1518
-  _globals['_DAYROOT']._serialized_start=1521
-  _globals['_DAYROOT']._serialized_end=1746
-  _globals['_CLOSEDAYREQUEST']._serialized_start=1748
-  _globals['_CLOSEDAYREQUEST']._serialized_end=1765
-  _globals['_CLOSEDAYRESPONSE']._serialized_start=1767
-  _globals['_CLOSEDAYRESPONSE']._serialized_end=1835
-  _globals['_LISTROOTSREQUEST']._serialized_start=1837
-  _globals['_LISTROOTSREQUEST']._serialized_end=1917
-  _globals['_LISTROOTSRESPONSE']._serialized_start=1919
-  _globals['_LISTROOTSRESPONSE']._serialized_end=2014
-  _globals['_PUBLISHEDROOT']._serialized_start=2016
-  _globals['_PUBLISHEDROOT']._serialized_end=2117
-  _globals['_GETPROOFREQUEST']._serialized_start=2119
-  _globals['_GETPROOFREQUEST']._serialized_end=2217
-  _globals['_GETPROOFRESPONSE']._serialized_start=2220
-  _globals['_GETPROOFRESPONSE']._serialized_end=2425
-  _globals['_STATEMENTSERVICE']._serialized_start=2428
-  _globals['_STATEMENTSERVICE']._serialized_end=2921
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=297
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=299
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=397
+  _globals['_STATEMENT']._serialized_start=400
+  _globals['_STATEMENT']._serialized_end=808
+  _globals['_STATEMENTBALANCES']._serialized_start=810
+  _globals['_STATEMENTBALANCES']._serialized_end=915
+  _globals['_STATEMENTAMOUNT']._serialized_start=917
+  _globals['_STATEMENTAMOUNT']._serialized_end=964
+  _globals['_STATEMENTTOTAL']._serialized_start=966
+  _globals['_STATEMENTTOTAL']._serialized_end=1066
+  _globals['_STATEMENTLINE']._serialized_start=1069
+  _globals['_STATEMENTLINE']._serialized_end=1354
+  _globals['_STATEMENTLEAF']._serialized_start=1356
+  _globals['_STATEMENTLEAF']._serialized_end=1460
+  _globals['_PROOFSTEP']._serialized_start=1462
+  _globals['_PROOFSTEP']._serialized_end=1519
+  _globals['_DAYROOT']._serialized_start=1522
+  _globals['_DAYROOT']._serialized_end=1747
+  _globals['_CLOSEDAYREQUEST']._serialized_start=1749
+  _globals['_CLOSEDAYREQUEST']._serialized_end=1766
+  _globals['_CLOSEDAYRESPONSE']._serialized_start=1768
+  _globals['_CLOSEDAYRESPONSE']._serialized_end=1836
+  _globals['_LISTROOTSREQUEST']._serialized_start=1838
+  _globals['_LISTROOTSREQUEST']._serialized_end=1918
+  _globals['_LISTROOTSRESPONSE']._serialized_start=1920
+  _globals['_LISTROOTSRESPONSE']._serialized_end=2015
+  _globals['_PUBLISHEDROOT']._serialized_start=2017
+  _globals['_PUBLISHEDROOT']._serialized_end=2118
+  _globals['_GETPROOFREQUEST']._serialized_start=2120
+  _globals['_GETPROOFREQUEST']._serialized_end=2218
+  _globals['_GETPROOFRESPONSE']._serialized_start=2221
+  _globals['_GETPROOFRESPONSE']._serialized_end=2426
+  _globals['_STATEMENTSERVICE']._serialized_start=2429
+  _globals['_STATEMENTSERVICE']._serialized_end=2922
 # @@protoc_insertion_point(module_scope)

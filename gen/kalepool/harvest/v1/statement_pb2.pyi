@@ -365,7 +365,7 @@ class ProofStep(_message.Message):
     hash: _builtins.str
     """Hash of the other child of that one."""
     total: _builtins.str
-    """Stroops of all leaves under it, as a decimal text."""
+    """Stroops of all leaves under it, as a decimal text: in the first step what one other owner has."""
     is_left: _builtins.bool
     """Whether it stands at the left."""
     def __init__(

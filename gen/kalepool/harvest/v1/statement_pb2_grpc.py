@@ -76,7 +76,8 @@ class StatementServiceServicer:
     def GetStatement(self, request, context):
         """Shows a farmer's statement of a month, a page of lines at a time: all that was booked from the
         last closing before the month to the last one in it. A running month's ends with yesterday. Each
-        page has all but the lines, too; totals are on the first one. What `kalepool statement verify`
+        page has all but the lines, too; totals are on the first one. All pages end with the closing that
+        the first one had, though another one came meanwhile. What `kalepool statement verify`
         checks is the file of `kalepool statement save`, in which the lines of all pages stand.
 
         Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the farmer had no

@@ -43,7 +43,8 @@ class StatementServiceStub:
     GetStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]
     """Shows a farmer's statement of a month, a page of lines at a time: all that was booked from the
     last closing before the month to the last one in it. A running month's ends with yesterday. Each
-    page has all but the lines, too; totals are on the first one. What `kalepool statement verify`
+    page has all but the lines, too; totals are on the first one. All pages end with the closing that
+    the first one had, though another one came meanwhile. What `kalepool statement verify`
     checks is the file of `kalepool statement save`, in which the lines of all pages stand.
 
     Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the farmer had no
@@ -86,7 +87,8 @@ class StatementServiceAsyncStub(StatementServiceStub):
     GetStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]  # type: ignore[assignment]
     """Shows a farmer's statement of a month, a page of lines at a time: all that was booked from the
     last closing before the month to the last one in it. A running month's ends with yesterday. Each
-    page has all but the lines, too; totals are on the first one. What `kalepool statement verify`
+    page has all but the lines, too; totals are on the first one. All pages end with the closing that
+    the first one had, though another one came meanwhile. What `kalepool statement verify`
     checks is the file of `kalepool statement save`, in which the lines of all pages stand.
 
     Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the farmer had no
@@ -132,7 +134,8 @@ class StatementServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_statement_pb2.GetStatementResponse, _abc.Awaitable[_statement_pb2.GetStatementResponse]]:
         """Shows a farmer's statement of a month, a page of lines at a time: all that was booked from the
         last closing before the month to the last one in it. A running month's ends with yesterday. Each
-        page has all but the lines, too; totals are on the first one. What `kalepool statement verify`
+        page has all but the lines, too; totals are on the first one. All pages end with the closing that
+        the first one had, though another one came meanwhile. What `kalepool statement verify`
         checks is the file of `kalepool statement save`, in which the lines of all pages stand.
 
         Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the farmer had no

@@ -27,7 +27,7 @@ CREATE TABLE harvest.leaves (
     -- Stroops of KALE by what they are for, in order; what is 0 is left out.
     roles text [] NOT NULL,
     amounts numeric [] NOT NULL,
-    -- Random: nobody who sees the hash of a leaf can guess what it has.
+    -- Random: nobody who sees the hash of a leaf can guess whose it is. Its sum stands in its neighbour's path.
     salt bytea NOT NULL CHECK (octet_length(salt) = 32),
     -- What all lines of a farmer came to until then; null until that is worked out.
     history bytea CHECK (octet_length(history) = 32),
@@ -96,7 +96,7 @@ FOR EACH ROW EXECUTE FUNCTION harvest.refuse_odd_root();
 CREATE FUNCTION harvest.close_day(closing int) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF closing > extract(epoch FROM now())::bigint / 86400
+    IF closing > floor(extract(epoch FROM now()))::bigint / 86400
         OR NOT EXISTS (SELECT 1 FROM harvest.journals)
     THEN
         RETURN false;

@@ -10,7 +10,7 @@ LIMIT 1;
 -- The day that runs now, and the newest day whose root was asked for.
 SELECT
     now() AS requested_at,
-    (extract(epoch FROM now())::bigint / 86400)::int AS today,
+    (floor(extract(epoch FROM now()))::bigint / 86400)::int AS today,
     (SELECT max(d.day) FROM wallet.data_entries AS d) AS newest;
 
 -- name: insert_data_entry :exec
