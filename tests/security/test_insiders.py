@@ -78,10 +78,13 @@ async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
             (role_of(service), f"{service}.ensure_partition")
             for service in ("plant", "work", "harvest")
         ),
-        # They book what wallet tells, and change nothing that is booked.
+        # They book what wallet and poolers tell, and change nothing that is booked.
         *(
             (role_of("harvest"), f"harvest.{name}")
-            for name in ("book_transfers", "book_denials", "book_losses")
+            for name in (
+                *("book_transfers", "book_denials", "book_losses", "book_deposits"),
+                *("book_payments", "tell_miners", "divide_pot", "close_day"),
+            )
         ),
         (role_of("wallet"), "wallet.forget_notices"),
         (role_of("wallet"), "wallet.tell_effective_addresses"),

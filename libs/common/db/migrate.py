@@ -24,7 +24,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 _SETTINGS = {"lock_timeout": "60s"}
 #: How long (ms) a statement, and a wait for a lock, may take in sessions that say nothing else.
 _TIMEOUT_MS, _LOCK_TIMEOUT_MS = 30_000, 10_000
-#: Tries to change a role that other runs change at the same moment.
+#: Tries to change what other runs change at the same moment.
 _TRIES = 20
 
 
@@ -40,8 +40,8 @@ async def migrate(
         with translated_errors():
             ran = await _run_missing(connection, schema, read_migrations(folder))
             if reader is not None:
-                await connection.execute(
-                    f'GRANT SELECT (number) ON {schema}.schema_migrations TO "{reader}"'
+                await _settled(
+                    connection, f'GRANT SELECT (number) ON {schema}.schema_migrations TO "{reader}"'
                 )
             return ran
     finally:
@@ -144,10 +144,14 @@ async def _ensure_role(connection: Connection, role: str, password: str | None) 
 
 
 async def _change_role(connection: Connection, role: str, change: str) -> None:
-    """Change a role; try again when another run changes it at the same moment."""
+    await _settled(connection, f'ALTER ROLE "{role}" {change}')
+
+
+async def _settled(connection: Connection, statement: str) -> None:
+    """Run a statement; try again when another run changes the same thing at the same moment."""
     for attempt in range(1, _TRIES + 1):
         with _concurrent_change(is_last=attempt == _TRIES):
-            await connection.execute(f'ALTER ROLE "{role}" {change}')
+            await connection.execute(statement)
             return
 
 

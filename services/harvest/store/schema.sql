@@ -1452,7 +1452,9 @@ harvest.tell_miners(uuid, int, int, int, bigint, bytea, uuid [], text [], bigint
 harvest.divide_pot(int, uuid),
 harvest.book_deposits(uuid [], uuid [], bigint [], int [], float8) TO kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE ON harvest.ledger_marks TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (
+    journal_id, journals, block_index, accounts, amounts, entries, earners, earned, holders, held, proven_at
+) ON harvest.ledger_marks TO kalepool_harvest;
 
 GRANT SELECT ON harvest.holdings, harvest.unexplained, harvest.miners, harvest.miner_pots,
 harvest.miner_chunks, harvest.miner_credits
