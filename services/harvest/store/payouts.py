@@ -220,6 +220,10 @@ class PayoutStore:
     async def complete(self, run_id: UUID) -> bool:
         """Note that a run has no open item any more; False while it has."""
         await self.database.execute("complete_payout_run", run_id)
+        return await self.is_complete(run_id)
+
+    async def is_complete(self, run_id: UUID) -> bool:
+        """Tell whether a run was noted to have no open item any more."""
         return (await self.run(run_id)).completed_at is not None
 
     async def page(

@@ -94,8 +94,12 @@ class PayoutRunner:
         delay = _FIRST_DELAY
         while True:
             try:
-                if await self._holds(run_id) and await self._pay(run_id):
-                    log.info("payouts settled", run=str(run_id))
+                if await self._holds(run_id):
+                    if await self._pay(run_id):
+                        log.info("payouts settled", run=str(run_id))
+                        return
+                elif await self._store.is_complete(run_id):
+                    # Nobody holds it: another process, or an earlier call, was here first.
                     return
             except PoolError as error:
                 log.warning("payouts delayed", run=str(run_id), reason=error.reason)

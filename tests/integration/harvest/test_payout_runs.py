@@ -399,6 +399,17 @@ async def test_a_killed_run_goes_on_and_pays_once(pool: Pool, edge: str) -> None
     assert (await pool.ledger.ledger.check()).differences == []
 
 
+async def test_who_comes_to_a_run_that_is_complete_waits_for_nothing(
+    pool: Pool, payouts: Payouts
+) -> None:
+    await pool.farmer(150)
+    made = await run(payouts)
+    async with open_channel(pool.target) as channel, asyncio.timeout(5):
+        for process in (payouts, pool.process(channel)):
+            await process.runner.run(made.run_id)
+    assert len(pool.wallet.calls) == 1
+
+
 async def test_answers_that_are_lost_are_asked_for_again(pool: Pool, payouts: Payouts) -> None:
     person = await pool.farmer(150)
     pool.wallet.faults.lost = 3
