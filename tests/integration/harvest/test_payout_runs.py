@@ -1,7 +1,7 @@
 """Payouts over real PostgreSQL and gRPC: each is made once, whoever dies, and all is booked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.clients import WalletPayouts
 from services.harvest.domain.credits import miner_id
-from services.harvest.domain.payout_runs import Payout, Run, Whose
+from services.harvest.domain.payout_runs import Item, Payout, Run, Settled, Whose
 from services.harvest.domain.payouts import Pending, Reason, Terms
 from services.harvest.store.payouts import PayoutStore, PayoutTerms
 from services.harvest.store.store import Store
@@ -122,6 +122,22 @@ class Pool:
     async def balances(self, person: Person) -> Mapping[str, int]:
         """What a farmer's accounts have."""
         return await self.ledger.balances(person.farmer_id)
+
+
+@dataclass(kw_only=True)
+class SwitchingOff:
+    """A payer during whose first chunk somebody switches payouts off."""
+
+    wallet: WalletPayouts
+    payouts: Payouts
+
+    async def pay(
+        self, request_id: str, items: Sequence[Item], *, timeout: float
+    ) -> AsyncIterator[Sequence[Settled]]:
+        """Switch payouts off, then pay."""
+        await self.payouts.switch(is_off=True, actor="ann", reason="a theft")
+        async for settled in self.wallet.pay(request_id, items, timeout=timeout):
+            yield settled
 
 
 @pytest.fixture
@@ -358,6 +374,35 @@ async def test_the_switch_stops_runs_and_is_kept(pool: Pool, payouts: Payouts) -
     assert pool.wallet.times == {str(person.farmer_id): 1}
     with pytest.raises(Exception, match="append-only"):
         await pool.ledger.admin.execute("DELETE FROM harvest.payout_switchings")
+
+
+async def test_the_switch_stops_what_wallet_was_not_asked_for_yet(
+    pool: Pool, payouts: Payouts
+) -> None:
+    await pool.ledger.agree(2000, 0, 5000)
+    person = await pool.farmer()
+    await pool.earns(person, 1000, (100, 0, 100))
+    await run(payouts)
+    address = await pool.miner(60)
+    await pool.ledger.book("deposit", person, 150)
+    async with open_channel(pool.target) as channel:
+        wallet = SwitchingOff(wallet=WalletPayouts(channel), payouts=payouts)
+        one = pool.process(channel)
+        one.runner = PayoutRunner(pool.store, wallet, call=2, lease=3, parallel=1)
+        run_id = await one.step()
+        assert run_id is not None
+        await asyncio.sleep(1)
+        # That of the first run, and one of three chunks.
+        assert len(pool.wallet.calls) == 2
+        await one.runner.aclose()
+    await payouts.switch(is_off=False, actor="ann", reason="it was none")
+    await asyncio.sleep(3)  # the lease
+    await payouts.runner.run(run_id)
+    assert pool.wallet.paid == {
+        str(person.farmer_id): 950,
+        address: 60,
+        str(pool.ledger.pooler): 100,
+    }
 
 
 async def test_twenty_runs_at_once_pay_once(pool: Pool, payouts: Payouts) -> None:
