@@ -80,6 +80,8 @@ class History:
     since: datetime
     #: When fees were moved out of its account last; None: never.
     swept_at: datetime | None = None
+    #: Stroops of fees that stayed there then: they could not go.
+    fees_left: int = 0
     #: Tries that have failed since, one after the other.
     failures: int = 0
     #: When the last one did.
@@ -380,7 +382,8 @@ def _has_fees_to_move(payee: Payee, rules: Rules, now: datetime) -> bool:
     if payee.fees < max(rules.minimum, 1) or (again is not None and now < again):
         return False
     begun = max(filter(None, (payee.fees_since, history.swept_at)), default=now)
-    return payee.fees >= rules.sweep.threshold or (
+    # What a sweep has left is tried again, but at the interval's pace.
+    return payee.fees - history.fees_left >= max(rules.sweep.threshold, 1) or (
         bool(rules.sweep.interval) and now >= begun + timedelta(seconds=rules.sweep.interval)
     )
 

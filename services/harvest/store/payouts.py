@@ -304,6 +304,7 @@ def _farmer(row: Record) -> Payee:
         history=replace(
             _history(row),
             swept_at=row["swept_at"],
+            fees_left=_fit(row["fees_left"]),
             sweep_failures=row["sweep_failures"],
             sweep_failed_at=row["sweep_failed_at"],
             left_today=_fit(row["left_today"]),

@@ -279,6 +279,25 @@ async def test_a_pooler_is_paid_for_its_own_hashes_from_its_miners_part(
     assert await pool.ledger.balances() == {"chain:mint": -1000, "chain:out": 1000}
 
 
+async def test_fees_that_cannot_move_make_no_sweep_due(pool: Pool, payouts: Payouts) -> None:
+    await pool.ledger.agree(2000, 2000, 0)
+    person = await pool.farmer(agrees=False)
+    # Nobody has said where the operator's part goes.
+    await pool.earns(person, 6000, (1200, 0, 0))
+    swept = await payouts.step()
+    assert swept is not None
+    await payouts.runner.run(swept)
+    claims = await pool.ledger.admin.fetchrow(
+        "SELECT pooler, miners, operator FROM harvest.fee_claims"
+    )
+    assert tuple(claims or ()) == (0, 0, 1200)
+    (paid,) = await pool.payouts()
+    assert (paid.amount, paid.pooler_fee, paid.operator_fee) == (0, 1200, 0)
+    # The pooler is paid; nothing is swept again.
+    made = await run(payouts)
+    assert (made.items, made.total) == (1, 1200)
+
+
 async def test_one_refusal_holds_up_nobody_and_is_retried_when_mended(
     pool: Pool, payouts: Payouts
 ) -> None:

@@ -104,6 +104,10 @@ def found(payee: Payee, rules: Rules = RULES, order: Order | None = None) -> Any
         (farmer(0, fees=499, fees_since=NOW - 7 * DAY), (0, Cause.SWEEP)),
         (farmer(0, fees=499, fees_since=NOW - 9 * DAY, swept_at=NOW - DAY), None),
         (farmer(50, fees=500), (0, Cause.SWEEP)),
+        # What a sweep has left cannot go: it makes no other one due before the interval is over.
+        (farmer(0, fees=9_999, fees_left=9_500, swept_at=NOW), None),
+        (farmer(0, fees=10_000, fees_left=9_500, swept_at=NOW), (0, Cause.SWEEP)),
+        (farmer(0, fees=9_500, fees_left=9_500, swept_at=NOW - 7 * DAY), (0, Cause.SWEEP)),
         (farmer(100, fees=500), (100, Cause.THRESHOLD)),
         (farmer(0, fees=9, fees_since=NOW - 99 * DAY), None),
         # What keeps the farmer's own back keeps no fees back, and the other way round.
