@@ -155,6 +155,11 @@ class PayoutStore:
         row = await session.one("payout_run_of_request", request_id)
         return None if row is None else (row["id"], row["digest"])
 
+    async def has_run(self, name: str) -> bool:
+        """Tell whether a request has made a run."""
+        async with self.database.session() as session:
+            return await self.run_of_request(session, name) is not None
+
     async def insert_run(
         self,
         session: Session,

@@ -16,7 +16,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.clients import WalletPayouts
 from services.harvest.domain.credits import miner_id
-from services.harvest.domain.payout_runs import Item, Payout, Run, Settled, Whose
+from services.harvest.domain.payout_runs import Item, Payout, Run, Settled, Whose, name_of_run
 from services.harvest.domain.payouts import Pending, Reason, Terms
 from services.harvest.store.payouts import PayoutStore, PayoutTerms
 from services.harvest.store.store import Store
@@ -339,6 +339,8 @@ async def test_a_run_pays_no_more_than_was_seen_and_is_one_by_its_request(
     first = await payouts.run(wish, EVERYBODY, 150)
     await pool.ledger.book("deposit", person, 500)
     assert await payouts.run(wish, EVERYBODY, 150) == first
+    assert await pool.store.has_run(name_of_run("mine"))
+    assert not await pool.store.has_run(name_of_run("another"))
     assert await reason_of(payouts.run(wish, EVERYBODY, 151)) == "REQUEST_ID_REUSED"
     assert pool.wallet.times == {str(person.farmer_id): 1}
 
