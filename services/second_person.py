@@ -36,8 +36,18 @@ COVERED: Mapping[str, Covered] = {
         needs=("destination",),
     ),
     # Everybody's money, to where it belongs: what moves little takes one operator.
-    f"{_PAYOUTS}/RunPayouts": Covered(moves="what the pool owes, at once", above="max_amount"),
-    f"{_PAYOUTS}/PayNow": Covered(moves="a farmer's money", above="amount"),
+    f"{_PAYOUTS}/RunPayouts": Covered(
+        moves="what the pool owes, at once",
+        is_repeatable=True,
+        named_by=("request_id",),
+        above="max_amount",
+    ),
+    f"{_PAYOUTS}/PayNow": Covered(
+        moves="a farmer's money",
+        is_repeatable=True,
+        named_by=("farmer_id", "request_id"),
+        above="amount",
+    ),
     f"{_PAYOUTS}/SetPayoutSwitch": Covered(
         moves="all that waits to be paid", unless=frozenset({"is_off"})
     ),

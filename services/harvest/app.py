@@ -31,6 +31,7 @@ from services.harvest.servicers import reports as report_servicer
 from services.harvest.servicers import statements as statement_servicer
 from services.harvest.store.payouts import PayoutStore
 from services.harvest.store.store import MIGRATIONS, QUERIES, Store
+from services.harvest.usecases.approvals import Approvals
 from services.second_person import COVERED
 
 #: Methods that take as long as a batch.
@@ -90,9 +91,8 @@ def _spec(
     register: Callable[[grpc.aio.Server], None],
 ) -> ServiceSpec:
     """Return the specification of the server."""
-    second_person = SecondPerson(
-        COVERED, WalletApprovals(parts.wallet).use, amount=settings.payout_approval_stroops
-    )
+    approvals = Approvals(payouts, WalletApprovals(parts.wallet).use)
+    second_person = SecondPerson(COVERED, approvals.use, amount=settings.payout_approval_stroops)
     return ServiceSpec(
         name="harvest",
         full_names=(

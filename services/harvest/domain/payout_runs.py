@@ -108,6 +108,16 @@ class Whose:
     pooler_id: PoolerId | None = None
 
 
+def name_of_run(request_id: str) -> str:
+    """Return the name of the run that an operator's request makes."""
+    return f"run:{request_id}"
+
+
+def name_of_now(farmer_id: FarmerId, request_id: str) -> str:
+    """Return the name of the run that pays one farmer now."""
+    return f"now:{farmer_id}:{request_id}"
+
+
 #: Items of one request to wallet.
 _FARMERS, _MINERS = 1_000, 10_000
 

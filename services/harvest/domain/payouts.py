@@ -1,7 +1,7 @@
 """Who is paid now, how much, and why an amount waits: rules without any table or clock."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, unique
 from uuid import UUID
@@ -80,6 +80,8 @@ class History:
     since: datetime
     #: When fees were moved out of its account last; None: never.
     swept_at: datetime | None = None
+    #: Stroops of fees that stayed there then: they could not go.
+    fees_left: int = 0
     #: Tries that have failed since, one after the other.
     failures: int = 0
     #: When the last one did.
@@ -176,7 +178,7 @@ class Due:
     #: Stroops; 0: fees only.
     amount: int
     cause: Cause
-    #: Of fees only: why what is its own is not paid with them; None: there is nothing.
+    #: Why what is its own is not paid with it, or not all of it; None: there is nothing.
     rest: "Pending | None" = None
 
 
@@ -264,11 +266,13 @@ def plan(
     taken = list[Due]()
     room = rules.daily_pool - left.amount
     for one in sorted(due, key=lambda one: (one.payee.history.since, one.payee.payee_id)):
-        if rules.daily_pool and one.amount > room:
-            waiting.append(_limited(one.payee, one.amount, left.since or now))
-        else:
-            room -= one.amount
-            taken.append(one)
+        part = _part(one.amount, rules, rules.daily_pool, room)
+        if part < one.amount:
+            rest, since = one.amount - part, left.since or now
+            waiting.append(_limited(one.payee, rest, rules, rules.daily_pool, since))
+        if part or not one.amount:
+            room -= part
+            taken.append(replace(one, amount=part))
     return Plan(due=taken, left=waiting)
 
 
@@ -285,7 +289,7 @@ def decide(payee: Payee, rules: Rules, now: datetime, order: Order) -> Due | Pen
         return (waits or due) if amount > 0 else None
     held = _held_up(payee, rules, now, order, own)
     if isinstance(own, Due) and held is None:
-        return own
+        return _within_its_day(own, rules, now)
     rest = held if amount > 0 else None
     # Whatever keeps its own back, its fees are others'.
     if _may_be_swept(held) and _has_fees_to_move(payee, rules, now):
@@ -297,10 +301,12 @@ def pending_of(payee: Payee, rules: Rules, left: Left, now: datetime) -> Iterato
     """Yield each amount of a payee that was not paid yet, with its reason."""
     found = decide(payee, rules, now, Order())
     if isinstance(found, Due) and found.amount:
-        if rules.daily_pool and left.amount + found.amount > rules.daily_pool:
-            yield _limited(payee, found.amount, left.since or now)
-        else:
-            yield _pending(payee, found.amount, Reason.DUE, rules.next_run)
+        limit = rules.daily_pool
+        part = _part(found.amount, rules, limit, limit - left.amount)
+        if part:
+            yield _pending(payee, part, Reason.DUE, rules.next_run)
+        if part < found.amount:
+            yield _limited(payee, found.amount - part, rules, limit, left.since or now)
     yield from _left(payee, found)
 
 
@@ -380,7 +386,8 @@ def _has_fees_to_move(payee: Payee, rules: Rules, now: datetime) -> bool:
     if payee.fees < max(rules.minimum, 1) or (again is not None and now < again):
         return False
     begun = max(filter(None, (payee.fees_since, history.swept_at)), default=now)
-    return payee.fees >= rules.sweep.threshold or (
+    # What a sweep has left is tried again, but at the interval's pace.
+    return payee.fees - history.fees_left >= max(rules.sweep.threshold, 1) or (
         bool(rules.sweep.interval) and now >= begun + timedelta(seconds=rules.sweep.interval)
     )
 
@@ -404,8 +411,8 @@ def _held_up(
         held = due
     elif due.amount > rules.approval and not order.by_hand:
         held = _pending(payee, shown, Reason.NEEDS_APPROVAL)
-    elif _is_beyond_its_day(payee, due.amount, rules):
-        held = _limited(payee, shown, payee.history.left_since or now)
+    elif not _part_of_its_day(due, rules):
+        held = _limited(payee, shown, rules, rules.daily_payee, payee.history.left_since or now)
     else:
         return None
     return held
@@ -415,10 +422,30 @@ def _again(history: History, rules: Rules) -> datetime | None:
     return retried_at(history.failures, history.failed_at, rules.pause)
 
 
-def _is_beyond_its_day(payee: Payee, amount: int, rules: Rules) -> bool:
-    if payee.kind is not PayeeKind.FARMER or not rules.daily_payee:
-        return False
-    return payee.history.left_today + amount > rules.daily_payee
+def _within_its_day(due: Due, rules: Rules, now: datetime) -> Due:
+    """Return what a payee is paid of that within the limit of its day, and why not the rest."""
+    part, payee = _part_of_its_day(due, rules), due.payee
+    if part == due.amount:
+        return due
+    since = payee.history.left_since or now
+    rest = _limited(payee, due.amount - part, rules, rules.daily_payee, since)
+    return replace(due, amount=part, rest=rest)
+
+
+def _part_of_its_day(due: Due, rules: Rules) -> int:
+    limit = rules.daily_payee if due.payee.kind is PayeeKind.FARMER else 0
+    return _part(due.amount, rules, limit, limit - due.payee.history.left_today)
+
+
+def _part(amount: int, rules: Rules, limit: int, room: int) -> int:
+    """Return what is paid of an amount when there is so much room within the limit of a day.
+
+    All or nothing: two payments cost twice. What is more than the limit never goes as a whole, and
+    is paid in parts.
+    """
+    if not limit or amount <= room:
+        return amount
+    return room if amount > limit and room >= max(rules.minimum, 1) else 0
 
 
 def _wait(payee: Payee, rules: Rules, now: datetime) -> Pending:
@@ -448,9 +475,13 @@ def _reached_at(amount: int, wanted: int, since: datetime, now: datetime) -> dat
     return now + timedelta(seconds=seconds)
 
 
-def _limited(payee: Payee, amount: int, since: datetime) -> Pending:
-    """Return an amount for which there is no room until what left first is a day ago."""
-    return _pending(payee, amount, Reason.DAILY_LIMIT, since + _DAY)
+def _limited(payee: Payee, amount: int, rules: Rules, limit: int, since: datetime) -> Pending:
+    """Return an amount for which there is no room until what left first is a day ago.
+
+    Within a limit that is not worth a payment there never is.
+    """
+    is_ever = limit >= rules.minimum
+    return _pending(payee, amount, Reason.DAILY_LIMIT, since + _DAY if is_ever else None)
 
 
 def _pending(

@@ -155,6 +155,11 @@ class PayoutStore:
         row = await session.one("payout_run_of_request", request_id)
         return None if row is None else (row["id"], row["digest"])
 
+    async def has_run(self, name: str) -> bool:
+        """Tell whether a request has made a run."""
+        async with self.database.session() as session:
+            return await self.run_of_request(session, name) is not None
+
     async def insert_run(
         self,
         session: Session,
@@ -220,6 +225,10 @@ class PayoutStore:
     async def complete(self, run_id: UUID) -> bool:
         """Note that a run has no open item any more; False while it has."""
         await self.database.execute("complete_payout_run", run_id)
+        return await self.is_complete(run_id)
+
+    async def is_complete(self, run_id: UUID) -> bool:
+        """Tell whether a run was noted to have no open item any more."""
         return (await self.run(run_id)).completed_at is not None
 
     async def page(
@@ -300,6 +309,7 @@ def _farmer(row: Record) -> Payee:
         history=replace(
             _history(row),
             swept_at=row["swept_at"],
+            fees_left=_fit(row["fees_left"]),
             sweep_failures=row["sweep_failures"],
             sweep_failed_at=row["sweep_failed_at"],
             left_today=_fit(row["left_today"]),

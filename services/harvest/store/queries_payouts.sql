@@ -24,6 +24,7 @@ SELECT
     -- Since there is anything: the first thing that was booked to it, when it was never paid.
     coalesce(h.paid_at, l.begun_at, f.created_at) AS since,
     h.swept_at,
+    coalesce(h.fees_left, 0) AS fees_left,
     coalesce(h.sweep_failures, 0) AS sweep_failures,
     h.sweep_failed_at,
     coalesce(h.failures, 0) AS failures,
@@ -298,12 +299,17 @@ ended AS (
 ),
 noted AS (
     INSERT INTO harvest.payees AS p (
-        payee_id, paid_at, swept_at, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
+        payee_id, paid_at, swept_at, fees_left, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
     )
     SELECT
         e.payee_id,
         CASE WHEN e.is_paid AND NOT e.is_sweep THEN now() END,
         CASE WHEN e.is_paid AND e.kind = 'farmer' THEN now() END,
+        -- What has left is booked by now.
+        CASE
+            WHEN e.is_paid AND e.kind = 'farmer' THEN coalesce(greatest(c.pooler + c.miners + c.operator, 0), 0)
+            ELSE 0
+        END,
         (NOT e.is_paid AND NOT e.is_sweep)::int,
         CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN now() END,
         (NOT e.is_paid AND e.is_sweep)::int,
@@ -311,11 +317,13 @@ noted AS (
         CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN e.reason ELSE '' END,
         CASE WHEN NOT e.is_paid AND NOT e.is_sweep THEN e.message ELSE '' END
     FROM ended AS e
+    LEFT JOIN harvest.fee_claims AS c ON c.farmer_id = e.payee_id
     -- In one order, so that two statements with the same payees never wait crosswise.
     ORDER BY e.payee_id
     ON CONFLICT (payee_id) DO UPDATE SET
         paid_at = coalesce(excluded.paid_at, p.paid_at),
         swept_at = coalesce(excluded.swept_at, p.swept_at),
+        fees_left = CASE WHEN excluded.swept_at IS NULL THEN p.fees_left ELSE excluded.fees_left END,
         failures = CASE
             WHEN excluded.failures > 0 THEN p.failures + 1
             WHEN excluded.paid_at IS NOT NULL THEN 0

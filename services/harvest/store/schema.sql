@@ -1171,7 +1171,7 @@ CREATE TABLE harvest.miner_pots (
     -- Chunks in which the pooler tells it (null: it has told nothing), and those that are here.
     chunks int CHECK (chunks > 0),
     told int NOT NULL DEFAULT 0 CHECK (told <= chunks),
-    -- Hashes that its miners proved.
+    -- Hashes that its miners proved, and those that were proven at the pooler's own address.
     points numeric(39) NOT NULL DEFAULT 0,
     -- Hashes of the pooler's own that take part, and what they were given.
     own_points bigint NOT NULL DEFAULT 0 CHECK (own_points >= 0),
@@ -1221,13 +1221,20 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     known bytea;
     is_same boolean;
+    -- The pooler's own address is no miner's: what is proven there are its own hashes.
+    others CONSTANT boolean [] := ARRAY(
+        SELECT NOT EXISTS (SELECT 1 FROM registry.poolers AS p WHERE p.id = pooler AND p.public_key = n.address)
+        FROM unnest(addresses) WITH ORDINALITY AS n (address, place)
+        ORDER BY n.place
+    );
 BEGIN
     -- Accounts and miners come before the pot is locked, as they do where harvests are booked.
     INSERT INTO harvest.accounts (owner_id, role, asset)
     SELECT n.owner_id, n.role, 'kale'
     FROM (
         SELECT m.id AS owner_id, 'miner:earned'::harvest.account_role AS role
-        FROM unnest(miners) AS m (id)
+        FROM unnest(miners, others) AS m (id, is_other)
+        WHERE m.is_other
         UNION ALL
         VALUES
             (pooler, 'miner:earned'::harvest.account_role),
@@ -1236,7 +1243,8 @@ BEGIN
     ORDER BY n.owner_id, n.role
     ON CONFLICT DO NOTHING;
     INSERT INTO harvest.miners (id, pooler_id, address)
-    SELECT n.id, pooler, n.address FROM unnest(miners, addresses) AS n (id, address)
+    SELECT n.id, pooler, n.address FROM unnest(miners, addresses, others) AS n (id, address, is_other)
+    WHERE n.is_other
     ORDER BY n.id
     ON CONFLICT DO NOTHING;
     INSERT INTO harvest.miner_pots (block_index, pooler_id) VALUES (block, pooler)
@@ -1257,7 +1265,8 @@ BEGIN
     INSERT INTO harvest.miner_chunks (block_index, pooler_id, chunk, digest)
     VALUES (block, pooler, chunk_number, chunk_digest);
     INSERT INTO harvest.miner_credits (block_index, pooler_id, miner_id, points)
-    SELECT block, pooler, n.id, n.points FROM unnest(miners, proven) AS n (id, points)
+    SELECT block, pooler, n.id, n.points FROM unnest(miners, proven, others) AS n (id, points, is_other)
+    WHERE n.is_other
     ORDER BY n.id;
     UPDATE harvest.miner_pots AS p
     SET chunks = chunk_count, own_points = own, told = p.told + 1,
@@ -1275,6 +1284,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     name text;
     p harvest.miner_pots;
+    -- Hashes that miners proved; all others are the pooler's own.
+    mined numeric;
 BEGIN
     SELECT * INTO p
     FROM harvest.miner_pots AS m
@@ -1284,6 +1295,9 @@ BEGIN
         RETURN false;
     END IF;
     name := format('%s/%s/%s', block, pooler, p.divisions + 1);
+    SELECT coalesce(sum(c.points), 0) INTO mined
+    FROM harvest.miner_credits AS c
+    WHERE c.block_index = block AND c.pooler_id = pooler;
     WITH weights AS (
         SELECT c.miner_id, m.address, c.points::numeric AS points, c.amount AS before
         FROM harvest.miner_credits AS c
@@ -1292,13 +1306,7 @@ BEGIN
         UNION ALL
         SELECT
             NULL, NULL,
-            CASE
-                WHEN p.own_points > 0 OR EXISTS (
-                    SELECT 1 FROM harvest.miner_credits AS c
-                    WHERE c.block_index = block AND c.pooler_id = pooler
-                ) THEN p.own_points
-                ELSE 1
-            END,
+            CASE WHEN p.own_points + p.points > 0 THEN p.own_points + p.points - mined ELSE 1 END,
             p.own_amount
     ),
     whole AS (SELECT sum(w.points) AS points FROM weights AS w),
@@ -1702,6 +1710,8 @@ CREATE TABLE harvest.payees (
     -- When something of its own was paid last, and when its fees were moved on.
     paid_at harvest.moment,
     swept_at harvest.moment,
+    -- Stroops of fees that stayed in its account then.
+    fees_left numeric(39) NOT NULL DEFAULT 0,
     -- Tries that have failed since, one after the other, and why the last one did.
     failures int NOT NULL DEFAULT 0,
     failed_at harvest.moment,
@@ -1731,7 +1741,7 @@ GRANT SELECT, INSERT, UPDATE (
     settled_at
 ) ON harvest.payout_items TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (
-    paid_at, swept_at, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
+    paid_at, swept_at, fees_left, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
 )
 ON harvest.payees TO kalepool_harvest;
 GRANT SELECT, INSERT (is_off, switched_by, reason) ON harvest.payout_switchings TO kalepool_harvest;

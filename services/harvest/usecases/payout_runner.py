@@ -54,15 +54,25 @@ class PayoutRunner:
     """
 
     def __init__(
-        self, store: PayoutStore, payer: Payer, *, call: float = CALL, lease: float = LEASE
+        self,
+        store: PayoutStore,
+        payer: Payer,
+        *,
+        call: float = CALL,
+        lease: float = LEASE,
+        parallel: int = _PARALLEL,
     ) -> None:
-        """Take the seconds of one call of wallet, and of the lease under which it is made."""
+        """Take the seconds of one call of wallet, and of the lease under which it is made.
+
+        So many chunks of a run are with wallet at a time.
+        """
         if call >= lease:
             raise ValueError("a call would outlive the lease under which it is made")
         self._store = store
         self._payer = payer
         self._call = call
         self._lease = lease
+        self._parallel = parallel
         #: Names this process.
         self._process = new_id()
         self._flight: SingleFlight[None] = SingleFlight()
@@ -94,8 +104,12 @@ class PayoutRunner:
         delay = _FIRST_DELAY
         while True:
             try:
-                if await self._holds(run_id) and await self._pay(run_id):
-                    log.info("payouts settled", run=str(run_id))
+                if await self._holds(run_id):
+                    if await self._pay(run_id):
+                        log.info("payouts settled", run=str(run_id))
+                        return
+                elif await self._store.is_complete(run_id):
+                    # Nobody holds it: another process, or an earlier call, was here first.
                     return
             except PoolError as error:
                 log.warning("payouts delayed", run=str(run_id), reason=error.reason)
@@ -108,10 +122,7 @@ class PayoutRunner:
     async def _pay(self, run_id: UUID) -> bool:
         """Ask wallet for all that is open; tell whether nothing is any more."""
         items = await self._store.open_items(run_id)
-        if await self._store.is_off():
-            # What wallet has taken up goes on, and is heard of.
-            items = [item for item in items if item.was_asked]
-        limit = asyncio.Semaphore(_PARALLEL)
+        limit = asyncio.Semaphore(self._parallel)
         chunks = [list(found) for _, found in groupby(items, lambda item: item.chunk)]
         results = await asyncio.gather(
             *(self._send(run_id, chunk, limit) for chunk in chunks), return_exceptions=True
@@ -128,6 +139,11 @@ class PayoutRunner:
         """Send one chunk, and record what becomes of it as it is settled."""
         async with limit:
             if not await self._holds(run_id):
+                return
+            if await self._store.is_off():
+                # What wallet has taken up goes on, and is heard of.
+                items = [item for item in items if item.was_asked]
+            if not items:
                 return
             is_first = not any(item.was_asked for item in items)
             await self._store.note_asked(run_id, items)

@@ -19,7 +19,14 @@ from services.harvest.domain.errors import (
     PayoutsOffError,
     PayoutTooLargeError,
 )
-from services.harvest.domain.payout_runs import Payout, Run, Switching, Whose
+from services.harvest.domain.payout_runs import (
+    Payout,
+    Run,
+    Switching,
+    Whose,
+    name_of_now,
+    name_of_run,
+)
 from services.harvest.domain.payouts import (
     Cause,
     Due,
@@ -109,7 +116,7 @@ class Payouts:
         if whose.farmer_id is not None:
             await self._check_farmer(whose.farmer_id)
         digest = digest_of("run", str(whose.pooler_id), str(whose.farmer_id), max_amount)
-        name = f"run:{wish.request_id}"
+        name = name_of_run(wish.request_id)
         async with self._store.database.transaction() as session:
             run_id = await self._known(session, name, digest)
             if run_id is None:
@@ -143,7 +150,7 @@ class Payouts:
         """
         await self._check_farmer(farmer_id)
         digest = digest_of("now", str(farmer_id), amount)
-        name = f"now:{farmer_id}:{wish.request_id}"
+        name = name_of_now(farmer_id, wish.request_id)
         async with self._store.database.transaction() as session:
             run_id = await self._known(session, name, digest)
             if run_id is None:

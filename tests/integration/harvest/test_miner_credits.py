@@ -54,6 +54,32 @@ async def test_the_part_is_the_poolers_until_it_is_divided_to_the_stroop(pool: L
     await assert_sound(pool)
 
 
+async def test_what_is_proven_at_the_poolers_own_address_are_its_own_hashes(
+    pool: LedgerWorld,
+) -> None:
+    own = await pool.admin.fetchval(
+        "SELECT public_key FROM registry.poolers WHERE id = $1", pool.pooler
+    )
+    await pool.harvested(await pool.person(), reward_amount=1_777)
+    one, two = new_address(), new_address()
+    await pool.credit({own: 5, one: 3}, own=2, chunk=(1, 2))
+    await pool.credit({two: 1}, own=2, chunk=(2, 2))
+    parts, rest = divide(pot_of(1_777), {one: 3, two: 1}, 2 + 5)
+    assert await pool.credited([one, two, own]) == {**parts, own: 0}
+    fee = split(1_777, TERMS).pooler
+    assert await pool.balances(pool.pooler) == {"pooler:fee": fee + rest}
+    # Whoever is paid there is the pooler, and no miner.
+    assert await pool.admin.fetchval("SELECT count(*) FROM harvest.miners") == 2
+    # Where nobody else proved anything, all is the pooler's.
+    await pool.harvested(await pool.person(), block=BLOCK + 1, reward_amount=1_000)
+    await pool.credit({own: 5}, block=BLOCK + 1)
+    both = split(1_000, TERMS)
+    assert await pool.balances(pool.pooler) == {
+        "pooler:fee": fee + rest + both.pooler + both.miners
+    }
+    await assert_sound(pool)
+
+
 async def test_credits_may_come_before_the_harvests_and_harvests_late(pool: LedgerWorld) -> None:
     miners = {new_address(): points for points in (7, 2)}
     await pool.credit(miners)

@@ -1,7 +1,7 @@
 """Payouts over real PostgreSQL and gRPC: each is made once, whoever dies, and all is booked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.clients import WalletPayouts
 from services.harvest.domain.credits import miner_id
-from services.harvest.domain.payout_runs import Payout, Run, Whose
+from services.harvest.domain.payout_runs import Item, Payout, Run, Settled, Whose, name_of_run
 from services.harvest.domain.payouts import Pending, Reason, Terms
 from services.harvest.store.payouts import PayoutStore, PayoutTerms
 from services.harvest.store.store import Store
@@ -122,6 +122,22 @@ class Pool:
     async def balances(self, person: Person) -> Mapping[str, int]:
         """What a farmer's accounts have."""
         return await self.ledger.balances(person.farmer_id)
+
+
+@dataclass(kw_only=True)
+class SwitchingOff:
+    """A payer during whose first chunk somebody switches payouts off."""
+
+    wallet: WalletPayouts
+    payouts: Payouts
+
+    async def pay(
+        self, request_id: str, items: Sequence[Item], *, timeout: float
+    ) -> AsyncIterator[Sequence[Settled]]:
+        """Switch payouts off, then pay."""
+        await self.payouts.switch(is_off=True, actor="ann", reason="a theft")
+        async for settled in self.wallet.pay(request_id, items, timeout=timeout):
+            yield settled
 
 
 @pytest.fixture
@@ -263,6 +279,25 @@ async def test_a_pooler_is_paid_for_its_own_hashes_from_its_miners_part(
     assert await pool.ledger.balances() == {"chain:mint": -1000, "chain:out": 1000}
 
 
+async def test_fees_that_cannot_move_make_no_sweep_due(pool: Pool, payouts: Payouts) -> None:
+    await pool.ledger.agree(2000, 2000, 0)
+    person = await pool.farmer(agrees=False)
+    # Nobody has said where the operator's part goes.
+    await pool.earns(person, 6000, (1200, 0, 0))
+    swept = await payouts.step()
+    assert swept is not None
+    await payouts.runner.run(swept)
+    claims = await pool.ledger.admin.fetchrow(
+        "SELECT pooler, miners, operator FROM harvest.fee_claims"
+    )
+    assert tuple(claims or ()) == (0, 0, 1200)
+    (paid,) = await pool.payouts()
+    assert (paid.amount, paid.pooler_fee, paid.operator_fee) == (0, 1200, 0)
+    # The pooler is paid; nothing is swept again.
+    made = await run(payouts)
+    assert (made.items, made.total) == (1, 1200)
+
+
 async def test_one_refusal_holds_up_nobody_and_is_retried_when_mended(
     pool: Pool, payouts: Payouts
 ) -> None:
@@ -304,6 +339,8 @@ async def test_a_run_pays_no_more_than_was_seen_and_is_one_by_its_request(
     first = await payouts.run(wish, EVERYBODY, 150)
     await pool.ledger.book("deposit", person, 500)
     assert await payouts.run(wish, EVERYBODY, 150) == first
+    assert await pool.store.has_run(name_of_run("mine"))
+    assert not await pool.store.has_run(name_of_run("another"))
     assert await reason_of(payouts.run(wish, EVERYBODY, 151)) == "REQUEST_ID_REUSED"
     assert pool.wallet.times == {str(person.farmer_id): 1}
 
@@ -360,6 +397,35 @@ async def test_the_switch_stops_runs_and_is_kept(pool: Pool, payouts: Payouts) -
         await pool.ledger.admin.execute("DELETE FROM harvest.payout_switchings")
 
 
+async def test_the_switch_stops_what_wallet_was_not_asked_for_yet(
+    pool: Pool, payouts: Payouts
+) -> None:
+    await pool.ledger.agree(2000, 0, 5000)
+    person = await pool.farmer()
+    await pool.earns(person, 1000, (100, 0, 100))
+    await run(payouts)
+    address = await pool.miner(60)
+    await pool.ledger.book("deposit", person, 150)
+    async with open_channel(pool.target) as channel:
+        wallet = SwitchingOff(wallet=WalletPayouts(channel), payouts=payouts)
+        one = pool.process(channel)
+        one.runner = PayoutRunner(pool.store, wallet, call=2, lease=3, parallel=1)
+        run_id = await one.step()
+        assert run_id is not None
+        await asyncio.sleep(1)
+        # That of the first run, and one of three chunks.
+        assert len(pool.wallet.calls) == 2
+        await one.runner.aclose()
+    await payouts.switch(is_off=False, actor="ann", reason="it was none")
+    await asyncio.sleep(3)  # the lease
+    await payouts.runner.run(run_id)
+    assert pool.wallet.paid == {
+        str(person.farmer_id): 950,
+        address: 60,
+        str(pool.ledger.pooler): 100,
+    }
+
+
 async def test_twenty_runs_at_once_pay_once(pool: Pool, payouts: Payouts) -> None:
     people = [await pool.farmer(150) for _ in range(4)]
     await asyncio.gather(*(run(payouts) for _ in range(20)))
@@ -397,6 +463,17 @@ async def test_a_killed_run_goes_on_and_pays_once(pool: Pool, edge: str) -> None
     assert [await pool.balances(one) for one in people] == [{}] * 3
     assert await pool.store.open_runs() == []
     assert (await pool.ledger.ledger.check()).differences == []
+
+
+async def test_who_comes_to_a_run_that_is_complete_waits_for_nothing(
+    pool: Pool, payouts: Payouts
+) -> None:
+    await pool.farmer(150)
+    made = await run(payouts)
+    async with open_channel(pool.target) as channel, asyncio.timeout(5):
+        for process in (payouts, pool.process(channel)):
+            await process.runner.run(made.run_id)
+    assert len(pool.wallet.calls) == 1
 
 
 async def test_answers_that_are_lost_are_asked_for_again(pool: Pool, payouts: Payouts) -> None:

@@ -104,6 +104,10 @@ def found(payee: Payee, rules: Rules = RULES, order: Order | None = None) -> Any
         (farmer(0, fees=499, fees_since=NOW - 7 * DAY), (0, Cause.SWEEP)),
         (farmer(0, fees=499, fees_since=NOW - 9 * DAY, swept_at=NOW - DAY), None),
         (farmer(50, fees=500), (0, Cause.SWEEP)),
+        # What a sweep has left cannot go: it makes no other one due before the interval is over.
+        (farmer(0, fees=9_999, fees_left=9_500, swept_at=NOW), None),
+        (farmer(0, fees=10_000, fees_left=9_500, swept_at=NOW), (0, Cause.SWEEP)),
+        (farmer(0, fees=9_500, fees_left=9_500, swept_at=NOW - 7 * DAY), (0, Cause.SWEEP)),
         (farmer(100, fees=500), (100, Cause.THRESHOLD)),
         (farmer(0, fees=9, fees_since=NOW - 99 * DAY), None),
         # What keeps the farmer's own back keeps no fees back, and the other way round.
@@ -202,6 +206,47 @@ def test_the_limit_of_a_day_ends_when_what_left_first_is_a_day_ago() -> None:
     # Who has waited longest goes first.
     assert [one.payee.payee_id.int for one in made.due] == [2]
     assert [(one.payee.payee_id.int, one.reason) for one in made.left] == [(1, Reason.DAILY_LIMIT)]
+
+
+def test_what_is_more_than_a_day_lets_out_is_paid_in_parts() -> None:
+    rules = replace(RULES, daily_payee=80)
+    first = NOW - 5 * HOUR
+    whole = farmer(200)
+    assert found(whole, rules) == (80, Cause.THRESHOLD)
+    told = [(one.amount, one.reason) for one in pending_of(whole, rules, Left(), NOW)]
+    assert told == [(80, Reason.DUE), (120, Reason.DAILY_LIMIT)]
+    # Of what is left of the day, when that is worth a payment.
+    assert found(farmer(200, left_today=70, left_since=first), rules) == (10, Cause.THRESHOLD)
+    (told_then,) = pending_of(farmer(200, left_today=71, left_since=first), rules, Left(), NOW)
+    assert (told_then.reason, told_then.expected_at) == (Reason.DAILY_LIMIT, first + DAY)
+    # What fits into a day waits until it does: two payments cost twice.
+    assert found(farmer(80, threshold=0, left_today=1), rules) is Reason.DAILY_LIMIT
+    # A large one is for operators, whatever part of it would go.
+    assert found(farmer(20_000), rules) is Reason.NEEDS_APPROVAL
+
+
+def test_nobody_is_told_a_time_that_never_comes() -> None:
+    rules = replace(RULES, daily_payee=9)
+    (told,) = pending_of(farmer(200), rules, Left(), NOW)
+    assert (told.reason, told.expected_at) == (Reason.DAILY_LIMIT, None)
+    (told,) = pending_of(farmer(200), replace(RULES, daily_pool=9), Left(), NOW)
+    assert (told.reason, told.expected_at) == (Reason.DAILY_LIMIT, None)
+
+
+def test_what_is_more_than_the_pool_lets_out_a_day_is_paid_in_parts() -> None:
+    rules = replace(RULES, daily_pool=150)
+    large, small = farmer(200, number=1, since=NOW - DAY), farmer(100, number=2)
+    made = plan([large, small], rules, Left(), NOW)
+    assert [(one.payee.payee_id.int, one.amount) for one in made.due] == [(1, 150)]
+    assert [(one.payee.payee_id.int, one.amount, one.reason) for one in made.left] == [
+        (1, 50, Reason.DAILY_LIMIT),
+        (2, 100, Reason.DAILY_LIMIT),
+    ]
+    told = pending_of(large, rules, Left(amount=100, since=NOW), NOW)
+    assert [(one.amount, one.reason) for one in told] == [
+        (50, Reason.DUE),
+        (150, Reason.DAILY_LIMIT),
+    ]
 
 
 def test_what_is_paid_at_once_is_what_there_is() -> None:

@@ -45,7 +45,9 @@ class CreditMinersRequest(_message.Message):
     """How many chunks there are; 0 means one."""
     @_builtins.property
     def miners(self) -> _containers.RepeatedCompositeFieldContainer[Global___MinerPoints]:
-        """Miners of this chunk, each address once."""
+        """Miners of this chunk, each address once. What is told of the pooler's own address counts as
+        hashes of its own: it is no miner, and GetMinerCredits knows none there.
+        """
 
     def __init__(
         self,

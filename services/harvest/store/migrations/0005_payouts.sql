@@ -437,6 +437,8 @@ CREATE TABLE harvest.payees (
     -- When something of its own was paid last, and when its fees were moved on.
     paid_at harvest.moment,
     swept_at harvest.moment,
+    -- Stroops of fees that stayed in its account then.
+    fees_left numeric(39) NOT NULL DEFAULT 0,
     -- Tries that have failed since, one after the other, and why the last one did.
     failures int NOT NULL DEFAULT 0,
     failed_at harvest.moment,
@@ -466,7 +468,7 @@ GRANT SELECT, INSERT, UPDATE (
     settled_at
 ) ON harvest.payout_items TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (
-    paid_at, swept_at, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
+    paid_at, swept_at, fees_left, failures, failed_at, sweep_failures, sweep_failed_at, reason, message
 )
 ON harvest.payees TO kalepool_harvest;
 GRANT SELECT, INSERT (is_off, switched_by, reason) ON harvest.payout_switchings TO kalepool_harvest;
