@@ -223,8 +223,9 @@ class OwnSayStore:
         """
         async with self._database.transaction() as session:
             held = await self._held(session, farmer_id)
-            is_signed = giver.proof is Proof.SIGNATURE
-            if is_signed and held.addresses.newest != address:
+            # A repeat is answered without its signature, which was used. Nothing is no repeat.
+            is_repeat = held.addresses.number > 0 and held.addresses.newest == address
+            if giver.proof is Proof.SIGNATURE and not is_repeat:
                 text = text_of(held, PayoutWish(address=address), self.rules)
                 giver = _signed(held, text, giver)
             return await self._pay_to(session, held, address, giver)

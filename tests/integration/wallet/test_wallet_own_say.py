@@ -170,6 +170,20 @@ async def test_a_signature_is_used_once_and_for_what_it_says(say: OwnSay) -> Non
         await say.store.set_address(farmer.farmer_id, A, to_a)
 
 
+async def test_a_stranger_records_nothing_of_a_farmer_that_has_no_address(say: OwnSay) -> None:
+    """No address is what such a farmer has, but it is nobody's word: each row makes drafts void."""
+    farmer = await say.farmer()
+    draft = await say.signed(farmer, PayoutWish(address=A))
+    for signature in (bytes(64), None):
+        giver = replace(draft, given_by="a stranger", signature=signature)
+        with pytest.raises(SignatureWrongError):
+            await say.store.set_address(farmer.farmer_id, "", giver)
+    assert (await say.withdrawals.past_of(farmer.wallet_id)).number == 0
+    await say.store.set_address(farmer.farmer_id, A, draft)
+    assert await counts(say, farmer) == A
+    await assert_sound(say)
+
+
 async def test_a_signature_that_is_brought_twenty_times_at_once_is_used_once(say: OwnSay) -> None:
     farmer = await say.farmer(terms=terms())
     wish = TermsWish(terms=terms(pooler_bps=700), address=A)
