@@ -98,6 +98,7 @@ SAMPLE = (
     own_say.an_owner_account_of_a_row,
     own_say.a_mark_of_a_row,
     own_say.a_fee_of_everything,
+    own_say.a_fee_of_nothing,
     own_say.an_agreement_in_mid_block,
     own_say.an_agreement_of_a_row,
     holding.savepoints_without_an_end,

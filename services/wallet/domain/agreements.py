@@ -17,6 +17,7 @@ from services.wallet.domain.errors import (
     FeeTooHighError,
     OwnerAccountNotYoursError,
     PayoutAddressNotYoursError,
+    TermsNotOfferedError,
 )
 
 #: Digest of terms that nobody published.
@@ -165,6 +166,27 @@ def check_fees(terms: Terms, rules: AgreementRules) -> None:
             f"the pooler's fee may be {format_percentage(most)} at most, beside the operator's "
             f"{format_percentage(rules.operator_bps)}",
             metadata={"limit": format_percentage(most)},
+        )
+
+
+def check_offered(terms: Terms, agreements: Sequence[Agreement], moment: datetime) -> None:
+    """Raise TermsNotOfferedError where a farmer signs for less than its pooler has of it now.
+
+    A lower fee, and other parts of it for the miners, are the pooler's to give: the farmer signs
+    such numbers where the pooler (or an operator) gave them last, or they are announced.
+    """
+    before = in_force(agreements, moment)
+    if before is None:
+        return
+    if terms.pooler_bps >= before.pooler_bps and terms.miners_bps == before.miners_bps:
+        return
+    given = [one for one in agreements if one.proof is not Proof.SIGNATURE]
+    offers = {(one.pooler_bps, one.miners_bps) for one in [*given[-1:], *to_come(given, moment)]}
+    if (terms.pooler_bps, terms.miners_bps) not in offers:
+        raise TermsNotOfferedError(
+            "a lower fee, or other parts of it for miners, are the pooler's to give: it has not "
+            "offered these",
+            metadata={"pooler_fee": format_percentage(before.pooler_bps)},
         )
 
 

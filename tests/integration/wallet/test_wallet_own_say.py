@@ -9,13 +9,16 @@ from stellar_sdk import Keypair
 
 from libs.common.db.pool import Database
 from libs.common.ids import PoolerId, new_id
+from libs.kale.signed_message import message_hash
 from services.wallet.domain.agreements import (
     AgreementRules,
+    Giver,
     Objection,
     OwnerWish,
     PayoutWish,
     Proof,
     TermsWish,
+    agreement_text,
     in_force,
 )
 from services.wallet.domain.audit import Findings
@@ -31,6 +34,7 @@ from services.wallet.domain.errors import (
     PoolerMarkTamperedError,
     SignatureWrongError,
     StakeAboveAgreementError,
+    TermsNotOfferedError,
 )
 from services.wallet.domain.withdrawals import PayoutAddresses
 from services.wallet.store.audit_check import AuditCheck
@@ -46,6 +50,11 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def say(pool: Database) -> OwnSay:
     return OwnSay(pool=pool)
+
+
+def wait_of(days: int) -> datetime:
+    """The moment so many days from now."""
+    return datetime.now(UTC) + days * DAY
 
 
 async def counts(say: OwnSay, farmer: Farmer) -> str:
@@ -338,6 +347,28 @@ async def test_a_higher_fee_of_a_pooler_waits_and_the_farmers_own_does_not(say: 
     await assert_sound(say)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"pooler_bps": 0}, {"pooler_bps": 499}, {"miners_bps": 0}, {"miners_bps": 10_000}]
+)
+async def test_a_lower_fee_is_the_poolers_to_give(say: OwnSay, changed: dict[str, int]) -> None:
+    """A farmer with an owner account would farm for nothing, and leave nothing to the miners."""
+    farmer, wish = await say.farmer(terms=terms()), TermsWish(terms=terms(**changed))
+    with pytest.raises(TermsNotOfferedError):
+        await say.signed(farmer, wish)
+    held = await say.store.held(farmer.farmer_id)
+    text = agreement_text(held.parties, held.place, wish.terms, operator_bps=0, address="")
+    signature = farmer.owner.sign(message_hash(text))
+    giver = Giver(given_by="a courier", proof=Proof.SIGNATURE, signature=signature)
+    with pytest.raises(TermsNotOfferedError):
+        await say.store.agree(farmer.farmer_id, wish.terms, giver)
+    assert len(await say.agreements.of_wallet(farmer.wallet_id)) == 1
+    # Once it is offered, the farmer signs it, and need not wait for it.
+    offer = terms(stake_bps=9_000, **changed)
+    assert (await say.store.agree(farmer.farmer_id, offer, POOLER)).effective_at > wait_of(6)
+    own = await say.store.agree(farmer.farmer_id, wish.terms, await say.signed(farmer, wish))
+    assert in_force(await say.agreements.of_wallet(farmer.wallet_id), datetime.now(UTC)) == own
+
+
 async def test_a_change_counts_from_the_next_block_on(
     say: OwnSay, database: DatabaseAccess
 ) -> None:
@@ -398,10 +429,10 @@ async def test_agreements_have_their_pace(pool: Database) -> None:
     with pytest.raises(AgreementLimitError):
         await say.store.agree(farmer.farmer_id, terms(pooler_bps=0), POOLER)
     # Nobody uses up what the farmer says itself.
-    wish = TermsWish(terms=terms(pooler_bps=0))
+    wish = TermsWish(terms=terms(pooler_bps=600))
     own = await say.store.agree(farmer.farmer_id, wish.terms, await say.signed(farmer, wish))
     assert own.number == 2
-    wish = TermsWish(terms=terms(pooler_bps=1))
+    wish = TermsWish(terms=terms(pooler_bps=601))
     giver = await say.signed(farmer, wish)
     with pytest.raises(AgreementLimitError):
         await say.store.agree(farmer.farmer_id, wish.terms, giver)

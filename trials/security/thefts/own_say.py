@@ -192,6 +192,18 @@ async def a_fee_of_everything(pool: Pool, thief: Connection) -> Outcome:
     return Outcome(got=got, stopped=", ".join(dict.fromkeys(filter(None, told))))
 
 
+async def a_fee_of_nothing(pool: Pool, thief: Connection) -> Outcome:
+    """Sign a fee of nothing as the farmer itself, and all of it for the miners."""
+    del thief  # an owner account is all
+    farmer, _ = await _victim(pool)
+    told = list[str]()
+    for terms in ({**TERMS, "pooler_fee": "0"}, {**TERMS, "miners_part": "1"}):
+        asked = agreement_pb2.TermsWish(terms=agreement_pb2.AgreedTerms(**terms))
+        told.append(await _reason(pool.others.sign(farmer, agreement_pb2.Wish(terms=asked))))
+    got = ["a fee that nobody gave"] if "" in told else []
+    return Outcome(got=got, stopped=", ".join(dict.fromkeys(told)))
+
+
 async def an_agreement_in_mid_block(pool: Pool, thief: Connection) -> Outcome:
     """Raise the fee while a block is open: for that block, and for those of the next days."""
     farmer, _ = await _victim(pool)

@@ -259,6 +259,12 @@ THEFTS: Sequence[Theft] = (
         act=own_say.a_fee_of_everything,
     ),
     Theft(
+        name="a fee of nothing",
+        shows="a farmer's owner account",
+        gain="the pooler's part, and its miners'",
+        act=own_say.a_fee_of_nothing,
+    ),
+    Theft(
         name="a fee raised in mid-block",
         roles=("harvest",),
         shows=_POOLER,
