@@ -92,7 +92,7 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling_ms: Milliseconds = 86_400_000
     #: Payout addresses that a farmer may have registered within 24 hours, or within
-    #: WITHDRAW_COOLING_MS where that is longer. To have none is always possible.
+    #: WITHDRAW_COOLING_MS where that is longer. To have none does not count.
     withdraw_address_changes: Annotated[Count, Field(ge=1, le=100)] = 10
     #: The operator's part of each reward, in ten-thousandths, by agreements made from now on.
     operator_fee_bps: Annotated[Count, Field(ge=0, le=5_000)] = 0

@@ -94,6 +94,7 @@ SAMPLE = (
     addresses.addresses_again_and_again,
     own_say.an_address_of_ones_own,
     own_say.an_address_changed_twice,
+    own_say.an_address_taken_away,
     own_say.tables_of_a_service,
     own_say.an_owner_account_of_a_row,
     own_say.a_mark_of_a_row,

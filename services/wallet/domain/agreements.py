@@ -257,18 +257,20 @@ def address_wait(
 ) -> float:
     """Return the seconds after which a payout address counts by this word.
 
-    To have none is always possible. The farmer's own signature makes the first one count at once; a
-    pooler that farms for itself decides for farmers that nobody else speaks for. An operator can
-    after a long time, in which the farmer sees it and can object.
+    The farmer's own signature makes the first one count at once; a pooler that farms for itself
+    decides for farmers that nobody else speaks for. An operator can after a long time, in which the
+    farmer sees it and can object. To have none stops payouts at once: operators can, and the pooler
+    where nobody else speaks for the farmer, who would wait for its address again each time.
 
     Raises PayoutAddressNotYoursError for everybody else.
     """
     if giver.proof is Proof.SIGNATURE:
         return cooling if has_had_one else 0.0
-    if not address or (farms_for_itself and not has_owner):
+    is_operator = giver.proof is Proof.OPERATOR
+    if not has_owner and (farms_for_itself or not address):
         return cooling
-    if giver.proof is Proof.OPERATOR:
-        return max(cooling, rules.operator_cooling)
+    if is_operator:
+        return max(cooling, rules.operator_cooling) if address else cooling
     raise PayoutAddressNotYoursError(
         "where the farmer's money goes is for its owner account to sign"
         if has_owner

@@ -107,11 +107,34 @@ async def test_a_pooler_can_neither_set_nor_change_an_address(say: OwnSay) -> No
             with pytest.raises(PayoutAddressNotYoursError):
                 await say.store.set_address(farmer.farmer_id, address, POOLER)
     assert (await counts(say, signed), await counts(say, bare)) == (A, "")
-    # To have none is always possible, and brings no other one in.
-    await say.store.set_address(signed.farmer_id, "", POOLER)
+    # To have none is possible where nobody else speaks for the farmer, and brings no other one in.
+    for _ in range(2):
+        await say.store.set_address(bare.farmer_id, "", POOLER)
+        with pytest.raises(PayoutAddressNotYoursError):
+            await say.store.set_address(bare.farmer_id, THIEF, POOLER)
+    assert await counts(say, bare) == ""
+    await assert_sound(say)
+
+
+async def test_a_pooler_keeps_no_owners_farmer_unpaid(say: OwnSay) -> None:
+    """The owner's new address would cool each time that the pooler has taken one away."""
+    pooler = PoolerId(new_id())
+    await say.owners.mark(pooler, farms_for_itself=True, actor="ann")
+    farmer = await say.farmer(pooler_id=pooler)
+    giver = await say.signed(farmer, PayoutWish(address=A))
+    await say.store.set_address(farmer.farmer_id, A, giver)
     with pytest.raises(PayoutAddressNotYoursError):
-        await say.store.set_address(signed.farmer_id, THIEF, POOLER)
-    assert await counts(say, signed) == ""
+        await say.store.set_address(farmer.farmer_id, "", POOLER)
+    assert await counts(say, farmer) == A
+    # It is the farmer's own to stop, at once, and an operator's.
+    giver = await say.signed(farmer, PayoutWish(address=""))
+    await say.store.set_address(farmer.farmer_id, "", giver)
+    assert await counts(say, farmer) == ""
+    other = await say.farmer(pooler_id=pooler)
+    giver = await say.signed(other, PayoutWish(address=A))
+    await say.store.set_address(other.farmer_id, A, giver)
+    await say.store.set_address(other.farmer_id, "", OPERATOR)
+    assert await counts(say, other) == ""
     await assert_sound(say)
 
 

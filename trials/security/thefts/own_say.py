@@ -151,6 +151,17 @@ async def an_address_changed_twice(pool: Pool, thief: Connection) -> Outcome:
     return await _ended(pool, farmer, told)
 
 
+async def an_address_taken_away(pool: Pool, thief: Connection) -> Outcome:
+    """Take a farmer's address away, so that it waits for its own again each time."""
+    del thief  # a pooler's certificate is all
+    farmer, _ = await _victim(pool)
+    told = await _reason(_address(pool, farmer, ""))
+    request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer.id)
+    found = await call(pool.others.pooler.withdrawals.GetPayoutAddress, request, timeout=TIMEOUT)
+    got = [] if found.address == farmer.outside else ["a farmer that is not paid"]
+    return Outcome(got=got, stopped=told)
+
+
 async def tables_of_a_service(pool: Pool, thief: Connection) -> Outcome:
     """Rewrite all that a service's role may write, and have the pooler set the address."""
     farmer, address = await _victim(pool)

@@ -231,6 +231,12 @@ THEFTS: Sequence[Theft] = (
         act=own_say.an_address_changed_twice,
     ),
     Theft(
+        name="an address taken away",
+        shows=_POOLER,
+        gain="a farmer that is not paid",
+        act=own_say.an_address_taken_away,
+    ),
+    Theft(
         name="all rows of a service rewritten, and a pooler's own address",
         roles=("harvest", "registry"),
         shows=_POOLER,
