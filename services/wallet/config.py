@@ -61,8 +61,8 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Stroops of XLM that reserves of a pooler's new farmers may take within 24 hours, 15,000,000
     #: each; 0: no limit. Farmers beyond it get their accounts later.
     sponsored_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 15_000_000_000
-    #: Stroops of XLM that reserves of new farmers of all poolers together may take within 24 hours;
-    #: 0: no limit.
+    #: Stroops of XLM that reserves of new farmers of all poolers, and of poolers' own accounts,
+    #: may take together within 24 hours; 0: no limit.
     sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals or payouts, or 99
     #: payments of poolers, at a time. Never less than there were: a payment belongs to its payer
@@ -92,7 +92,7 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling_ms: Milliseconds = 86_400_000
     #: Payout addresses that a farmer may have registered within 24 hours, or within
-    #: WITHDRAW_COOLING_MS where that is longer. To have none is always possible.
+    #: WITHDRAW_COOLING_MS where that is longer. To have none does not count.
     withdraw_address_changes: Annotated[Count, Field(ge=1, le=100)] = 10
     #: The operator's part of each reward, in ten-thousandths, by agreements made from now on.
     operator_fee_bps: Annotated[Count, Field(ge=0, le=5_000)] = 0
@@ -165,7 +165,7 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
 
     def sponsored(self) -> SponsorTerms:
-        """Return the budgets for reserves of new farmers."""
+        """Return the budgets for reserves of new accounts."""
         return SponsorTerms(
             pooler=self.sponsored_daily_per_pooler_stroops, pool=self.sponsored_daily_stroops
         )

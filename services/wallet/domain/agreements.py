@@ -17,6 +17,7 @@ from services.wallet.domain.errors import (
     FeeTooHighError,
     OwnerAccountNotYoursError,
     PayoutAddressNotYoursError,
+    TermsNotOfferedError,
 )
 
 #: Digest of terms that nobody published.
@@ -168,6 +169,27 @@ def check_fees(terms: Terms, rules: AgreementRules) -> None:
         )
 
 
+def check_offered(terms: Terms, agreements: Sequence[Agreement], moment: datetime) -> None:
+    """Raise TermsNotOfferedError where a farmer signs for less than its pooler has of it now.
+
+    A lower fee, and other parts of it for the miners, are the pooler's to give: the farmer signs
+    such numbers where the pooler (or an operator) gave them last, or they are announced.
+    """
+    before = in_force(agreements, moment)
+    if before is None:
+        return
+    if terms.pooler_bps >= before.pooler_bps and terms.miners_bps == before.miners_bps:
+        return
+    given = [one for one in agreements if one.proof is not Proof.SIGNATURE]
+    offers = {(one.pooler_bps, one.miners_bps) for one in [*given[-1:], *to_come(given, moment)]}
+    if (terms.pooler_bps, terms.miners_bps) not in offers:
+        raise TermsNotOfferedError(
+            "a lower fee, or other parts of it for miners, are the pooler's to give: it has not "
+            "offered these",
+            metadata={"pooler_fee": format_percentage(before.pooler_bps)},
+        )
+
+
 def takes_more(new: Terms, *, operator_bps: int, before: Agreement | None, stake_bps: int) -> bool:
     """Tell whether new terms take anything from a farmer that those before them do not.
 
@@ -235,18 +257,20 @@ def address_wait(
 ) -> float:
     """Return the seconds after which a payout address counts by this word.
 
-    To have none is always possible. The farmer's own signature makes the first one count at once; a
-    pooler that farms for itself decides for farmers that nobody else speaks for. An operator can
-    after a long time, in which the farmer sees it and can object.
+    The farmer's own signature makes the first one count at once; a pooler that farms for itself
+    decides for farmers that nobody else speaks for. An operator can after a long time, in which the
+    farmer sees it and can object. To have none stops payouts at once: operators can, and the pooler
+    where nobody else speaks for the farmer, who would wait for its address again each time.
 
     Raises PayoutAddressNotYoursError for everybody else.
     """
     if giver.proof is Proof.SIGNATURE:
         return cooling if has_had_one else 0.0
-    if not address or (farms_for_itself and not has_owner):
+    is_operator = giver.proof is Proof.OPERATOR
+    if not has_owner and (farms_for_itself or not address):
         return cooling
-    if giver.proof is Proof.OPERATOR:
-        return max(cooling, rules.operator_cooling)
+    if is_operator:
+        return max(cooling, rules.operator_cooling) if address else cooling
     raise PayoutAddressNotYoursError(
         "where the farmer's money goes is for its owner account to sign"
         if has_owner

@@ -35,11 +35,11 @@ SPONSORED = 3 * BASE_RESERVE
 
 @dataclass(frozen=True, kw_only=True)
 class SponsorTerms:
-    """The operator's limits for reserves of new farmers within 24 hours, in stroops of XLM."""
+    """The operator's limits for reserves of new accounts within 24 hours, in stroops of XLM."""
 
     #: Limit for the farmers of one pooler; 0: no limit.
     pooler: int = 0
-    #: Limit for all farmers; 0: no limit.
+    #: Limit for all farmers, and for poolers' own accounts, together; 0: no limit.
     pool: int = 0
 
 

@@ -159,6 +159,12 @@ class FeeTooHighError(FailedPreconditionError):
     default_reason = "FEE_TOO_HIGH"
 
 
+class TermsNotOfferedError(FailedPreconditionError):
+    """Nobody has offered the farmer these parts: a lower fee is the pooler's to give."""
+
+    default_reason = "TERMS_NOT_OFFERED"
+
+
 class FeesTamperedError(FailedPreconditionError):
     """What an account has paid is not what wallet wrote, or what the audit log tells of."""
 

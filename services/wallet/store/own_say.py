@@ -29,6 +29,7 @@ from services.wallet.domain.agreements import (
     address_wait,
     agreement_text,
     check_fees,
+    check_offered,
     effective_from,
     in_force,
     objection_text,
@@ -152,8 +153,8 @@ class OwnSayStore:
     ) -> Agreement:
         """Record terms; a signature also names the `address` (None: as it is) to be paid to.
 
-        Repeating the newest changes nothing. Raises FeeTooHighError, AgreementLimitError,
-        OwnerAccountMissingError and SignatureWrongError.
+        Repeating the newest changes nothing. Raises FeeTooHighError, TermsNotOfferedError,
+        AgreementLimitError, OwnerAccountMissingError and SignatureWrongError.
         """
         check_fees(terms, self.rules)
         async with self._database.transaction() as session:
@@ -223,8 +224,9 @@ class OwnSayStore:
         """
         async with self._database.transaction() as session:
             held = await self._held(session, farmer_id)
-            is_signed = giver.proof is Proof.SIGNATURE
-            if is_signed and held.addresses.newest != address:
+            # A repeat is answered without its signature, which was used. Nothing is no repeat.
+            is_repeat = held.addresses.number > 0 and held.addresses.newest == address
+            if giver.proof is Proof.SIGNATURE and not is_repeat:
                 text = text_of(held, PayoutWish(address=address), self.rules)
                 giver = _signed(held, text, giver)
             return await self._pay_to(session, held, address, giver)
@@ -318,11 +320,13 @@ class OwnSayStore:
 def text_of(held: Held, wish: Wish, rules: AgreementRules) -> str:
     """Return what the owner account has to sign for a wish, as things stand.
 
-    Raises OwnerAccountMissingError, and NothingAnnouncedError for an objection to nothing.
+    Raises OwnerAccountMissingError, TermsNotOfferedError for a fee that nobody offered, and
+    NothingAnnouncedError for an objection to nothing.
     """
     parties, place = held.parties, held.place
     match wish:
         case TermsWish(terms=terms, address=address):
+            check_offered(terms, held.agreements, held.now)
             paid = held.addresses.newest if address is None else address
             operator = rules.operator_bps
             return agreement_text(parties, place, terms, operator_bps=operator, address=paid)

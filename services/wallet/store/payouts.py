@@ -322,9 +322,14 @@ class PayoutStore:
         """Return what accounts have paid after their marks. Raises FeesTamperedError."""
         return await self._before.past(marks)
 
-    async def without_account(self, limit: int) -> list[tuple[PoolerId, str]]:
-        """Return poolers that have no custodial account, with the addresses that they named."""
-        rows = await self._database.many("poolers_without_account", limit)
+    async def without_account(
+        self, limit: int, *, after: PoolerId | None = None
+    ) -> list[tuple[PoolerId, str]]:
+        """Return poolers that have no custodial account, with the addresses that they named.
+
+        They are in the order of their ids, from the one after `after` on.
+        """
+        rows = await self._database.many("poolers_without_account", limit, after)
         return [(PoolerId(row["pooler_id"]), row["public_key"]) for row in rows]
 
     async def paid(self, wallet_id: WalletId) -> Paid:

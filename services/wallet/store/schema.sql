@@ -52,6 +52,8 @@ CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
 CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
 -- The treasury sponsors the reserves of new farmers: budgets are held against those of a day.
 CREATE INDEX idx_wallets_sponsored ON wallet.wallets (created_at, pooler_id) WHERE kind = 'farmer';
+-- The treasury sponsors the reserves of poolers' accounts, too: the pool's budget of a day counts them.
+CREATE INDEX idx_wallets_sponsored_poolers ON wallet.wallets (created_at) WHERE kind = 'pooler';
 
 -- Nobody but the service's own role may read it; a row is never deleted, a seed never changed.
 CREATE TABLE wallet.sealed_keys (

@@ -75,11 +75,12 @@ class WalletStore:
         pooler_id: PoolerId,
         onboarding_id: OperationId,
         address: str,
+        budget: SponsorTerms = _NO_LIMIT,
     ) -> bool:
         """Record a pooler's custodial account; return False when the pooler has one.
 
-        `address` is where the pooler is paid to. The treasury sponsors its reserve like a farmer's,
-        beside the budgets for those: each pooler has one.
+        `address` is where the pooler is paid to. The treasury sponsors its reserve like a farmer's.
+        Raises SponsorshipBudgetError when the reserves of new accounts exceed `budget`.
         """
         return await self._insert(
             sealed,
@@ -87,6 +88,7 @@ class WalletStore:
             pooler_id=pooler_id,
             onboarding_id=onboarding_id,
             payout_address=address,
+            budget=budget,
         )
 
     async def insert_treasury(self, sealed: SealedKey) -> bool:
@@ -144,7 +146,7 @@ class WalletStore:
                 acts += await self._join(session, sealed.wallet_id, joining, moment)
             # Whoever has this lock sees all wallets that others have made.
             await lock_audit_log(session)
-            await _check_sponsored(session, pooler_id if kind == "farmer" else None, budget)
+            await _check_sponsored(session, pooler_id, budget)
             await add_records(session, acts, self._orders)
         return True
 
@@ -365,8 +367,8 @@ async def moment_of(session: Session) -> datetime:
 async def _check_sponsored(
     session: Session, pooler_id: PoolerId | None, terms: SponsorTerms
 ) -> None:
-    """Raise SponsorshipBudgetError when a day's new farmers, this one included, are too many."""
-    if pooler_id is None:  # the pool's own account, or a pooler's
+    """Raise SponsorshipBudgetError when a day's new accounts, this one included, are too many."""
+    if pooler_id is None:  # the pool's own account
         return
     row = await session.one("sponsored_lately", pooler_id)
     if row is None:
@@ -376,7 +378,7 @@ async def _check_sponsored(
         if budget and used > budget:
             security.warning("reserves are used up", of=whose, pooler=str(pooler_id), limit=budget)
             raise SponsorshipBudgetError(
-                f"new farmers of the {whose} may have {budget} stroops of reserves within 24 hours",
+                f"new accounts of the {whose} may take {budget} stroops of reserves in 24 hours",
                 metadata={"limit": str(budget), "used": str(used - SPONSORED), "of": whose},
             )
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from libs.common.errors import FailedPreconditionError
 from libs.common.failpoints import failpoint
-from libs.common.ids import WalletId
+from libs.common.ids import PoolerId, WalletId
 from libs.common.log import get_logger
+from libs.kale.address import is_account
+from services.wallet.domain.errors import SponsorshipBudgetError
 from services.wallet.domain.fees_due import advanced
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.fee_marks import FeeMarkStore
@@ -34,6 +36,8 @@ class FeeKeeping:
     older: float = _OLDER
     #: Accounts of which rows are not as wallet wrote them: nobody sums them up.
     _passed_over: set[WalletId] = field(default_factory=set)
+    #: The pooler after which the next accounts are made; None: from the first on.
+    _after: PoolerId | None = None
 
     async def step(self) -> bool:
         """Make what is missing; tell whether there may be more."""
@@ -43,10 +47,23 @@ class FeeKeeping:
         return await self._make_marks() or poolers
 
     async def _make_accounts(self) -> bool:
-        """Make the custodial accounts of poolers who registered and have none."""
-        missing = await self.payouts.without_account(_POOLERS)
+        """Make the custodial accounts of poolers who registered and have none.
+
+        It goes through them in rounds: who can have none now keeps nobody else from one.
+        """
+        missing = await self.payouts.without_account(_POOLERS, after=self._after)
         for pooler_id, address in missing:
-            await self.use_cases.create_pooler_wallet(pooler_id, address)
+            self._after = pooler_id
+            if not is_account(address):  # it would be sealed for ever, and can be paid nothing
+                log.warning("pooler without an address", pooler=str(pooler_id))
+                continue
+            try:
+                await self.use_cases.create_pooler_wallet(pooler_id, address)
+            except SponsorshipBudgetError as error:
+                log.warning("no custodial account yet", pooler=str(pooler_id), error=error.message)
+                return False
+        if len(missing) < _POOLERS:
+            self._after = None
         return len(missing) == _POOLERS
 
     async def _mark(self, wallet_id: WalletId, *, is_pooler: bool) -> None:

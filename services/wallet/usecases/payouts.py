@@ -7,6 +7,7 @@ from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from libs.common.log import get_security_logger
 from services.wallet.chain import Chain
+from services.wallet.domain.budget import SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import PoolerWalletNotFoundError
 from services.wallet.domain.fees_due import Fees, Paid
@@ -84,6 +85,8 @@ class Payouts:
     chain: Chain
     provider: KeyProvider
     treasury: Treasury
+    #: What reserves of new accounts may take within a day.
+    sponsored: SponsorTerms
     #: What may leave within a day.
     limit: DailyLimit
     #: Where the operator's part goes (strkey G...); empty: it stays where it is.
@@ -96,7 +99,8 @@ class Payouts:
     async def create_pooler_wallet(self, pooler_id: PoolerId, address: str) -> PoolerAccount:
         """Return a pooler's custodial account; make it when there is none.
 
-        Raises TreasuryMissingError for a new one while the treasury's key does not open.
+        For a new one it raises TreasuryMissingError while the treasury's key does not open, and
+        SponsorshipBudgetError when a day's reserves of new accounts are used up.
         """
         account = (await self.payouts.poolers([pooler_id])).get(pooler_id)
         if account is None:
@@ -107,6 +111,7 @@ class Payouts:
                 pooler_id=pooler_id,
                 onboarding_id=OperationId(new_id()),
                 address=address,
+                budget=self.sponsored,
             )
             security.info("pooler account made", pooler=str(pooler_id), address=sealed.address)
             self.wakeup.notify()

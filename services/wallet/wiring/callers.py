@@ -146,6 +146,7 @@ class Callers:
             chain=self._engine.chain,
             provider=provider,
             treasury=self._engine.treasury,
+            sponsored=settings.sponsored(),
             limit=settings.withdrawals().limits[Asset.KALE],
             operator_address=settings.operator_payout_address,
             wakeup=self._engine.wakeups.changes,

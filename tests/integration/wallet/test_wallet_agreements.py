@@ -141,6 +141,11 @@ async def test_a_dearer_offer_waits_unless_the_farmer_takes_it(joined: Joined) -
     dearer.CopyFrom(TERMS)
     dearer.pooler_fee = "0.1"
     offer = agreement_pb2.SetAgreementRequest(farmer_id=joined.farmer_id, terms=dearer)
+    free = agreement_pb2.AgreedTerms()
+    free.CopyFrom(TERMS)
+    free.pooler_fee = "0"
+    wish = agreement_pb2.Wish(terms=agreement_pb2.TermsWish(terms=free))
+    assert await refused(joined.sign(wish)) == "TERMS_NOT_OFFERED"
     announced = (await joined.say.SetAgreement(offer)).agreement
     assert announced.state == agreement_pb2.AGREEMENT_STATE_TO_COME
     both = agreement_pb2.TermsWish(terms=dearer, payout_address=joined.outside)

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from stellar_sdk import Keypair
 
 from libs.common.db.pool import Database
 from libs.common.ids import PoolerId, new_id
+from services.wallet.domain.budget import SPONSORED, SponsorTerms
+from services.wallet.domain.errors import SponsorshipBudgetError
 from services.wallet.domain.fees_due import FeeMark
 from services.wallet.domain.payouts import PoolerAccount
 from services.wallet.domain.withdrawals import DailyLimit
@@ -25,10 +28,12 @@ from tests.support.agreements import agree
 from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRows
 
-ADDRESS = "G" + "A" * 55
+ADDRESS = Keypair.random().public_key
 
 
-def keeping(pool: Database, *, is_open: bool = True) -> FeeKeeping:
+def keeping(
+    pool: Database, *, is_open: bool = True, sponsored: SponsorTerms | None = None
+) -> FeeKeeping:
     """Return a keeper over real tables, with no chain."""
     marks = FeeMarkStore(pool, ORDERS, AgreementStore(pool, ORDERS))
     withdrawals = WithdrawalStore(pool, ORDERS)
@@ -46,6 +51,7 @@ def keeping(pool: Database, *, is_open: bool = True) -> FeeKeeping:
         chain=cast(Any, None),
         provider=LocalKeyProvider(bytes([7]) * 32),
         treasury=treasury,
+        sponsored=sponsored or SponsorTerms(),
         limit=DailyLimit(farmer=1, pool=1),
         operator_address="",
         wakeup=Wakeup(),
@@ -92,6 +98,46 @@ async def test_no_account_is_made_before_the_treasury_is_open(rows: WalletRows) 
     pooler_id, keeper = await registered(rows), keeping(rows.pool, is_open=False)
     assert not await keeper.step()
     assert await account_of(keeper, pooler_id) is None
+
+
+async def accounts(rows: WalletRows) -> int:
+    """Return how many poolers have a custodial account."""
+    return len(await rows.values("wallet.wallets", "kind", "id"))
+
+
+async def test_poolers_that_somebody_invents_have_the_pools_budget_together(
+    rows: WalletRows,
+) -> None:
+    """Each account takes a reserve of the treasury's, as a farmer's does."""
+    farmer = await rows.wallet()
+    for _ in range(12):
+        await registered(rows, Keypair.random().public_key)
+    keeper = keeping(rows.pool, sponsored=SponsorTerms(pooler=SPONSORED, pool=3 * SPONSORED))
+    await agree(rows.pool, farmer.id)
+    # It waits, and sums fees up all the same.
+    assert not await keeper.step()
+    assert await accounts(rows) == 1 + 2
+    assert farmer.id in await rows.values("wallet.fee_marks", "until_block", "wallet_id")
+    for _ in range(3):
+        assert not await keeper.step()
+    assert await accounts(rows) == 1 + 2
+    with pytest.raises(SponsorshipBudgetError):
+        await keeper.use_cases.create_pooler_wallet(PoolerId(new_id()), ADDRESS)
+    # Farmers have no room either; what was made yesterday takes none.
+    await rows.connection.execute("UPDATE wallet.wallets SET created_at = now() - interval '1 day'")
+    await keeper.step()
+    assert await accounts(rows) == 1 + 2 + 3
+
+
+async def test_who_can_have_no_account_keeps_nobody_else_from_one(rows: WalletRows) -> None:
+    """An address that is none would be sealed, and no pooler could be paid beside it."""
+    for number in range(12):
+        await registered(rows, f"G{number:055}")
+    pooler_id, keeper = await registered(rows), keeping(rows.pool)
+    assert await keeper.step()
+    assert not await keeper.step()
+    assert await accounts(rows) == 1
+    assert await account_of(keeper, pooler_id) is not None
 
 
 @pytest.mark.parametrize("is_tampered", [False, True])

@@ -9,13 +9,16 @@ from stellar_sdk import Keypair
 
 from libs.common.db.pool import Database
 from libs.common.ids import PoolerId, new_id
+from libs.kale.signed_message import message_hash
 from services.wallet.domain.agreements import (
     AgreementRules,
+    Giver,
     Objection,
     OwnerWish,
     PayoutWish,
     Proof,
     TermsWish,
+    agreement_text,
     in_force,
 )
 from services.wallet.domain.audit import Findings
@@ -31,6 +34,7 @@ from services.wallet.domain.errors import (
     PoolerMarkTamperedError,
     SignatureWrongError,
     StakeAboveAgreementError,
+    TermsNotOfferedError,
 )
 from services.wallet.domain.withdrawals import PayoutAddresses
 from services.wallet.store.audit_check import AuditCheck
@@ -46,6 +50,11 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def say(pool: Database) -> OwnSay:
     return OwnSay(pool=pool)
+
+
+def wait_of(days: int) -> datetime:
+    """The moment so many days from now."""
+    return datetime.now(UTC) + days * DAY
 
 
 async def counts(say: OwnSay, farmer: Farmer) -> str:
@@ -98,11 +107,34 @@ async def test_a_pooler_can_neither_set_nor_change_an_address(say: OwnSay) -> No
             with pytest.raises(PayoutAddressNotYoursError):
                 await say.store.set_address(farmer.farmer_id, address, POOLER)
     assert (await counts(say, signed), await counts(say, bare)) == (A, "")
-    # To have none is always possible, and brings no other one in.
-    await say.store.set_address(signed.farmer_id, "", POOLER)
+    # To have none is possible where nobody else speaks for the farmer, and brings no other one in.
+    for _ in range(2):
+        await say.store.set_address(bare.farmer_id, "", POOLER)
+        with pytest.raises(PayoutAddressNotYoursError):
+            await say.store.set_address(bare.farmer_id, THIEF, POOLER)
+    assert await counts(say, bare) == ""
+    await assert_sound(say)
+
+
+async def test_a_pooler_keeps_no_owners_farmer_unpaid(say: OwnSay) -> None:
+    """The owner's new address would cool each time that the pooler has taken one away."""
+    pooler = PoolerId(new_id())
+    await say.owners.mark(pooler, farms_for_itself=True, actor="ann")
+    farmer = await say.farmer(pooler_id=pooler)
+    giver = await say.signed(farmer, PayoutWish(address=A))
+    await say.store.set_address(farmer.farmer_id, A, giver)
     with pytest.raises(PayoutAddressNotYoursError):
-        await say.store.set_address(signed.farmer_id, THIEF, POOLER)
-    assert await counts(say, signed) == ""
+        await say.store.set_address(farmer.farmer_id, "", POOLER)
+    assert await counts(say, farmer) == A
+    # It is the farmer's own to stop, at once, and an operator's.
+    giver = await say.signed(farmer, PayoutWish(address=""))
+    await say.store.set_address(farmer.farmer_id, "", giver)
+    assert await counts(say, farmer) == ""
+    other = await say.farmer(pooler_id=pooler)
+    giver = await say.signed(other, PayoutWish(address=A))
+    await say.store.set_address(other.farmer_id, A, giver)
+    await say.store.set_address(other.farmer_id, "", OPERATOR)
+    assert await counts(say, other) == ""
     await assert_sound(say)
 
 
@@ -168,6 +200,20 @@ async def test_a_signature_is_used_once_and_for_what_it_says(say: OwnSay) -> Non
     await say.store.set_address(farmer.farmer_id, B, to_b)
     with pytest.raises(SignatureWrongError):
         await say.store.set_address(farmer.farmer_id, A, to_a)
+
+
+async def test_a_stranger_records_nothing_of_a_farmer_that_has_no_address(say: OwnSay) -> None:
+    """No address is what such a farmer has, but it is nobody's word: each row makes drafts void."""
+    farmer = await say.farmer()
+    draft = await say.signed(farmer, PayoutWish(address=A))
+    for signature in (bytes(64), None):
+        giver = replace(draft, given_by="a stranger", signature=signature)
+        with pytest.raises(SignatureWrongError):
+            await say.store.set_address(farmer.farmer_id, "", giver)
+    assert (await say.withdrawals.past_of(farmer.wallet_id)).number == 0
+    await say.store.set_address(farmer.farmer_id, A, draft)
+    assert await counts(say, farmer) == A
+    await assert_sound(say)
 
 
 async def test_a_signature_that_is_brought_twenty_times_at_once_is_used_once(say: OwnSay) -> None:
@@ -324,6 +370,28 @@ async def test_a_higher_fee_of_a_pooler_waits_and_the_farmers_own_does_not(say: 
     await assert_sound(say)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"pooler_bps": 0}, {"pooler_bps": 499}, {"miners_bps": 0}, {"miners_bps": 10_000}]
+)
+async def test_a_lower_fee_is_the_poolers_to_give(say: OwnSay, changed: dict[str, int]) -> None:
+    """A farmer with an owner account would farm for nothing, and leave nothing to the miners."""
+    farmer, wish = await say.farmer(terms=terms()), TermsWish(terms=terms(**changed))
+    with pytest.raises(TermsNotOfferedError):
+        await say.signed(farmer, wish)
+    held = await say.store.held(farmer.farmer_id)
+    text = agreement_text(held.parties, held.place, wish.terms, operator_bps=0, address="")
+    signature = farmer.owner.sign(message_hash(text))
+    giver = Giver(given_by="a courier", proof=Proof.SIGNATURE, signature=signature)
+    with pytest.raises(TermsNotOfferedError):
+        await say.store.agree(farmer.farmer_id, wish.terms, giver)
+    assert len(await say.agreements.of_wallet(farmer.wallet_id)) == 1
+    # Once it is offered, the farmer signs it, and need not wait for it.
+    offer = terms(stake_bps=9_000, **changed)
+    assert (await say.store.agree(farmer.farmer_id, offer, POOLER)).effective_at > wait_of(6)
+    own = await say.store.agree(farmer.farmer_id, wish.terms, await say.signed(farmer, wish))
+    assert in_force(await say.agreements.of_wallet(farmer.wallet_id), datetime.now(UTC)) == own
+
+
 async def test_a_change_counts_from_the_next_block_on(
     say: OwnSay, database: DatabaseAccess
 ) -> None:
@@ -384,10 +452,10 @@ async def test_agreements_have_their_pace(pool: Database) -> None:
     with pytest.raises(AgreementLimitError):
         await say.store.agree(farmer.farmer_id, terms(pooler_bps=0), POOLER)
     # Nobody uses up what the farmer says itself.
-    wish = TermsWish(terms=terms(pooler_bps=0))
+    wish = TermsWish(terms=terms(pooler_bps=600))
     own = await say.store.agree(farmer.farmer_id, wish.terms, await say.signed(farmer, wish))
     assert own.number == 2
-    wish = TermsWish(terms=terms(pooler_bps=1))
+    wish = TermsWish(terms=terms(pooler_bps=601))
     giver = await say.signed(farmer, wish)
     with pytest.raises(AgreementLimitError):
         await say.store.agree(farmer.farmer_id, wish.terms, giver)

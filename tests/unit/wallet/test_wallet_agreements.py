@@ -1,5 +1,6 @@
 """Agreements: which counts for a block, from when on, and what an owner signs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.wallet.domain.agreements import (
     address_text,
     agreement_text,
     check_fees,
+    check_offered,
     effective_from,
     in_force,
     objection_text,
@@ -24,7 +26,7 @@ from services.wallet.domain.agreements import (
     takes_more,
     to_come,
 )
-from services.wallet.domain.errors import FeeTooHighError
+from services.wallet.domain.errors import FeeTooHighError, TermsNotOfferedError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -196,3 +198,38 @@ def test_no_text_stands_for_another_wish() -> None:
     assert len(texts) == 6
     assert len({text.splitlines()[1] for text in texts}) == 4
     assert all(text.endswith("agreement 2, address 1, owner 1") for text in texts)
+
+
+# What a farmer may sign ------------------------------------------------------------------------
+
+
+def own(number: int, effective_at: datetime, **changed: Any) -> Agreement:
+    """An agreement that the farmer has signed."""
+    return replace(agreement(number, effective_at, **changed), proof=Proof.SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "changed", "is_offered"),
+    [
+        ([], {"pooler_bps": 0}, True),
+        ([agreement(1, NOW)], {}, True),
+        ([agreement(1, NOW)], {"pooler_bps": 501, "stake_bps": 0}, True),
+        ([agreement(1, NOW)], {"pooler_bps": 499}, False),
+        ([agreement(1, NOW)], {"miners_bps": 2_001}, False),
+        ([agreement(1, NOW), agreement(2, NOW + DAY, pooler_bps=300)], {"pooler_bps": 300}, True),
+        ([agreement(1, NOW), agreement(2, NOW + DAY, pooler_bps=300)], {"pooler_bps": 301}, False),
+        # The pooler's last word stands though the farmer has given more; the one before does not.
+        ([agreement(1, NOW), own(2, NOW, pooler_bps=900)], {}, True),
+        ([agreement(1, NOW), agreement(2, NOW, pooler_bps=900)], {}, False),
+        # What the farmer has signed itself is nobody's offer.
+        ([agreement(1, NOW), own(2, NOW + DAY, pooler_bps=300)], {"pooler_bps": 300}, False),
+    ],
+)
+def test_a_farmer_signs_no_lower_fee_than_it_was_offered(
+    agreements: list[Agreement], changed: dict[str, int], is_offered: bool
+) -> None:
+    if is_offered:
+        check_offered(terms(**changed), agreements, NOW)
+        return
+    with pytest.raises(TermsNotOfferedError):
+        check_offered(terms(**changed), agreements, NOW)

@@ -32,6 +32,7 @@ REASONS = {
     errors.SignatureWrongError: "SIGNATURE_WRONG",
     errors.NothingAnnouncedError: "NOTHING_ANNOUNCED",
     errors.FeeTooHighError: "FEE_TOO_HIGH",
+    errors.TermsNotOfferedError: "TERMS_NOT_OFFERED",
     errors.StakeAboveAgreementError: "STAKE_NOT_AGREED",
     errors.AgreementTamperedError: "AGREEMENT_TAMPERED",
     errors.AgreementLimitError: "AGREEMENT_LIMIT",

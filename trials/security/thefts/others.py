@@ -19,7 +19,7 @@ from libs.kale.signed_message import message_hash
 from trials.security.turns import outside
 
 #: How many such farmers there are.
-OTHERS = 12
+OTHERS = 14
 #: Seconds of a call, and until their accounts are there.
 _TIMEOUT, _PATIENCE = 20.0, 120.0
 _KALE = 10**7

@@ -151,6 +151,17 @@ async def an_address_changed_twice(pool: Pool, thief: Connection) -> Outcome:
     return await _ended(pool, farmer, told)
 
 
+async def an_address_taken_away(pool: Pool, thief: Connection) -> Outcome:
+    """Take a farmer's address away, so that it waits for its own again each time."""
+    del thief  # a pooler's certificate is all
+    farmer, _ = await _victim(pool)
+    told = await _reason(_address(pool, farmer, ""))
+    request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer.id)
+    found = await call(pool.others.pooler.withdrawals.GetPayoutAddress, request, timeout=TIMEOUT)
+    got = [] if found.address == farmer.outside else ["a farmer that is not paid"]
+    return Outcome(got=got, stopped=told)
+
+
 async def tables_of_a_service(pool: Pool, thief: Connection) -> Outcome:
     """Rewrite all that a service's role may write, and have the pooler set the address."""
     farmer, address = await _victim(pool)
@@ -190,6 +201,18 @@ async def a_fee_of_everything(pool: Pool, thief: Connection) -> Outcome:
     highest = await pool.admin.fetchval("SELECT max(pooler_bps) FROM wallet.agreements")
     got = [f"a fee of {highest} ten-thousandths"] if highest > 500 else []
     return Outcome(got=got, stopped=", ".join(dict.fromkeys(filter(None, told))))
+
+
+async def a_fee_of_nothing(pool: Pool, thief: Connection) -> Outcome:
+    """Sign a fee of nothing as the farmer itself, and all of it for the miners."""
+    del thief  # an owner account is all
+    farmer, _ = await _victim(pool)
+    told = list[str]()
+    for terms in ({**TERMS, "pooler_fee": "0"}, {**TERMS, "miners_part": "1"}):
+        asked = agreement_pb2.TermsWish(terms=agreement_pb2.AgreedTerms(**terms))
+        told.append(await _reason(pool.others.sign(farmer, agreement_pb2.Wish(terms=asked))))
+    got = ["a fee that nobody gave"] if "" in told else []
+    return Outcome(got=got, stopped=", ".join(dict.fromkeys(told)))
 
 
 async def an_agreement_in_mid_block(pool: Pool, thief: Connection) -> Outcome:

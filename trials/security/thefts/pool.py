@@ -45,6 +45,8 @@ KALE = 10**7
 DAILY = 5 * KALE
 #: Farmers that may be made besides those that are there: of the pooler, and of all poolers.
 MORE, MORE_IN_ALL = 2, 6
+#: Poolers that are there, each with an account of its own.
+POOLERS = 2
 #: Payout addresses of a farmer within a day.
 ADDRESSES = 10
 #: Stroops of reserves of a farmer's account.
@@ -88,7 +90,7 @@ def pool_config(directory: Path, *, farmers: int) -> StackConfig:
         # Some thefts stop payers.
         "PAYER_ACCOUNTS": str(max(5, 2 * farmers - 30)),
         "SPONSORED_DAILY_PER_POOLER_STROOPS": str((farmers + MORE) * _SPONSORED),
-        "SPONSORED_DAILY_STROOPS": str((farmers + OTHERS + MORE_IN_ALL) * _SPONSORED),
+        "SPONSORED_DAILY_STROOPS": str((farmers + OTHERS + POOLERS + MORE_IN_ALL) * _SPONSORED),
     }
     return StackConfig(
         directory=directory,

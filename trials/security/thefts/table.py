@@ -231,6 +231,12 @@ THEFTS: Sequence[Theft] = (
         act=own_say.an_address_changed_twice,
     ),
     Theft(
+        name="an address taken away",
+        shows=_POOLER,
+        gain="a farmer that is not paid",
+        act=own_say.an_address_taken_away,
+    ),
+    Theft(
         name="all rows of a service rewritten, and a pooler's own address",
         roles=("harvest", "registry"),
         shows=_POOLER,
@@ -257,6 +263,12 @@ THEFTS: Sequence[Theft] = (
         shows=_POOLER,
         gain="all that a farmer earns",
         act=own_say.a_fee_of_everything,
+    ),
+    Theft(
+        name="a fee of nothing",
+        shows="a farmer's owner account",
+        gain="the pooler's part, and its miners'",
+        act=own_say.a_fee_of_nothing,
     ),
     Theft(
         name="a fee raised in mid-block",

@@ -12,7 +12,7 @@ from libs.common.grpc.client import call
 from libs.common.ids import new_id
 from trials.security.thefts.kinds import Connection, Outcome
 from trials.security.thefts.others import OTHERS
-from trials.security.thefts.pool import MORE, MORE_IN_ALL, TIMEOUT, Pool
+from trials.security.thefts.pool import MORE, MORE_IN_ALL, POOLERS, TIMEOUT, Pool
 
 #: What wallet's own role may write: an account that is empty, and ahead of the chain.
 EMPTIED = """
@@ -23,7 +23,7 @@ WHERE w.id = a.wallet_id AND w.kind = 'channel'
 """
 _TOP_UPS = "SELECT count(*) FROM wallet.operations WHERE kind = 'top_up' AND state <> 'failed'"
 _CHANNEL = "SELECT address FROM wallet.wallets WHERE kind = 'channel'"
-_FARMERS = "SELECT count(*) FROM wallet.wallets WHERE kind = 'farmer'"
+_SPONSORED = "SELECT count(*) FROM wallet.wallets WHERE kind IN ('farmer', 'pooler')"
 _POOLER = """
 INSERT INTO registry.poolers (id, name, public_key, max_farmers) VALUES ($1, 'x', $2, 1000)
 """
@@ -58,9 +58,9 @@ async def a_channel_that_is_said_to_be_empty(pool: Pool, thief: Connection) -> O
 
 
 async def poolers_that_are_invented(pool: Pool, thief: Connection) -> Outcome:
-    """Invent poolers in registry's rows, each with a budget of its own."""
-    before = await pool.admin.fetchval(_FARMERS)
-    most = pool.made + OTHERS + MORE_IN_ALL
+    """Invent poolers in registry's rows, each with a budget and an account of its own."""
+    before = await pool.admin.fetchval(_SPONSORED)
+    most = pool.made + OTHERS + POOLERS + MORE_IN_ALL
     pool.cost += (most - before) * _ACCOUNT
     for _ in range(_INVENTED):
         pooler = new_id()
@@ -70,16 +70,16 @@ async def poolers_that_are_invented(pool: Pool, thief: Connection) -> Outcome:
     last, still = before, 0
     while still < 10:  # as long as there come more
         await asyncio.sleep(0.5)
-        count = await pool.admin.fetchval(_FARMERS)
+        count = await pool.admin.fetchval(_SPONSORED)
         last, still = count, still + 1 if count == last else 0
     if last == before:
-        raise RuntimeError("registry has asked for no farmer of an invented pooler")
+        raise RuntimeError("nobody has asked for an account of an invented pooler")
     # registry goes on asking for them.
     await pool.repair("DELETE FROM registry.farmers WHERE digest = '\\x00'")
     more = last - most
     return Outcome(
-        got=[f"reserves of {more} farmers beyond the pool's limit"] if more > 0 else [],
-        stopped=f"of {_INVENTED * _OF_EACH} farmers {last - before} had room",
+        got=[f"reserves of {more} accounts beyond the pool's limit"] if more > 0 else [],
+        stopped=f"of {_INVENTED * (1 + _OF_EACH)} accounts {last - before} had room",
     )
 
 

@@ -84,7 +84,8 @@ class AgreementServiceStub:
     as soon as something has changed. Public: whoever reads it can sign nothing without the account's key.
 
     Errors: FAILED_PRECONDITION when there is no owner account (OWNER_ACCOUNT_MISSING), for fees above MAX_FEE_BPS
-    (FEE_TOO_HIGH), and for an objection to nothing (NOTHING_ANNOUNCED).
+    (FEE_TOO_HIGH), for a lower fee, or another part for miners, than is in force and that the pooler has not offered
+    (TERMS_NOT_OFFERED), and for an objection to nothing (NOTHING_ANNOUNCED).
     Command line: kalepool agreement draft FARMER_ID --payout-address G...
     """
     SignWish: _grpc.UnaryUnaryMultiCallable[_agreement_pb2.SignWishRequest, _agreement_pb2.SignWishResponse]
@@ -162,7 +163,8 @@ class AgreementServiceAsyncStub(AgreementServiceStub):
     as soon as something has changed. Public: whoever reads it can sign nothing without the account's key.
 
     Errors: FAILED_PRECONDITION when there is no owner account (OWNER_ACCOUNT_MISSING), for fees above MAX_FEE_BPS
-    (FEE_TOO_HIGH), and for an objection to nothing (NOTHING_ANNOUNCED).
+    (FEE_TOO_HIGH), for a lower fee, or another part for miners, than is in force and that the pooler has not offered
+    (TERMS_NOT_OFFERED), and for an objection to nothing (NOTHING_ANNOUNCED).
     Command line: kalepool agreement draft FARMER_ID --payout-address G...
     """
     SignWish: _aio.UnaryUnaryMultiCallable[_agreement_pb2.SignWishRequest, _agreement_pb2.SignWishResponse]  # type: ignore[assignment]
@@ -273,7 +275,8 @@ class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
         as soon as something has changed. Public: whoever reads it can sign nothing without the account's key.
 
         Errors: FAILED_PRECONDITION when there is no owner account (OWNER_ACCOUNT_MISSING), for fees above MAX_FEE_BPS
-        (FEE_TOO_HIGH), and for an objection to nothing (NOTHING_ANNOUNCED).
+        (FEE_TOO_HIGH), for a lower fee, or another part for miners, than is in force and that the pooler has not offered
+        (TERMS_NOT_OFFERED), and for an objection to nothing (NOTHING_ANNOUNCED).
         Command line: kalepool agreement draft FARMER_ID --payout-address G...
         """
 

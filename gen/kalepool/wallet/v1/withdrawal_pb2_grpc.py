@@ -85,7 +85,7 @@ class WithdrawalServiceServicer:
         farmers after OPERATOR_ADDRESS_COOLING_SECONDS, in which the farmer can object. Everybody else is refused
         (FAILED_PRECONDITION, PAYOUT_ADDRESS_NOT_YOURS). Repeating the newest changes nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
         and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
-        is always possible.
+        does not count, and is an operator's to say, or the pooler's of a farmer without an owner account.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """

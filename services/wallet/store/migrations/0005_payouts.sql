@@ -7,6 +7,8 @@ ALTER TABLE wallet.wallets ADD CONSTRAINT wallets_owner CHECK (
     AND (kind IN ('farmer', 'pooler')) = (pooler_id IS NOT NULL)
 );
 CREATE UNIQUE INDEX idx_wallets_one_of_pooler ON wallet.wallets (pooler_id) WHERE kind = 'pooler';
+-- The treasury sponsors the reserves of poolers' accounts, too: the pool's budget of a day counts them.
+CREATE INDEX idx_wallets_sponsored_poolers ON wallet.wallets (created_at) WHERE kind = 'pooler';
 
 -- What payers carry, and what counts into the sums of a day, is more now.
 DROP INDEX wallet.idx_operations_payments;

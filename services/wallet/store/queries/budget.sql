@@ -92,8 +92,13 @@ LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE t.id = $1;
 
 -- name: sponsored_lately :one
--- Farmers' wallets that were made within 24 hours, whatever was given back meanwhile: of a pooler ($1),
--- and in all. No role of ours can take one away, or change when and for whom it was made.
-SELECT count(*) FILTER (WHERE pooler_id = $1) AS pooler, count(*) AS pool
-FROM wallet.wallets
-WHERE kind = 'farmer' AND created_at > now() - interval '24 hours';
+-- Wallets that were made within 24 hours, whatever was given back meanwhile: of a pooler's farmers ($1),
+-- and of all farmers and poolers. No role of ours can take one away, or change when and for whom it was made.
+WITH lately AS (
+    SELECT pooler_id = $1 AS is_of_pooler FROM wallet.wallets
+    WHERE kind = 'farmer' AND created_at > now() - interval '24 hours'
+    UNION ALL
+    SELECT false AS is_of_pooler FROM wallet.wallets
+    WHERE kind = 'pooler' AND created_at > now() - interval '24 hours'
+)
+SELECT count(*) FILTER (WHERE is_of_pooler) AS pooler, count(*) AS pool FROM lately;

@@ -224,10 +224,11 @@ LEFT JOIN registry.poolers AS p ON w.pooler_id = p.id
 WHERE w.kind = 'pooler' AND w.pooler_id = ANY($1::uuid[]);
 
 -- name: poolers_without_account :many
--- Poolers that registered and have no custodial account, with the addresses that they registered with.
+-- Poolers that registered and have no custodial account, with the addresses that they registered with, from
+-- the one after $2 on (NULL: the first).
 SELECT p.id AS pooler_id, p.public_key
 FROM registry.poolers AS p
-WHERE NOT EXISTS (
+WHERE ($2::uuid IS NULL OR p.id > $2) AND NOT EXISTS (
     SELECT 1 FROM wallet.wallets AS w WHERE w.kind = 'pooler' AND w.pooler_id = p.id
 )
 ORDER BY p.id
