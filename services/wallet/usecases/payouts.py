@@ -225,12 +225,16 @@ class Payouts:
             WantedPayment(id=OperationId(new_id()), destination=place, amount=amount, is_miner=True)
             for place, amount in amounts.items()
         ]
+        # What is recorded may have been paid, whatever stands in the way by now.
+        found = await self.pool_payments.of_request(request_id, account, wanted, is_miner=True)
+        fresh = [item for item in wanted if item.destination not in found]
         # A suspended pooler moves nothing; what its miners have earned is theirs.
-        found, held = dict[str, OperationId | Refusal](), account.held
+        held = account.held
         if held is not None:
-            found, wanted = {item.destination: held for item in wanted}, []
-        for first in range(0, len(wanted), pool_rows.AT_ONCE):
-            some = wanted[first : first + pool_rows.AT_ONCE]
+            found |= {item.destination: held for item in fresh}
+            fresh = []
+        for first in range(0, len(fresh), pool_rows.AT_ONCE):
+            some = fresh[first : first + pool_rows.AT_ONCE]
             found |= await self.pool_payments.record_miners(request_id, account, some, actor=actor)
             await failpoint("wallet.pool_payments.recorded")
         self.wakeup.notify()
@@ -250,11 +254,13 @@ class Payouts:
         Raises PoolerWalletNotFoundError, RequestIdReusedError, FeesTamperedError.
         """
         account = await self._pooler(pooler_id)
-        if account.hindrance is not None:
-            return account.hindrance.refusal
         wanted = WantedPayment(
             id=OperationId(new_id()), destination="", amount=amount, is_miner=False
         )
+        # What is recorded may have been paid, whatever stands in the way by now.
+        known = await self.pool_payments.of_request(request_id, account, [wanted], is_miner=False)
+        if not known and account.hindrance is not None:
+            return account.hindrance.refusal
         found = await self.pool_payments.record_pooler(request_id, account, wanted, actor=actor)
         if isinstance(found, Refusal):
             return found
