@@ -1,7 +1,8 @@
 """Use cases of payouts: farmers are paid with their fees, then miners and poolers out of those."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
@@ -10,7 +11,7 @@ from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import PoolerWalletNotFoundError
 from services.wallet.domain.fees_due import Fees, Paid
-from services.wallet.domain.model import FailureReason
+from services.wallet.domain.model import FailureReason, Operation
 from services.wallet.domain.payment_orders import takes_any
 from services.wallet.domain.payouts import (
     FarmerAccount,
@@ -39,6 +40,9 @@ from services.wallet.store.pool_payments import PoolPaymentStore
 from services.wallet.store.wallets import WalletStore
 
 security = get_security_logger()
+
+#: What is told of one that is recorded.
+_Recorded = TypeVar("_Recorded", Payout, PoolPayment)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +154,7 @@ class Payouts:
         if refused:
             yield refused
         async for settled in self.settled.of(list(recorded)):
-            paid = await self.payouts.by_ids([item.id for item in settled])
+            paid = _as_judged(await self.payouts.by_ids([item.id for item in settled]), settled)
             yield {recorded[item.operation.id]: item for item in paid}
 
     async def _wanted(
@@ -243,8 +247,8 @@ class Payouts:
             yield refused
         ids = [item for item in found.values() if not isinstance(item, Refusal)]
         async for settled in self.settled.of(ids):
-            paid = await self.pool_payments.by_ids([item.id for item in settled])
-            yield {item.destination: item for item in paid}
+            rows = await self.pool_payments.by_ids([item.id for item in settled])
+            yield {item.destination: item for item in _as_judged(rows, settled)}
 
     async def pay_pooler(
         self, request_id: str, pooler_id: PoolerId, amount: int, *, actor: str
@@ -266,8 +270,8 @@ class Payouts:
             return found
         await failpoint("wallet.pool_payments.recorded")
         self.wakeup.notify()
-        await self.settled.one(found)
-        return (await self.pool_payments.by_ids([found]))[0]
+        settled = await self.settled.one(found)
+        return _as_judged(await self.pool_payments.by_ids([found]), [settled])[0]
 
     async def fee_state(self, farmer_id: FarmerId) -> FeeState:
         """Return the fees of a farmer's rewards.
@@ -303,6 +307,12 @@ class Payouts:
         if account is None:
             raise PoolerWalletNotFoundError(f"pooler {pooler_id} has no custodial account yet")
         return account
+
+
+def _as_judged(rows: Sequence[_Recorded], settled: Sequence[Operation]) -> list[_Recorded]:
+    """Return what is recorded with the ends that wallet itself wrote, whatever the rows say."""
+    judged = {item.id: item for item in settled}
+    return [replace(item, operation=judged[item.operation.id]) for item in rows]
 
 
 def _forbids(account: FarmerAccount, amount: int, seen: _Seen) -> FailureReason | None:

@@ -200,3 +200,19 @@ async def test_a_pooler_that_is_hindered_is_paid_nothing_new() -> None:
     found = await use_cases(rows).pay_pooler("one", POOLER, 5, actor="harvest")
     assert found == Hindrance.POOLER_SUSPENDED.refusal
     assert rows.recorded == []
+
+
+async def test_what_is_told_is_what_wallet_judged_and_not_the_row() -> None:
+    rows = PayoutRows()
+    paid = [
+        item
+        async for told in use_cases(rows).pay_farmers("one", {FARMER: 5}, actor="harvest")
+        for item in told.values()
+    ]
+    paid += (await miners(Rows(), "GA")).values()
+    paid.append(await use_cases(Rows()).pay_pooler("one", POOLER, 5, actor="harvest"))
+    assert len(paid) == 3
+    for item in paid:
+        assert not isinstance(item, Refusal)
+        # Harvest books nothing of it, and leaves it open for a person.
+        assert item.operation == JUDGED
