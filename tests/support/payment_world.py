@@ -257,6 +257,7 @@ class PaymentWorld:
     can_pay: bool = True
     orders: dict[OperationId, PaymentOrder] = field(default_factory=dict)
     low: set[str] = field(default_factory=set)
+    owed: dict[WalletId, int] = field(default_factory=dict)
     broken: list[tuple[list[OperationId], Exception]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -274,6 +275,7 @@ class PaymentWorld:
             accounts=cast(Any, self),
             operations=cast(Any, self.queue),
             payment_orders=cast(Any, SimpleNamespace(payment_orders=self._orders)),
+            payouts=cast(Any, SimpleNamespace(owed=self._owed_by)),
             chain_view=cast(Any, self),
             transactions=cast(Any, self.transactions),
             broken_keys=cast(Any, SimpleNamespace(set_aside=self._set_aside)),
@@ -294,6 +296,9 @@ class PaymentWorld:
 
     async def _orders(self, ids: Sequence[OperationId]) -> Mapping[OperationId, PaymentOrder]:
         return {item: self.orders[item] for item in ids if item in self.orders}
+
+    async def _owed_by(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, int]:
+        return {item: self.owed.get(item, 0) for item in wallet_ids}
 
     async def _low(self, addresses: Sequence[str]) -> tuple[int, set[str]]:
         return LEDGER, self.low & set(addresses)

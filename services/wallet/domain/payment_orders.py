@@ -52,6 +52,11 @@ class PaymentOrder:
         return self.is_genuine and (self.wallet_id, self.amount) == (wallet_id, amount)
 
 
+def own_kale(order: PaymentOrder) -> int:
+    """Return the stroops of KALE of an order that are no fee."""
+    return sum(part.amount for part in order.parts if part.asset is Asset.KALE and not part.is_fee)
+
+
 def within(
     operations: Sequence[QueuedOperation],
     orders: Mapping[OperationId, PaymentOrder],

@@ -120,15 +120,17 @@ class Room:
         return max(0, min(self.farmer, self.pool))
 
 
-def planned(wanted: WantedPayout, due: Fees, room: Room) -> Fees | Refusal:
+def planned(wanted: WantedPayout, due: Fees, room: Room, *, owed: int) -> Fees | Refusal:
     """Return the fees that are paid with a payout, or why there is none.
 
-    Fees never keep the farmer from its own part: those that do not fit besides it wait.
+    Fees never keep the farmer from its own part: those that do not fit besides it wait. Its own is
+    what the account has beyond `owed`, the stroops of fees that have not left.
     """
-    if wanted.amount > wanted.free:
+    own = max(0, wanted.free - owed)
+    if wanted.amount > own:
         return _refused(
             FailureReason.INSUFFICIENT_BALANCE.name,
-            f"the account has {wanted.free} stroops that can leave",
+            f"the account has {own} stroops of its own that can leave",
         )
     if wanted.amount > room.least:
         return _refused(

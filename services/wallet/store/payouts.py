@@ -211,7 +211,9 @@ class PayoutStore:
         wallet_id = item.account.wallet_id
         if await is_held_apart(session, wallet_id):
             return Hindrance.SIGNING_PAUSED.refusal
-        fees = planned(item, item.accrued.beyond(known.paid(wallet_id).all), room)
+        gone = known.paid(wallet_id)
+        owed = item.accrued.beyond(gone.paid).all
+        fees = planned(item, item.accrued.beyond(gone.all), room, owed=owed)
         if isinstance(fees, Refusal):
             return fees
         address = await self._withdrawals.counting(session, wallet_id) if item.amount else ""
@@ -221,6 +223,19 @@ class PayoutStore:
         self, session: Session, wallet_ids: Sequence[WalletId]
     ) -> tuple[_Known, dict[WalletId, FeesTamperedError]]:
         """Return what decides, and the accounts of which rows are not as wallet wrote them."""
+        marks, past, tampered = await self._pasts(wallet_ids, session)
+        left = await self._left(session)
+        known = _Known(marks=marks, past=past, left=left, left_of_all=left.total())
+        return known, tampered
+
+    async def _pasts(
+        self, wallet_ids: Sequence[WalletId], session: Session | None = None
+    ) -> tuple[
+        Mapping[WalletId, FeeMark],
+        Mapping[WalletId, Sequence[Past]],
+        dict[WalletId, FeesTamperedError],
+    ]:
+        """Return marks, what was paid since, and the accounts of which rows are not wallet's."""
         marks, past = dict[WalletId, FeeMark](), dict[WalletId, Sequence[Past]]()
         tampered: dict[WalletId, FeesTamperedError] = {}
         try:
@@ -234,9 +249,22 @@ class PayoutStore:
                     past |= await self._before.past({one: marks[one]}, session=session)
                 except FeesTamperedError as error:
                     tampered[one] = error
-        left = await self._left(session)
-        known = _Known(marks=marks, past=past, left=left, left_of_all=left.total())
-        return known, tampered
+        return marks, past, tampered
+
+    async def owed(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, int]:
+        """Return the stroops that lie in farmers' accounts as fees that have not left yet.
+
+        A payout that is on its way has not. Where rows are not as wallet wrote them it is nothing.
+        """
+        # What is paid between the two looks only makes it more.
+        marks, past, tampered = await self._pasts(wallet_ids)
+        accrued = await self._marks.accrued(wallet_ids)
+        found = dict.fromkeys(wallet_ids, 0)
+        for one in wallet_ids:
+            fees = accrued[one]
+            if isinstance(fees, Fees) and one not in tampered:
+                found[one] = fees.beyond(paid(marks[one], past[one]).paid).all
+        return found
 
     async def _left(self, session: Session) -> Counter[WalletId]:
         """Return the stroops of KALE that have left within 24 hours, or may have, by account.
