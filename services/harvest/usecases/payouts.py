@@ -122,6 +122,7 @@ class Payouts:
                     digest=digest,
                     started_by=wish.asked_by,
                     due=found.due,
+                    by_name=whose.farmer_id is not None,
                 )
                 security.warning(
                     "payouts started",
@@ -154,6 +155,7 @@ class Payouts:
                     digest=digest,
                     started_by=wish.asked_by,
                     due=[due],
+                    by_name=by_operator,
                 )
         await self._finish(run_id)
         (payout,) = await self._store.page(Whose(), run_id=run_id, before=None, limit=1)

@@ -37,6 +37,12 @@ class Hindrance(Enum):
         return Refusal(reason=self.name, message=self.value)
 
 
+#: What an operator passes who asks for a farmer by name.
+_BY_NAME = frozenset(
+    {Hindrance.POOLER_SUSPENDED, Hindrance.FARMER_SUSPENDED, Hindrance.FARMER_DEPARTED}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FarmerAccount:
     """A farmer's account that is to pay."""
@@ -221,13 +227,19 @@ def part_of(payment: WantedPayment) -> Fees:
 
 
 def first_refusals(
-    accounts: Mapping[FarmerId, FarmerAccount], wanted: Sequence[FarmerId]
+    accounts: Mapping[FarmerId, FarmerAccount],
+    wanted: Sequence[FarmerId],
+    *,
+    by_name: bool = False,
 ) -> dict[FarmerId, Refusal]:
-    """Return why some farmers cannot be paid from, whatever their accounts hold."""
+    """Return why some farmers cannot be paid from, whatever their accounts hold.
+
+    Those that an operator asked for by name are, whatever their standing is.
+    """
     found: dict[FarmerId, Refusal] = {}
     for farmer_id in wanted:
         account = accounts.get(farmer_id)
         hindrance = Hindrance.WALLET_NOT_FOUND if account is None else account.hindrance
-        if hindrance is not None:
+        if hindrance is not None and not (by_name and hindrance in _BY_NAME):
             found[farmer_id] = hindrance.refusal
     return found

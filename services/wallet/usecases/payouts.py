@@ -118,11 +118,17 @@ class Payouts:
         return account
 
     async def pay_farmers(
-        self, request_id: str, amounts: Mapping[FarmerId, int], *, actor: str
+        self,
+        request_id: str,
+        amounts: Mapping[FarmerId, int],
+        *,
+        actor: str,
+        by_name: bool = False,
     ) -> AsyncIterator[Mapping[FarmerId, Payout | Refusal]]:
         """Pay farmers, and yield what becomes of them as it is known, each once.
 
-        All of them are durable, or refused, before the first is told. Raises RequestIdReusedError.
+        All of them are durable, or refused, before the first is told. By name they are paid
+        whatever their standing is. Raises RequestIdReusedError.
         """
         accounts = await self.payouts.farmers(list(amounts))
         of_wallets = {one.wallet_id: amounts[farmer] for farmer, one in accounts.items()}
@@ -133,7 +139,7 @@ class Payouts:
             if one.wallet_id in known
         }
         fresh = [farmer for farmer in amounts if farmer not in recorded.values()]
-        refused = first_refusals(accounts, fresh)
+        refused = first_refusals(accounts, fresh, by_name=by_name)
         fresh = [farmer for farmer in fresh if farmer not in refused]
         wanted, more = await self._wanted([accounts[one] for one in fresh], amounts)
         refused |= more

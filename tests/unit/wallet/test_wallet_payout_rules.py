@@ -95,8 +95,13 @@ def test_who_is_hindered_is_told_why(hindrance: Hindrance) -> None:
     farmer = ACCOUNT.farmer_id
     found = first_refusals({farmer: replace(ACCOUNT, hindrance=hindrance)}, [farmer])
     assert found[farmer].reason == hindrance.name
+    named = first_refusals({farmer: replace(ACCOUNT, hindrance=hindrance)}, [farmer], by_name=True)
+    is_standing = hindrance.name.endswith(("_SUSPENDED", "_DEPARTED"))
+    assert named == ({} if is_standing else found)
     assert first_refusals({farmer: ACCOUNT}, [farmer]) == {}
-    assert first_refusals({}, [farmer])[farmer].reason == "WALLET_NOT_FOUND"
+    for by_name in (True, False):
+        unknown = first_refusals({}, [farmer], by_name=by_name)
+        assert unknown[farmer].reason == "WALLET_NOT_FOUND"
 
 
 def payment(amount: int, *, is_miner: bool) -> WantedPayment:
