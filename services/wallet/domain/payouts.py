@@ -1,11 +1,12 @@
 """Payouts of farmers and payments of poolers: what is asked for, what is paid, and why not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.kale.constants import MAX_I64
 from services.wallet.domain.fees_due import Fees, payable
 from services.wallet.domain.model import FailureReason, Operation
 
@@ -92,6 +93,17 @@ class FeeAccounts:
     pooler: str = ""
     #: The operator's address (strkey G...); empty: there is none, or it can take none.
     operator: str = ""
+    #: Stroops that each of them can take.
+    pooler_room: int = MAX_I64
+    operator_room: int = MAX_I64
+
+    def less(self, taken: Mapping[str, int]) -> "FeeAccounts":
+        """Return them without the room that other payouts take up, by account."""
+        return replace(
+            self,
+            pooler_room=max(0, self.pooler_room - taken.get(self.pooler, 0)),
+            operator_room=max(0, self.operator_room - taken.get(self.operator, 0)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +157,8 @@ def planned(wanted: WantedPayout, due: Fees, room: Room, *, owed: int) -> Fees |
     fees = payable(
         due,
         free=min(wanted.free, room.least) - wanted.amount,
-        to_pooler=bool(wanted.fee_accounts.pooler),
-        to_operator=bool(wanted.fee_accounts.operator),
+        to_pooler=wanted.fee_accounts.pooler_room if wanted.fee_accounts.pooler else 0,
+        to_operator=wanted.fee_accounts.operator_room if wanted.fee_accounts.operator else 0,
     )
     if wanted.amount + fees.all == 0:
         return _refused("NOTHING_DUE", "there is no fee that can be paid now, and no amount")

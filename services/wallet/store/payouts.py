@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from libs.common.db.pool import Database, Record, Session
@@ -156,13 +156,21 @@ class PayoutStore:
         return await _of_request(self._database, request_id, amounts)
 
     async def record(
-        self, request_id: str, wanted: Sequence[WantedPayout], *, limit: DailyLimit, actor: str
+        self,
+        request_id: str,
+        wanted: Sequence[WantedPayout],
+        *,
+        limit: DailyLimit,
+        actor: str,
+        taken: Counter[str] | None = None,
     ) -> dict[OperationId, OperationId | Refusal]:
         """Make payouts durable, and find those that the request stands for already.
 
         Each is recorded or refused by itself; the result is by the ids that were wanted. One
-        account pays once. Raises RequestIdReusedError.
+        account pays once. `taken` is what fees take of accounts' room, by account: it counts, and
+        grows. Raises RequestIdReusedError.
         """
+        taken = Counter() if taken is None else taken
         amounts = {item.account.wallet_id: item.amount for item in wanted}
         async with self._database.transaction() as session:
             # In one turn with withdrawals, so that the sums that limits are held against stand.
@@ -174,18 +182,23 @@ class PayoutStore:
                 if item.account.wallet_id in known
             }
             fresh = [item for item in wanted if item.account.wallet_id not in known]
-            made, refused = await self._decided(session, fresh, limit)
+            made, refused = await self._decided(session, fresh, limit, taken)
             await self._insert(session, request_id, made, actor)
         return found | refused | {item.wanted.id: item.wanted.id for item in made}
 
     async def _decided(
-        self, session: Session, wanted: Sequence[WantedPayout], limit: DailyLimit
+        self,
+        session: Session,
+        wanted: Sequence[WantedPayout],
+        limit: DailyLimit,
+        taken: Counter[str],
     ) -> tuple[list[_Made], dict[OperationId, Refusal]]:
         """Decide about payouts, one after the other: what one takes of a limit is not there."""
         made, refused = list[_Made](), dict[OperationId, Refusal]()
         known, tampered = await self._known(session, [item.account.wallet_id for item in wanted])
         left_of_all = known.left_of_all
-        for item in wanted:
+        for asked in wanted:
+            item = replace(asked, fee_accounts=asked.fee_accounts.less(taken))
             wallet_id = item.account.wallet_id
             room = Room(farmer=limit.farmer - known.left[wallet_id], pool=limit.pool - left_of_all)
             try:
@@ -199,6 +212,8 @@ class PayoutStore:
             else:
                 made.append(decided)
                 left_of_all += decided.whole
+                taken[decided.pooler_account] += decided.fees.of_pooler
+                taken[decided.operator_account] += decided.fees.operator
         return made, refused
 
     async def _made(

@@ -1,5 +1,6 @@
 """Use cases of payouts: farmers are paid with their fees, then miners and poolers out of those."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -25,7 +26,7 @@ from services.wallet.domain.payouts import (
     first_refusals,
 )
 from services.wallet.domain.trust import Decision
-from services.wallet.domain.withdrawals import Asset, DailyLimit, Destination, refusal
+from services.wallet.domain.withdrawals import Asset, DailyLimit, Destination, refusal, room
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
@@ -143,9 +144,13 @@ class Payouts:
         fresh = [farmer for farmer in fresh if farmer not in refused]
         wanted, more = await self._wanted([accounts[one] for one in fresh], amounts)
         refused |= more
+        # Payouts that are recorded together take of the same room.
+        taken = Counter[str]()
         for first in range(0, len(wanted), payout_rows.AT_ONCE):
             some = wanted[first : first + payout_rows.AT_ONCE]
-            found = await self.payouts.record(request_id, some, limit=self.limit, actor=actor)
+            found = await self.payouts.record(
+                request_id, some, limit=self.limit, actor=actor, taken=taken
+            )
             for item in some:
                 became, farmer = found[item.id], item.account.farmer_id
                 if isinstance(became, Refusal):
@@ -218,9 +223,16 @@ class Payouts:
             destination = seen.destinations.get(address)
             return address if destination is not None and takes_any(destination) else ""
 
+        def has_room(address: str) -> int:
+            return room(Asset.KALE, seen.destinations[address].account) if address else 0
+
+        to_pooler = able(pooler.address) if pooler is not None and pooler.is_genuine else ""
+        to_operator = able(self.operator_address)
         return FeeAccounts(
-            pooler=able(pooler.address) if pooler is not None and pooler.is_genuine else "",
-            operator=able(self.operator_address),
+            pooler=to_pooler,
+            operator=to_operator,
+            pooler_room=has_room(to_pooler),
+            operator_room=has_room(to_operator),
         )
 
     async def pay_miners(

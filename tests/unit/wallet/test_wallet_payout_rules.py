@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from libs.kale.constants import MAX_I64
 from services.wallet.domain.fees_due import Fees
 from services.wallet.domain.payouts import (
     FarmerAccount,
@@ -63,6 +64,22 @@ def test_fees_take_only_what_the_farmer_leaves() -> None:
     )
     assert planned(replace(WANTED, free=100), DUE, ROOM, owed=0) == Fees()
     assert reason(planned(replace(WANTED, free=99), DUE, ROOM, owed=0)) == "INSUFFICIENT_BALANCE"
+
+
+def test_an_account_is_paid_no_more_than_it_has_room_for() -> None:
+    accounts = replace(WANTED.fee_accounts, operator_room=3)
+    assert planned(replace(WANTED, fee_accounts=accounts), DUE, ROOM, owed=20) == Fees(
+        pooler=10, operator=3, miners=5
+    )
+    # The pooler's part and its miners' go to one account, each as much less.
+    accounts = replace(WANTED.fee_accounts, pooler_room=6)
+    assert planned(replace(WANTED, fee_accounts=accounts), DUE, ROOM, owed=20) == Fees(
+        pooler=4, operator=5, miners=2
+    )
+    accounts = accounts.less({"GPOOL": 5, "GOPERATOR": 1})
+    assert (accounts.pooler_room, accounts.operator_room) == (1, MAX_I64 - 1)
+    accounts = accounts.less({"GPOOL": 5})
+    assert planned(replace(WANTED, fee_accounts=accounts), DUE, ROOM, owed=20) == Fees(operator=5)
 
 
 def test_fees_that_are_owed_are_not_the_farmers_own() -> None:
