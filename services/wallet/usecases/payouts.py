@@ -142,26 +142,27 @@ class Payouts:
         fresh = [farmer for farmer in amounts if farmer not in recorded.values()]
         refused = first_refusals(accounts, fresh, by_name=by_name)
         fresh = [farmer for farmer in fresh if farmer not in refused]
-        wanted, more = await self._wanted([accounts[one] for one in fresh], amounts)
-        refused |= more
-        # Payouts that are recorded together take of the same room.
+        # Payouts of one request take of the same room.
         taken = Counter[str]()
-        for first in range(0, len(wanted), payout_rows.AT_ONCE):
-            some = wanted[first : first + payout_rows.AT_ONCE]
+        for first in range(0, len(fresh), payout_rows.AT_ONCE):
+            # What was looked at is recorded before more is looked at: who calls again gets further.
+            some = [accounts[one] for one in fresh[first : first + payout_rows.AT_ONCE]]
+            wanted, more = await self._wanted(some, amounts)
+            refused |= more
             found = await self.payouts.record(
-                request_id, some, limit=self.limit, actor=actor, taken=taken
+                request_id, wanted, limit=self.limit, actor=actor, taken=taken
             )
-            for item in some:
+            for item in wanted:
                 became, farmer = found[item.id], item.account.farmer_id
                 if isinstance(became, Refusal):
                     refused[farmer] = became
                 else:
                     recorded[became] = farmer
+            self.wakeup.notify()
             await failpoint("wallet.payouts.recorded")
         security.info(
             "payouts", request=request_id, payouts=len(recorded), refused=len(refused), actor=actor
         )
-        self.wakeup.notify()
         if refused:
             yield refused
         async for settled in self.settled.of(list(recorded)):
@@ -173,8 +174,6 @@ class Payouts:
     ) -> tuple[list[WantedPayout], dict[FarmerId, Refusal]]:
         """Return what is wanted of accounts, as the chain stands, and what that forbids."""
         wanted, refused = list[WantedPayout](), dict[FarmerId, Refusal]()
-        if not accounts:
-            return wanted, refused
         accrued = await self.marks.accrued([item.wallet_id for item in accounts])
         poolers = await self.payouts.poolers({item.pooler_id for item in accounts})
         seen = await self._seen(accounts, poolers)

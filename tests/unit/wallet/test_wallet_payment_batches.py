@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
@@ -162,3 +164,13 @@ async def test_a_line_with_little_room_holds_up_no_farmer() -> None:
     assert sum(one.operator for one in parts) == 3 * AT_ONCE + 7
     assert [one.operator for one in parts[-5:]] == [3, 3, 1, 0, 0]
     assert [one.of_pooler for one in parts[:4]] == [6, 6, 1, 0]
+
+
+async def test_what_was_looked_at_is_recorded_before_more_is_looked_at() -> None:
+    world = World(2 * AT_ONCE + 5)
+    world.answers = 2
+    with pytest.raises(UnavailableError):
+        await world.pay()
+    # A caller whose time is short gets further each time that it asks.
+    assert world.looks == [AT_ONCE, AT_ONCE]
+    assert len(world.recorded) == 2 * AT_ONCE
