@@ -52,8 +52,9 @@ class FeeKeeping:
     async def _mark(self, wallet_id: WalletId, *, is_pooler: bool) -> None:
         """Sum up what can change no more, of a farmer's account or a pooler's."""
         marks = await self.marks.marks([wallet_id])
-        rewards = (await self.marks.rewards(marks))[wallet_id]
+        # In this order: a harvest that is settled in between is summed up the next time.
         until = (await self.marks.markable([wallet_id])).get(wallet_id, -1)
+        rewards = (await self.marks.rewards(marks))[wallet_id]
         past = await (self.pool_payments if is_pooler else self.payouts).past(marks)
         await self.marks.save(
             wallet_id, advanced(marks[wallet_id], rewards, past[wallet_id], until_block=until)
