@@ -1,9 +1,11 @@
 """What marks of fees sum up: nothing that can still change, and nothing that is only said."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
+
+import pytest
 
 from libs.common.ids import WalletId, new_id
 from libs.kale.fees import Terms
@@ -88,3 +90,14 @@ async def test_a_reward_that_comes_between_the_reads_is_counted_later() -> None:
     await keeping(marks).step()
     assert marks.saved.accrued == Fees(pooler=100)
     assert marks.saved.counts(5)
+
+
+@pytest.mark.parametrize("hours", [None, 23, 25])
+async def test_marks_go_to_blocks_that_wallet_itself_saw_open_a_day_ago(hours: int | None) -> None:
+    marks = Marks()
+    marks.reads, marks.opened_at = 2, {}
+    if hours is not None:
+        marks.opened_at[5] = datetime.now(UTC) - timedelta(hours=hours)
+    await keeping(marks).step()
+    # That the chain has forgotten a block only rows say that nobody sealed.
+    assert marks.saved.until_block == (5 if hours == 25 else -1)
