@@ -25,7 +25,7 @@ from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.sequence_sources import LEASE
 from services.wallet.engine.wakeup import Wakeup, Wakeups
-from services.wallet.store.payers import LeasedPayer, PaymentInFlight
+from services.wallet.store.payers import LeasedPayer, PayerTotals, PaymentInFlight
 from tests.support.signing import (
     CLOSE_TIME,
     LEDGER,
@@ -85,6 +85,7 @@ class Payers:
         self.claims: list[tuple[OperationKind, int, float, int]] = []
         self.asked: list[tuple[tuple[OperationKind, ...], int]] = []
         self.assigned: list[OperationKind] = []
+        self.stopped = 0
 
     def have(self, whose: LeasedPayer, *operations: QueuedOperation) -> None:
         """Queue payments of a payer."""
@@ -127,6 +128,10 @@ class Payers:
         """As the store's."""
         self.claims.append((kind, limit, lease, ledger))
         return [item for item in self.queued[payer] if item.kind is kind]
+
+    async def totals(self) -> PayerTotals:
+        """As the store's."""
+        return PayerTotals(made=1, ready=1, busy=0, stopped=self.stopped)
 
     async def in_flight(self) -> list[PaymentInFlight]:
         """As the store's."""

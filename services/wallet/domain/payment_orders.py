@@ -57,6 +57,12 @@ def own_kale(order: PaymentOrder) -> int:
     return sum(part.amount for part in order.parts if part.asset is Asset.KALE and not part.is_fee)
 
 
+def pays_fees(operation: QueuedOperation, order: PaymentOrder) -> bool:
+    """Tell whether an operation moves fees, or pays out of them."""
+    is_of_pooler = operation.kind is OperationKind.POOL_PAYMENT
+    return is_of_pooler or any(part.is_fee for part in order.parts)
+
+
 def within(
     operations: Sequence[QueuedOperation],
     orders: Mapping[OperationId, PaymentOrder],

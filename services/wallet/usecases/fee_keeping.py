@@ -73,6 +73,9 @@ class FeeKeeping:
         return opened_at is not None and datetime.now(UTC) - opened_at >= _PAST
 
     async def _make_marks(self) -> bool:
+        if (await self.use_cases.payers.totals()).stopped:
+            # A restored database may not know what was paid.
+            return False
         limit = _MOST + len(self._passed_over)
         found = await self.marks.to_mark(older=self.older, limit=limit)
         due = [item for item in found.items() if item[0] not in self._passed_over][:_MOST]

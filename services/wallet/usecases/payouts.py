@@ -250,7 +250,7 @@ class Payouts:
         found = await self.pool_payments.of_request(request_id, account, wanted, is_miner=True)
         fresh = [item for item in wanted if item.destination not in found]
         # A suspended pooler moves nothing; what its miners have earned is theirs.
-        held = account.held
+        held = account.held or (await self._restored() if fresh else None)
         if held is not None:
             found |= {item.destination: held for item in fresh}
             fresh = []
@@ -280,8 +280,11 @@ class Payouts:
         )
         # What is recorded may have been paid, whatever stands in the way by now.
         known = await self.pool_payments.of_request(request_id, account, [wanted], is_miner=False)
-        if not known and account.hindrance is not None:
-            return account.hindrance.refusal
+        if not known:
+            held = None if account.hindrance is None else account.hindrance.refusal
+            held = held or await self._restored()
+            if held is not None:
+                return held
         found = await self.pool_payments.record_pooler(request_id, account, wanted, actor=actor)
         if isinstance(found, Refusal):
             return found
@@ -289,6 +292,15 @@ class Payouts:
         self.wakeup.notify()
         settled = await self.settled.one(found)
         return _as_judged(await self.pool_payments.by_ids([found]), [settled])[0]
+
+    async def _restored(self) -> Refusal | None:
+        """Return why miners and poolers are not paid while a payer is stopped; None: none is."""
+        if (await self.payers.totals()).stopped == 0:
+            return None
+        return Refusal(
+            reason="PAYERS_STOPPED",
+            message="a payer is stopped: it may have paid what a restored database does not know",
+        )
 
     async def fee_state(self, farmer_id: FarmerId) -> FeeState:
         """Return the fees of a farmer's rewards.

@@ -89,6 +89,11 @@ class Rows:
         )
         self.known: dict[str, OperationId | Refusal] = {"GA": NAME}
         self.recorded: list[str] = []
+        self.stopped = 0
+
+    async def totals(self) -> Any:
+        """As the payers'."""
+        return SimpleNamespace(stopped=self.stopped)
 
     async def poolers(self, _ids: object) -> dict[PoolerId, PoolerAccount]:
         """As the store's."""
@@ -162,7 +167,7 @@ def use_cases(rows: Rows) -> Payouts:
         pool_payments=cast(Any, rows),
         marks=cast(Any, None),
         wallets=cast(Any, None),
-        payers=cast(Any, SimpleNamespace()),
+        payers=cast(Any, rows),
         chain=cast(Any, None),
         provider=cast(Any, None),
         treasury=cast(Any, None),
@@ -200,6 +205,20 @@ async def test_a_pooler_that_is_hindered_is_paid_nothing_new() -> None:
     found = await use_cases(rows).pay_pooler("one", POOLER, 5, actor="harvest")
     assert found == Hindrance.POOLER_SUSPENDED.refusal
     assert rows.recorded == []
+
+
+async def test_nobody_is_paid_of_fees_while_a_payer_is_stopped() -> None:
+    rows = Rows()
+    rows.stopped = 1
+    told = await miners(rows, "GA", "GB")
+    # What a restored database knows is told; what it may have forgotten is not paid again.
+    assert isinstance(told["GA"], PoolPayment)
+    assert isinstance(told["GB"], Refusal)
+    assert told["GB"].reason == "PAYERS_STOPPED"
+    rows.known = {}
+    found = await use_cases(rows).pay_pooler("one", POOLER, 5, actor="harvest")
+    assert isinstance(found, Refusal)
+    assert (found.reason, rows.recorded) == ("PAYERS_STOPPED", [])
 
 
 async def test_what_is_told_is_what_wallet_judged_and_not_the_row() -> None:

@@ -71,11 +71,15 @@ async def _nobody(_limit: int) -> list[object]:
     return []
 
 
-def keeping(marks: Marks) -> FeeKeeping:
+def keeping(marks: Marks, *, stopped: int = 0) -> FeeKeeping:
     """Return a keeper over this store."""
+
+    async def totals() -> object:
+        return SimpleNamespace(stopped=stopped)
+
     rows = cast(Any, SimpleNamespace(past=_past, without_account=_nobody))
     return FeeKeeping(
-        use_cases=cast(Any, None),
+        use_cases=cast(Any, SimpleNamespace(payers=SimpleNamespace(totals=totals))),
         payouts=rows,
         pool_payments=rows,
         marks=cast(Any, marks),
@@ -101,3 +105,9 @@ async def test_marks_go_to_blocks_that_wallet_itself_saw_open_a_day_ago(hours: i
     await keeping(marks).step()
     # That the chain has forgotten a block only rows say that nobody sealed.
     assert marks.saved.until_block == (5 if hours == 25 else -1)
+
+
+async def test_nothing_is_summed_up_while_a_payer_is_stopped() -> None:
+    marks = Marks()
+    assert not await keeping(marks, stopped=1).step()
+    assert marks.reads == 0

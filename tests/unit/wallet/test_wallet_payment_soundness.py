@@ -1,5 +1,6 @@
 """Payments that are not made: paid before, forged, refused by the chain, or too many at once."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -186,6 +187,21 @@ async def test_a_withdrawal_waits_for_the_fees_that_are_on_their_way() -> None:
     world.payers.flying, world.owed = [], {}
     await world.carrier.step()
     assert world.carried == [[asked.id]]
+
+
+async def test_no_fee_moves_while_a_payer_is_stopped() -> None:
+    world = PaymentWorld()
+    withdrawal, alone = world.withdrawal(), world.payout()
+    taking = world.payout(pooler=(ELSEWHERE, 5))
+    miners = world.pool_payment(to=ELSEWHERE)
+    world.payers.stopped = 1
+    await stepped(world, withdrawal, alone, taking, miners)
+    assert set(chain.from_iterable(world.carried)) == {withdrawal.id, alone.id}
+    assert {item.event for item in world.queue.settled} == {E.RETRY}
+    assert {item.operation_id for item in world.queue.settled} == {taking.id, miners.id}
+    world.payers.stopped = 0
+    await world.carrier.step()
+    assert {taking.id, miners.id} <= set(chain.from_iterable(world.carried))
 
 
 async def test_a_payout_takes_its_own_fees_with_it_and_no_others() -> None:

@@ -21,6 +21,7 @@ from services.wallet.domain.payment_orders import (
     PaymentOrder,
     obstacle,
     own_kale,
+    pays_fees,
     within,
 )
 from services.wallet.domain.payments import PayerRecord, target_for
@@ -332,6 +333,8 @@ class PaymentCarrier:
     ) -> list[QueuedOperation]:
         """Give up payments to others that would fail as the chain stands; return the rest."""
         moving = Moving(await self._payers.in_flight())
+        # What a payer has paid that is stopped may be unknown here, with all the fees in it.
+        is_unsure = (await self._payers.totals()).stopped > 0
         # Fees after what is on its way and before accounts: what is paid meanwhile counts twice.
         owed = await self._payouts.owed(
             sorted({item.wallet_id for item in claimed if own_kale(wishes[item.id])})
@@ -354,6 +357,8 @@ class PaymentCarrier:
             elif not is_own and not moving.is_leaving(payer.address):
                 why = f"nothing was sent: {fees} stroops of the account are fees"
                 refused.append(given_up(operation, FailureReason.INSUFFICIENT_BALANCE, why))
+            elif is_unsure and pays_fees(operation, order):
+                waiting.append(later(operation, due_ledger=ledger + 1))
             elif is_own and moving.allows(order, payer, destinations):
                 sound.append(operation)
                 moving.add(order, operation.address)
