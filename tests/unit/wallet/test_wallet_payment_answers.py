@@ -223,7 +223,7 @@ async def test_nobody_is_paid_of_fees_while_a_payer_is_stopped() -> None:
 
 async def test_what_is_told_is_what_wallet_judged_and_not_the_row() -> None:
     rows = PayoutRows()
-    paid = [
+    paid: list[Payout | PoolPayment | Refusal] = [
         item
         async for told in use_cases(rows).pay_farmers("one", {FARMER: 5}, actor="harvest")
         for item in told.values()

@@ -145,8 +145,8 @@ class World:
         return {item.id: item.id for item in wanted}
 
     async def _settled(self, _ids: object) -> Any:
-        for nothing in ():
-            yield nothing
+        for one in list[object]():
+            yield one
 
 
 def _with(item: WantedPayout, places: Any) -> WantedPayout:
