@@ -188,6 +188,7 @@ class WalletPayouts:
                 payout_pb2.FarmerPayout(farmer_id=str(item.payee_id), amount=item.amount)
                 for item in items
             ],
+            by_name=items[0].by_name,
         )
         async for response in stream(self._stub.PayFarmers, request, timeout=timeout):
             yield _of_farmers(names, response.results)

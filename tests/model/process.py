@@ -129,6 +129,14 @@ class Restless(Wakeup):
         """Return at once."""
 
 
+class _NoFees:
+    """No farmer of the model owes fees."""
+
+    async def owed(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, int]:
+        """As the store's."""
+        return dict.fromkeys(wallet_ids, 0)
+
+
 class Process:
     """The parts of one wallet process; none is left when the process dies."""
 
@@ -265,6 +273,7 @@ class Process:
             accounts=self._accounts,
             operations=self._operations,
             payment_orders=self._transactions,
+            payouts=cast("Any", _NoFees()),
             chain_view=view,
             transactions=TreasuryTransactions(
                 chain=self.chain,

@@ -43,6 +43,8 @@ class FakePayouts(payout_pb2_grpc.PayoutServiceServicer):
         self.faults = PayoutFaults()
         #: Request ids of every call, in order.
         self.calls: list[str] = []
+        #: Of each call of PayFarmers, whether an operator asked by name.
+        self.by_name: list[bool] = []
         #: Stroops that were paid, by farmer's id, miner's address and pooler's id.
         self.paid: Counter[str] = Counter()
         #: How often each of them was paid.
@@ -58,6 +60,7 @@ class FakePayouts(payout_pb2_grpc.PayoutServiceServicer):
         self, request: payout_pb2.PayFarmersRequest, context: Any
     ) -> AsyncIterator[payout_pb2.PayFarmersResponse]:
         """Pay farmers, one in a message."""
+        self.by_name.append(request.by_name)
         results = [
             self._farmer(request.request_id, item) for item in await self._asked(request, context)
         ]

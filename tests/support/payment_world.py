@@ -25,7 +25,7 @@ from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.sequence_sources import LEASE
 from services.wallet.engine.wakeup import Wakeup, Wakeups
-from services.wallet.store.payers import LeasedPayer, PaymentInFlight
+from services.wallet.store.payers import LeasedPayer, PayerTotals, PaymentInFlight
 from tests.support.signing import (
     CLOSE_TIME,
     LEDGER,
@@ -85,6 +85,7 @@ class Payers:
         self.claims: list[tuple[OperationKind, int, float, int]] = []
         self.asked: list[tuple[tuple[OperationKind, ...], int]] = []
         self.assigned: list[OperationKind] = []
+        self.stopped = 0
 
     def have(self, whose: LeasedPayer, *operations: QueuedOperation) -> None:
         """Queue payments of a payer."""
@@ -127,6 +128,10 @@ class Payers:
         """As the store's."""
         self.claims.append((kind, limit, lease, ledger))
         return [item for item in self.queued[payer] if item.kind is kind]
+
+    async def totals(self) -> PayerTotals:
+        """As the store's."""
+        return PayerTotals(made=1, ready=1, busy=0, stopped=self.stopped)
 
     async def in_flight(self) -> list[PaymentInFlight]:
         """As the store's."""
@@ -257,6 +262,7 @@ class PaymentWorld:
     can_pay: bool = True
     orders: dict[OperationId, PaymentOrder] = field(default_factory=dict)
     low: set[str] = field(default_factory=set)
+    owed: dict[WalletId, int] = field(default_factory=dict)
     broken: list[tuple[list[OperationId], Exception]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -274,6 +280,7 @@ class PaymentWorld:
             accounts=cast(Any, self),
             operations=cast(Any, self.queue),
             payment_orders=cast(Any, SimpleNamespace(payment_orders=self._orders)),
+            payouts=cast(Any, SimpleNamespace(owed=self._owed_by)),
             chain_view=cast(Any, self),
             transactions=cast(Any, self.transactions),
             broken_keys=cast(Any, SimpleNamespace(set_aside=self._set_aside)),
@@ -294,6 +301,9 @@ class PaymentWorld:
 
     async def _orders(self, ids: Sequence[OperationId]) -> Mapping[OperationId, PaymentOrder]:
         return {item: self.orders[item] for item in ids if item in self.orders}
+
+    async def _owed_by(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, int]:
+        return {item: self.owed.get(item, 0) for item in wallet_ids}
 
     async def _low(self, addresses: Sequence[str]) -> tuple[int, set[str]]:
         return LEDGER, self.low & set(addresses)

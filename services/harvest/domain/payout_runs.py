@@ -26,6 +26,8 @@ class Item:
     amount: int
     #: Whether wallet was asked for it before.
     was_asked: bool = False
+    #: Whether its run is an operator's for a farmer by name; so are all of a run, or none.
+    by_name: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

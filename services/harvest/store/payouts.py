@@ -168,10 +168,16 @@ class PayoutStore:
         digest: bytes,
         started_by: str,
         due: Sequence[Due],
+        by_name: bool = False,
     ) -> UUID:
-        """Record a run with its items; one without any is complete."""
+        """Record a run with its items; one without any is complete.
+
+        One that an operator asked for `by_name` pays the farmer whatever its standing is.
+        """
         run_id = new_id()
-        await session.execute("insert_payout_run", run_id, request_id, digest, started_by, not due)
+        await session.execute(
+            "insert_payout_run", run_id, request_id, digest, started_by, not due, by_name
+        )
         if due:
             await session.execute("insert_payout_items", run_id, *_columns(due))
         return run_id
@@ -374,7 +380,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
         payable=max(0, payable - row["open_amount"]),
         terms=terms.miner,
         history=_history(row),
-        standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,
+        # A suspended pooler gets nothing; what its miners have earned is theirs.
         others=[rest],
     )
 

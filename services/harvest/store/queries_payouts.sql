@@ -214,8 +214,8 @@ FROM harvest.payout_items AS i
 WHERE i.state IN ('open', 'paid') AND i.created_at > now() - interval '24 hours' AND i.amount > 0;
 
 -- name: insert_payout_run :exec
-INSERT INTO harvest.payout_runs (id, request_id, digest, started_by, completed_at)
-VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END);
+INSERT INTO harvest.payout_runs (id, request_id, digest, started_by, completed_at, by_name)
+VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, $6);
 
 -- name: insert_payout_items :exec
 INSERT INTO harvest.payout_items (id, run_id, chunk, kind, payee_id, pooler_id, address, cause, amount)
@@ -257,8 +257,9 @@ WHERE id = $1 AND completed_at IS NULL
 
 -- name: open_payout_items :many
 SELECT i.id AS item_id, i.chunk, i.kind::text AS kind, i.payee_id, i.pooler_id, i.address, i.amount,
-    i.asked_at IS NOT NULL AS was_asked
+    i.asked_at IS NOT NULL AS was_asked, r.by_name
 FROM harvest.payout_items AS i
+INNER JOIN harvest.payout_runs AS r ON i.run_id = r.id
 WHERE i.run_id = $1 AND i.state = 'open'
 ORDER BY i.chunk, i.id;
 

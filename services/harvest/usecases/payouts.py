@@ -7,7 +7,7 @@ from uuid import UUID
 from libs.batches.model import FarmerNotFoundError, RequestIdReusedError, digest_of
 from libs.common.db.pool import Session
 from libs.common.failpoints import failpoint
-from libs.common.grpc.standing import SigningPausedError
+from libs.common.grpc.standing import SigningPausedError, Standing
 from libs.common.ids import FarmerId, new_id
 from libs.common.log import get_logger, get_security_logger
 from services.harvest.domain.errors import (
@@ -129,6 +129,7 @@ class Payouts:
                     digest=digest,
                     started_by=wish.asked_by,
                     due=found.due,
+                    by_name=whose.farmer_id is not None,
                 )
                 security.warning(
                     "payouts started",
@@ -161,6 +162,7 @@ class Payouts:
                     digest=digest,
                     started_by=wish.asked_by,
                     due=[due],
+                    by_name=by_operator,
                 )
         await self._finish(run_id)
         (payout,) = await self._store.page(Whose(), run_id=run_id, before=None, limit=1)
@@ -237,6 +239,8 @@ class Payouts:
         if rules.is_off:
             raise PayoutsOffError("payouts are switched off")
         if not found:
+            if Standing.SIGNING_PAUSED in await self._store.standings_of_farmers([str(farmer_id)]):
+                raise SigningPausedError("signing is paused")
             raise PayoutEmptyError("the farmer has nothing")
         payee = found[0]
         if payee.standing is Reason.SIGNING_PAUSED:

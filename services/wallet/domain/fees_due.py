@@ -236,17 +236,16 @@ def advanced(mark: FeeMark, rewards: Rewards, past: Sequence[Past], *, until_blo
     )
 
 
-def payable(due: Fees, *, free: int, to_pooler: bool, to_operator: bool) -> Fees:
+def payable(due: Fees, *, free: int, to_pooler: int, to_operator: int) -> Fees:
     """Return the fees that can be paid now, of what is due.
 
-    Without those that an account cannot take, and no more than is free to leave: then each part is
-    as much less.
+    No more than the accounts of pooler and operator can take, and no more than is free to leave:
+    then each part is as much less.
     """
-    fees = Fees(
-        pooler=due.pooler if to_pooler else 0,
-        operator=due.operator if to_operator else 0,
-        miners=due.miners if to_pooler else 0,
-    )
+    pooler, miners = due.pooler, due.miners
+    if due.of_pooler > to_pooler:
+        pooler, miners = by_largest_remainder(max(0, to_pooler), (pooler, miners))
+    fees = Fees(pooler=pooler, operator=max(0, min(due.operator, to_operator)), miners=miners)
     if fees.all <= free:
         return fees
     parts = by_largest_remainder(max(0, free), (fees.pooler, fees.operator, fees.miners))

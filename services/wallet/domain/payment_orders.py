@@ -52,6 +52,17 @@ class PaymentOrder:
         return self.is_genuine and (self.wallet_id, self.amount) == (wallet_id, amount)
 
 
+def own_kale(order: PaymentOrder) -> int:
+    """Return the stroops of KALE of an order that are no fee."""
+    return sum(part.amount for part in order.parts if part.asset is Asset.KALE and not part.is_fee)
+
+
+def pays_fees(operation: QueuedOperation, order: PaymentOrder) -> bool:
+    """Tell whether an operation moves fees, or pays out of them."""
+    is_of_pooler = operation.kind is OperationKind.POOL_PAYMENT
+    return is_of_pooler or any(part.is_fee for part in order.parts)
+
+
 def within(
     operations: Sequence[QueuedOperation],
     orders: Mapping[OperationId, PaymentOrder],

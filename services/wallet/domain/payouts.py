@@ -1,11 +1,12 @@
 """Payouts of farmers and payments of poolers: what is asked for, what is paid, and why not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.kale.constants import MAX_I64
 from services.wallet.domain.fees_due import Fees, payable
 from services.wallet.domain.model import FailureReason, Operation
 
@@ -35,6 +36,12 @@ class Hindrance(Enum):
     def refusal(self) -> Refusal:
         """Return it as it is told."""
         return Refusal(reason=self.name, message=self.value)
+
+
+#: What an operator passes who asks for a farmer by name.
+_BY_NAME = frozenset(
+    {Hindrance.POOLER_SUSPENDED, Hindrance.FARMER_SUSPENDED, Hindrance.FARMER_DEPARTED}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +93,17 @@ class FeeAccounts:
     pooler: str = ""
     #: The operator's address (strkey G...); empty: there is none, or it can take none.
     operator: str = ""
+    #: Stroops that each of them can take.
+    pooler_room: int = MAX_I64
+    operator_room: int = MAX_I64
+
+    def less(self, taken: Mapping[str, int]) -> "FeeAccounts":
+        """Return them without the room that other payouts take up, by account."""
+        return replace(
+            self,
+            pooler_room=max(0, self.pooler_room - taken.get(self.pooler, 0)),
+            operator_room=max(0, self.operator_room - taken.get(self.operator, 0)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +138,17 @@ class Room:
         return max(0, min(self.farmer, self.pool))
 
 
-def planned(wanted: WantedPayout, due: Fees, room: Room) -> Fees | Refusal:
+def planned(wanted: WantedPayout, due: Fees, room: Room, *, owed: int) -> Fees | Refusal:
     """Return the fees that are paid with a payout, or why there is none.
 
-    Fees never keep the farmer from its own part: those that do not fit besides it wait.
+    Fees never keep the farmer from its own part: those that do not fit besides it wait. Its own is
+    what the account has beyond `owed`, the stroops of fees that have not left.
     """
-    if wanted.amount > wanted.free:
+    own = max(0, wanted.free - owed)
+    if wanted.amount > own:
         return _refused(
             FailureReason.INSUFFICIENT_BALANCE.name,
-            f"the account has {wanted.free} stroops that can leave",
+            f"the account has {own} stroops of its own that can leave",
         )
     if wanted.amount > room.least:
         return _refused(
@@ -137,8 +157,8 @@ def planned(wanted: WantedPayout, due: Fees, room: Room) -> Fees | Refusal:
     fees = payable(
         due,
         free=min(wanted.free, room.least) - wanted.amount,
-        to_pooler=bool(wanted.fee_accounts.pooler),
-        to_operator=bool(wanted.fee_accounts.operator),
+        to_pooler=wanted.fee_accounts.pooler_room if wanted.fee_accounts.pooler else 0,
+        to_operator=wanted.fee_accounts.operator_room if wanted.fee_accounts.operator else 0,
     )
     if wanted.amount + fees.all == 0:
         return _refused("NOTHING_DUE", "there is no fee that can be paid now, and no amount")
@@ -219,13 +239,19 @@ def part_of(payment: WantedPayment) -> Fees:
 
 
 def first_refusals(
-    accounts: Mapping[FarmerId, FarmerAccount], wanted: Sequence[FarmerId]
+    accounts: Mapping[FarmerId, FarmerAccount],
+    wanted: Sequence[FarmerId],
+    *,
+    by_name: bool = False,
 ) -> dict[FarmerId, Refusal]:
-    """Return why some farmers cannot be paid from, whatever their accounts hold."""
+    """Return why some farmers cannot be paid from, whatever their accounts hold.
+
+    Those that an operator asked for by name are, whatever their standing is.
+    """
     found: dict[FarmerId, Refusal] = {}
     for farmer_id in wanted:
         account = accounts.get(farmer_id)
         hindrance = Hindrance.WALLET_NOT_FOUND if account is None else account.hindrance
-        if hindrance is not None:
+        if hindrance is not None and not (by_name and hindrance in _BY_NAME):
             found[farmer_id] = hindrance.refusal
     return found

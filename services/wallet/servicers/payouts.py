@@ -44,7 +44,9 @@ class PayoutServicer(payout_pb2_grpc.PayoutServiceServicer):
         """See payout.proto."""
         amounts = {FarmerId(UUID(item.farmer_id)): item.amount for item in request.items}
         actor = caller().actor
-        async for told in self._payouts.pay_farmers(request.request_id, amounts, actor=actor):
+        async for told in self._payouts.pay_farmers(
+            request.request_id, amounts, actor=actor, by_name=request.by_name
+        ):
             yield payout_pb2.PayFarmersResponse(
                 results=[
                     payout_pb2.FarmerPayoutResult(

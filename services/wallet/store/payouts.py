@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from libs.common.db.pool import Database, Record, Session
@@ -156,13 +156,21 @@ class PayoutStore:
         return await _of_request(self._database, request_id, amounts)
 
     async def record(
-        self, request_id: str, wanted: Sequence[WantedPayout], *, limit: DailyLimit, actor: str
+        self,
+        request_id: str,
+        wanted: Sequence[WantedPayout],
+        *,
+        limit: DailyLimit,
+        actor: str,
+        taken: Counter[str] | None = None,
     ) -> dict[OperationId, OperationId | Refusal]:
         """Make payouts durable, and find those that the request stands for already.
 
         Each is recorded or refused by itself; the result is by the ids that were wanted. One
-        account pays once. Raises RequestIdReusedError.
+        account pays once. `taken` is what fees take of accounts' room, by account: it counts, and
+        grows. Raises RequestIdReusedError.
         """
+        taken = Counter() if taken is None else taken
         amounts = {item.account.wallet_id: item.amount for item in wanted}
         async with self._database.transaction() as session:
             # In one turn with withdrawals, so that the sums that limits are held against stand.
@@ -174,18 +182,23 @@ class PayoutStore:
                 if item.account.wallet_id in known
             }
             fresh = [item for item in wanted if item.account.wallet_id not in known]
-            made, refused = await self._decided(session, fresh, limit)
+            made, refused = await self._decided(session, fresh, limit, taken)
             await self._insert(session, request_id, made, actor)
         return found | refused | {item.wanted.id: item.wanted.id for item in made}
 
     async def _decided(
-        self, session: Session, wanted: Sequence[WantedPayout], limit: DailyLimit
+        self,
+        session: Session,
+        wanted: Sequence[WantedPayout],
+        limit: DailyLimit,
+        taken: Counter[str],
     ) -> tuple[list[_Made], dict[OperationId, Refusal]]:
         """Decide about payouts, one after the other: what one takes of a limit is not there."""
         made, refused = list[_Made](), dict[OperationId, Refusal]()
         known, tampered = await self._known(session, [item.account.wallet_id for item in wanted])
         left_of_all = known.left_of_all
-        for item in wanted:
+        for asked in wanted:
+            item = replace(asked, fee_accounts=asked.fee_accounts.less(taken))
             wallet_id = item.account.wallet_id
             room = Room(farmer=limit.farmer - known.left[wallet_id], pool=limit.pool - left_of_all)
             try:
@@ -199,6 +212,8 @@ class PayoutStore:
             else:
                 made.append(decided)
                 left_of_all += decided.whole
+                taken[decided.pooler_account] += decided.fees.of_pooler
+                taken[decided.operator_account] += decided.fees.operator
         return made, refused
 
     async def _made(
@@ -211,7 +226,9 @@ class PayoutStore:
         wallet_id = item.account.wallet_id
         if await is_held_apart(session, wallet_id):
             return Hindrance.SIGNING_PAUSED.refusal
-        fees = planned(item, item.accrued.beyond(known.paid(wallet_id).all), room)
+        gone = known.paid(wallet_id)
+        owed = item.accrued.beyond(gone.paid).all
+        fees = planned(item, item.accrued.beyond(gone.all), room, owed=owed)
         if isinstance(fees, Refusal):
             return fees
         address = await self._withdrawals.counting(session, wallet_id) if item.amount else ""
@@ -221,6 +238,19 @@ class PayoutStore:
         self, session: Session, wallet_ids: Sequence[WalletId]
     ) -> tuple[_Known, dict[WalletId, FeesTamperedError]]:
         """Return what decides, and the accounts of which rows are not as wallet wrote them."""
+        marks, past, tampered = await self._pasts(wallet_ids, session)
+        left = await self._left(session)
+        known = _Known(marks=marks, past=past, left=left, left_of_all=left.total())
+        return known, tampered
+
+    async def _pasts(
+        self, wallet_ids: Sequence[WalletId], session: Session | None = None
+    ) -> tuple[
+        Mapping[WalletId, FeeMark],
+        Mapping[WalletId, Sequence[Past]],
+        dict[WalletId, FeesTamperedError],
+    ]:
+        """Return marks, what was paid since, and the accounts of which rows are not wallet's."""
         marks, past = dict[WalletId, FeeMark](), dict[WalletId, Sequence[Past]]()
         tampered: dict[WalletId, FeesTamperedError] = {}
         try:
@@ -234,9 +264,22 @@ class PayoutStore:
                     past |= await self._before.past({one: marks[one]}, session=session)
                 except FeesTamperedError as error:
                     tampered[one] = error
-        left = await self._left(session)
-        known = _Known(marks=marks, past=past, left=left, left_of_all=left.total())
-        return known, tampered
+        return marks, past, tampered
+
+    async def owed(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, int]:
+        """Return the stroops that lie in farmers' accounts as fees that have not left yet.
+
+        A payout that is on its way has not. Where rows are not as wallet wrote them it is nothing.
+        """
+        # What is paid between the two looks only makes it more.
+        marks, past, tampered = await self._pasts(wallet_ids)
+        accrued = await self._marks.accrued(wallet_ids)
+        found = dict.fromkeys(wallet_ids, 0)
+        for one in wallet_ids:
+            fees = accrued[one]
+            if isinstance(fees, Fees) and one not in tampered:
+                found[one] = fees.beyond(paid(marks[one], past[one]).paid).all
+        return found
 
     async def _left(self, session: Session) -> Counter[WalletId]:
         """Return the stroops of KALE that have left within 24 hours, or may have, by account.

@@ -53,6 +53,20 @@ class PoolPaymentStore:
         self._marks = marks
         self._before = PaidBefore(database, orders, Action.PAY_FROM_POOLER)
 
+    async def of_request(
+        self,
+        request_id: str,
+        account: PoolerAccount,
+        wanted: Sequence[WantedPayment],
+        *,
+        is_miner: bool,
+    ) -> dict[str, OperationId | Refusal]:
+        """Return the payments of a request that are recorded, by address.
+
+        Raises RequestIdReusedError when one has another amount than is asked for.
+        """
+        return await self._known(self._database, request_id, account, wanted, is_miner=is_miner)
+
     async def record_miners(
         self,
         request_id: str,
@@ -95,7 +109,7 @@ class PoolPaymentStore:
 
     async def _known(
         self,
-        session: Session,
+        session: Session | Database,
         request_id: str,
         account: PoolerAccount,
         wanted: Sequence[WantedPayment],

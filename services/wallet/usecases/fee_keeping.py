@@ -1,6 +1,7 @@
 """The keeper of poolers' custodial accounts, and of the marks that sum up what fees came to."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from libs.common.errors import FailedPreconditionError
 from libs.common.failpoints import failpoint
@@ -19,6 +20,8 @@ log = get_logger(__name__)
 
 #: Seconds after which a mark is made anew.
 _OLDER = 6 * 3600.0
+#: How long ago a block has opened at least that is summed up.
+_PAST = timedelta(days=1)
 #: Accounts whose marks are made in one step, and poolers who get their accounts.
 _MOST, _POOLERS = 20, 10
 
@@ -69,14 +72,27 @@ class FeeKeeping:
     async def _mark(self, wallet_id: WalletId, *, is_pooler: bool) -> None:
         """Sum up what can change no more, of a farmer's account or a pooler's."""
         marks = await self.marks.marks([wallet_id])
-        rewards = (await self.marks.rewards(marks))[wallet_id]
+        # In this order: a harvest that is settled in between is summed up the next time.
         until = (await self.marks.markable([wallet_id])).get(wallet_id, -1)
+        until = until if await self._is_past(until) else -1
+        rewards = (await self.marks.rewards(marks))[wallet_id]
         past = await (self.pool_payments if is_pooler else self.payouts).past(marks)
         await self.marks.save(
             wallet_id, advanced(marks[wallet_id], rewards, past[wallet_id], until_block=until)
         )
 
+    async def _is_past(self, block: int) -> bool:
+        """Tell whether wallet itself saw a block open, so long ago that its rewards are settled.
+
+        That the chain has forgotten it is in rows that are not sealed.
+        """
+        opened_at = (await self.marks.opened({block})).get(block)
+        return opened_at is not None and datetime.now(UTC) - opened_at >= _PAST
+
     async def _make_marks(self) -> bool:
+        if (await self.use_cases.payers.totals()).stopped:
+            # A restored database may not know what was paid.
+            return False
         limit = _MOST + len(self._passed_over)
         found = await self.marks.to_mark(older=self.older, limit=limit)
         due = [item for item in found.items() if item[0] not in self._passed_over][:_MOST]

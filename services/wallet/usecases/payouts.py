@@ -1,7 +1,9 @@
 """Use cases of payouts: farmers are paid with their fees, then miners and poolers out of those."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
@@ -11,7 +13,7 @@ from services.wallet.domain.budget import SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import PoolerWalletNotFoundError
 from services.wallet.domain.fees_due import Fees, Paid
-from services.wallet.domain.model import FailureReason
+from services.wallet.domain.model import FailureReason, Operation
 from services.wallet.domain.payment_orders import takes_any
 from services.wallet.domain.payouts import (
     FarmerAccount,
@@ -25,7 +27,7 @@ from services.wallet.domain.payouts import (
     first_refusals,
 )
 from services.wallet.domain.trust import Decision
-from services.wallet.domain.withdrawals import Asset, DailyLimit, Destination, refusal
+from services.wallet.domain.withdrawals import Asset, DailyLimit, Destination, refusal, room
 from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
@@ -40,6 +42,9 @@ from services.wallet.store.pool_payments import PoolPaymentStore
 from services.wallet.store.wallets import WalletStore
 
 security = get_security_logger()
+
+#: What is told of one that is recorded.
+_Recorded = TypeVar("_Recorded", Payout, PoolPayment)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +124,17 @@ class Payouts:
         return account
 
     async def pay_farmers(
-        self, request_id: str, amounts: Mapping[FarmerId, int], *, actor: str
+        self,
+        request_id: str,
+        amounts: Mapping[FarmerId, int],
+        *,
+        actor: str,
+        by_name: bool = False,
     ) -> AsyncIterator[Mapping[FarmerId, Payout | Refusal]]:
         """Pay farmers, and yield what becomes of them as it is known, each once.
 
-        All of them are durable, or refused, before the first is told. Raises RequestIdReusedError.
+        All of them are durable, or refused, before the first is told. By name they are paid
+        whatever their standing is. Raises RequestIdReusedError.
         """
         accounts = await self.payouts.farmers(list(amounts))
         of_wallets = {one.wallet_id: amounts[farmer] for farmer, one in accounts.items()}
@@ -134,28 +145,33 @@ class Payouts:
             if one.wallet_id in known
         }
         fresh = [farmer for farmer in amounts if farmer not in recorded.values()]
-        refused = first_refusals(accounts, fresh)
+        refused = first_refusals(accounts, fresh, by_name=by_name)
         fresh = [farmer for farmer in fresh if farmer not in refused]
-        wanted, more = await self._wanted([accounts[one] for one in fresh], amounts)
-        refused |= more
-        for first in range(0, len(wanted), payout_rows.AT_ONCE):
-            some = wanted[first : first + payout_rows.AT_ONCE]
-            found = await self.payouts.record(request_id, some, limit=self.limit, actor=actor)
-            for item in some:
+        # Payouts of one request take of the same room.
+        taken = Counter[str]()
+        for first in range(0, len(fresh), payout_rows.AT_ONCE):
+            # What was looked at is recorded before more is looked at: who calls again gets further.
+            some = [accounts[one] for one in fresh[first : first + payout_rows.AT_ONCE]]
+            wanted, more = await self._wanted(some, amounts)
+            refused |= more
+            found = await self.payouts.record(
+                request_id, wanted, limit=self.limit, actor=actor, taken=taken
+            )
+            for item in wanted:
                 became, farmer = found[item.id], item.account.farmer_id
                 if isinstance(became, Refusal):
                     refused[farmer] = became
                 else:
                     recorded[became] = farmer
+            self.wakeup.notify()
             await failpoint("wallet.payouts.recorded")
         security.info(
             "payouts", request=request_id, payouts=len(recorded), refused=len(refused), actor=actor
         )
-        self.wakeup.notify()
         if refused:
             yield refused
         async for settled in self.settled.of(list(recorded)):
-            paid = await self.payouts.by_ids([item.id for item in settled])
+            paid = _as_judged(await self.payouts.by_ids([item.id for item in settled]), settled)
             yield {recorded[item.operation.id]: item for item in paid}
 
     async def _wanted(
@@ -163,8 +179,6 @@ class Payouts:
     ) -> tuple[list[WantedPayout], dict[FarmerId, Refusal]]:
         """Return what is wanted of accounts, as the chain stands, and what that forbids."""
         wanted, refused = list[WantedPayout](), dict[FarmerId, Refusal]()
-        if not accounts:
-            return wanted, refused
         accrued = await self.marks.accrued([item.wallet_id for item in accounts])
         poolers = await self.payouts.poolers({item.pooler_id for item in accounts})
         seen = await self._seen(accounts, poolers)
@@ -213,9 +227,16 @@ class Payouts:
             destination = seen.destinations.get(address)
             return address if destination is not None and takes_any(destination) else ""
 
+        def has_room(address: str) -> int:
+            return room(Asset.KALE, seen.destinations[address].account) if address else 0
+
+        to_pooler = able(pooler.address) if pooler is not None and pooler.is_genuine else ""
+        to_operator = able(self.operator_address)
         return FeeAccounts(
-            pooler=able(pooler.address) if pooler is not None and pooler.is_genuine else "",
-            operator=able(self.operator_address),
+            pooler=to_pooler,
+            operator=to_operator,
+            pooler_room=has_room(to_pooler),
+            operator_room=has_room(to_operator),
         )
 
     async def pay_miners(
@@ -230,12 +251,16 @@ class Payouts:
             WantedPayment(id=OperationId(new_id()), destination=place, amount=amount, is_miner=True)
             for place, amount in amounts.items()
         ]
+        # What is recorded may have been paid, whatever stands in the way by now.
+        found = await self.pool_payments.of_request(request_id, account, wanted, is_miner=True)
+        fresh = [item for item in wanted if item.destination not in found]
         # A suspended pooler moves nothing; what its miners have earned is theirs.
-        found, held = dict[str, OperationId | Refusal](), account.held
+        held = account.held or (await self._restored() if fresh else None)
         if held is not None:
-            found, wanted = {item.destination: held for item in wanted}, []
-        for first in range(0, len(wanted), pool_rows.AT_ONCE):
-            some = wanted[first : first + pool_rows.AT_ONCE]
+            found |= {item.destination: held for item in fresh}
+            fresh = []
+        for first in range(0, len(fresh), pool_rows.AT_ONCE):
+            some = fresh[first : first + pool_rows.AT_ONCE]
             found |= await self.pool_payments.record_miners(request_id, account, some, actor=actor)
             await failpoint("wallet.pool_payments.recorded")
         self.wakeup.notify()
@@ -244,8 +269,8 @@ class Payouts:
             yield refused
         ids = [item for item in found.values() if not isinstance(item, Refusal)]
         async for settled in self.settled.of(ids):
-            paid = await self.pool_payments.by_ids([item.id for item in settled])
-            yield {item.destination: item for item in paid}
+            rows = await self.pool_payments.by_ids([item.id for item in settled])
+            yield {item.destination: item for item in _as_judged(rows, settled)}
 
     async def pay_pooler(
         self, request_id: str, pooler_id: PoolerId, amount: int, *, actor: str
@@ -255,18 +280,32 @@ class Payouts:
         Raises PoolerWalletNotFoundError, RequestIdReusedError, FeesTamperedError.
         """
         account = await self._pooler(pooler_id)
-        if account.hindrance is not None:
-            return account.hindrance.refusal
         wanted = WantedPayment(
             id=OperationId(new_id()), destination="", amount=amount, is_miner=False
         )
+        # What is recorded may have been paid, whatever stands in the way by now.
+        known = await self.pool_payments.of_request(request_id, account, [wanted], is_miner=False)
+        if not known:
+            held = None if account.hindrance is None else account.hindrance.refusal
+            held = held or await self._restored()
+            if held is not None:
+                return held
         found = await self.pool_payments.record_pooler(request_id, account, wanted, actor=actor)
         if isinstance(found, Refusal):
             return found
         await failpoint("wallet.pool_payments.recorded")
         self.wakeup.notify()
-        await self.settled.one(found)
-        return (await self.pool_payments.by_ids([found]))[0]
+        settled = await self.settled.one(found)
+        return _as_judged(await self.pool_payments.by_ids([found]), [settled])[0]
+
+    async def _restored(self) -> Refusal | None:
+        """Return why miners and poolers are not paid while a payer is stopped; None: none is."""
+        if (await self.payers.totals()).stopped == 0:
+            return None
+        return Refusal(
+            reason="PAYERS_STOPPED",
+            message="a payer is stopped: it may have paid what a restored database does not know",
+        )
 
     async def fee_state(self, farmer_id: FarmerId) -> FeeState:
         """Return the fees of a farmer's rewards.
@@ -302,6 +341,12 @@ class Payouts:
         if account is None:
             raise PoolerWalletNotFoundError(f"pooler {pooler_id} has no custodial account yet")
         return account
+
+
+def _as_judged(rows: Sequence[_Recorded], settled: Sequence[Operation]) -> list[_Recorded]:
+    """Return what is recorded with the ends that wallet itself wrote, whatever the rows say."""
+    judged = {item.id: item for item in settled}
+    return [replace(item, operation=judged[item.operation.id]) for item in rows]
 
 
 def _forbids(account: FarmerAccount, amount: int, seen: _Seen) -> FailureReason | None:

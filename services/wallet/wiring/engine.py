@@ -328,6 +328,7 @@ class Engine:
             accounts=self.accounts,
             operations=self._stores.operations,
             payment_orders=self._stores.transactions,
+            payouts=self._stores.payouts,
             chain_view=self.chain_view,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,

@@ -554,8 +554,30 @@ async def test_a_suspended_farmer_is_paid_by_name_alone(pool: Pool, payouts: Pay
     await pool.ledger.admin.execute("UPDATE registry.farmers SET status = 'suspended'")
     assert (await run(payouts)).items == 0
     assert [one.reason for one in await pending(payouts)] == [Reason.FARMER_SUSPENDED]
-    made = await run(payouts, farmer_id=FarmerId(person.farmer_id))
+    assert pool.wallet.by_name == []
+    farmer_id = FarmerId(person.farmer_id)
+    made = await run(payouts, farmer_id=farmer_id)
     assert made.paid == 1
+    # wallet looks at standings itself, and is told who asked.
+    assert pool.wallet.by_name == [True]
+    await pool.ledger.book("deposit", person, 50)
+    for place, by_operator in enumerate((True, False)):
+        wish = Wish(request_id=f"now {place}", asked_by="x")
+        await payouts.pay_now(wish, farmer_id, 20, by_operator=by_operator)
+    assert pool.wallet.by_name == [True, True, False]
+
+
+async def test_miners_of_a_suspended_pooler_are_paid_and_the_pooler_is_not(
+    pool: Pool, payouts: Payouts
+) -> None:
+    person = await pool.farmer()
+    await pool.earns(person, 1_000, (100, 0, 100))
+    await run(payouts)
+    address = await pool.miner(60)
+    await pool.ledger.admin.execute("UPDATE registry.poolers SET is_active = false")
+    await run(payouts)
+    assert pool.wallet.paid[address] == 60
+    assert pool.wallet.paid[str(pool.ledger.pooler)] == 0
 
 
 async def test_a_farmer_that_there_is_not_is_told(payouts: Payouts) -> None:

@@ -1,5 +1,6 @@
 """What wallet keeps for fees by itself: poolers' custodial accounts, and sums of what is past."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,11 +12,13 @@ from libs.common.ids import PoolerId, new_id
 from services.wallet.domain.budget import SPONSORED, SponsorTerms
 from services.wallet.domain.errors import SponsorshipBudgetError
 from services.wallet.domain.fees_due import FeeMark
+from services.wallet.domain.model import Block
 from services.wallet.domain.payouts import PoolerAccount
 from services.wallet.domain.withdrawals import DailyLimit
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.store.agreements import AgreementStore
+from services.wallet.store.blocks import BlockStore
 from services.wallet.store.fee_marks import FeeMarkStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.payouts import PayoutStore
@@ -29,6 +32,7 @@ from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRows
 
 ADDRESS = Keypair.random().public_key
+OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def keeping(
@@ -157,3 +161,33 @@ async def test_marks_are_made_of_farmers_with_terms(rows: WalletRows, is_tampere
     assert not await keeper.step()
     marks = await keeper.marks.marks([farmer.id])
     assert marks == {farmer.id: FeeMark()}
+
+
+@pytest.mark.parametrize(("block", "until"), [(5, -1), (4, 4)])
+async def test_a_block_that_was_turned_back_is_not_forgotten(
+    rows: WalletRows, block: int, until: int
+) -> None:
+    keeper, farmer = keeping(rows.pool), await rows.wallet()
+    await rows.connection.execute(
+        "INSERT INTO chain.head (ledger, close_time, current_block, plantable_block, paused, "
+        "block_seconds) VALUES (1000, now(), 9, 9, false, 300)"
+    )
+    values = dict.fromkeys(
+        ("min_gap", "max_gap", "min_zeros", "max_zeros", "min_stake", "max_stake"), 1
+    )
+    seen = Block(
+        index=block,
+        opened_ledger=1,
+        opened_at=OPENED,
+        closes_at=OPENED,
+        entropy=bytes(32),
+        staked_total=0,
+        normalized_total=0,
+        expires_ledger=899,
+        **values,
+    )
+    await BlockStore(rows.pool, ORDERS).save_block(seen, updated_ledger=900)
+    await rows.connection.execute(
+        "UPDATE chain.blocks SET updated_ledger = -1, expires_ledger = -1 WHERE index > 4"
+    )
+    assert await keeper.marks.markable([farmer.id]) == {farmer.id: until}

@@ -194,6 +194,29 @@ def reason(found: object) -> str:
     return found.reason
 
 
+async def test_fees_are_owed_until_they_have_left(world: Fixture) -> None:
+    async def owed() -> int:
+        return (await world.payouts.owed([world.farmer.id]))[world.farmer.id]
+
+    assert await owed() == 0
+    await world.harvested(3)
+    assert await owed() == ONE.all
+    assert await world.sweep() == ONE
+    # A withdrawal meanwhile would take what the payout is to carry.
+    assert await owed() == ONE.all
+    await world.settled()
+    assert await owed() == 0
+    await world.harvested(4)
+    assert await owed() == ONE.all
+    # What nobody can tell keeps no farmer from its money.
+    await world.forge("UPDATE wallet.payouts SET pooler = 0")
+    other = await world.rows.wallet()
+    assert await world.payouts.owed([world.farmer.id, other.id]) == {
+        world.farmer.id: 0,
+        other.id: 0,
+    }
+
+
 async def test_what_was_agreed_leaves_once(world: Fixture) -> None:
     await world.harvested(3)
     assert await world.sweep() == ONE

@@ -13,7 +13,9 @@ KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
 
 
 def settings(**changes: Any) -> RegistrySettings:
-    return RegistrySettings(transport="plaintext", database_url=SecretStr("postgresql://nowhere/none"), **changes)
+    return RegistrySettings(
+        transport="plaintext", database_url=SecretStr("postgresql://nowhere/none"), **changes
+    )
 
 
 def test_without_a_key_there_are_no_webhooks() -> None:

@@ -191,16 +191,19 @@ def test_a_mark_changes_nothing_of_what_was_paid(
     assert mark.until_number == firm - 1
 
 
-@given(PARTS, st.integers(-5, 3 * 10**12), st.booleans(), st.booleans())
+STROOPS = st.integers(-5, 3 * 10**12)
+
+
+@given(PARTS, STROOPS, STROOPS, STROOPS)
 def test_no_part_is_more_than_is_due_and_all_no_more_than_is_free(
-    due: Fees, free: int, to_pooler: bool, to_operator: bool
+    due: Fees, free: int, to_pooler: int, to_operator: int
 ) -> None:
     fees = payable(due, free=free, to_pooler=to_pooler, to_operator=to_operator)
     assert fees.beyond(due) == NOTHING
     assert 0 <= fees.all <= max(0, free)
-    assert to_pooler or fees.of_pooler == 0
-    assert to_operator or fees.operator == 0
-    if due.all <= free and to_pooler and to_operator:
+    assert fees.of_pooler <= max(0, to_pooler)
+    assert fees.operator <= max(0, to_operator)
+    if due.all <= free and due.of_pooler <= to_pooler and due.operator <= to_operator:
         assert fees == due
 
 
@@ -219,7 +222,7 @@ def test_no_stroop_more_than_agreed_leaves_whatever_is_asked_for(
         if marks:
             mark = advanced(mark, rewards, rows, until_block=number * 50)
         due = accrued(mark, rewards).beyond(paid(mark, rows).all)
-        parts = payable(due, free=free, to_pooler=True, to_operator=True)
+        parts = payable(due, free=free, to_pooler=10**18, to_operator=10**18)
         rows.append(past(number, parts, fate, is_final=is_final))
     agreed_of_all = accrued(FeeMark(), rewards)
     left = paid(FeeMark(), rows).all

@@ -1,5 +1,6 @@
 """Payments that are not made: paid before, forged, refused by the chain, or too many at once."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -159,6 +160,59 @@ async def test_what_another_payer_has_on_its_way_counts(
     world.payers.flying = world.payers.flying[:1]
     await world.carrier.step()
     assert world.carried[-1] == [asked.id]
+
+
+async def test_a_withdrawal_leaves_what_is_owed_as_fees() -> None:
+    world = PaymentWorld()
+    most, more, other = (world.withdrawal(amount=amount) for amount in (80, 81, 81))
+    xlm = world.withdrawal(amount=81, asset=Asset.XLM, wallet_id=more.wallet_id)
+    world.owed = {most.wallet_id: 20, more.wallet_id: 20}
+    await stepped(world, most, more, other, xlm)
+    # XLM is no fee, and whoever owes nothing has all of it.
+    assert world.carried == [[most.id, other.id, xlm.id]]
+    assert world.reasons == {more.id: R.INSUFFICIENT_BALANCE}
+    assert "20 stroops of the account are fees" in world.queue.settled[0].message
+
+
+async def test_a_withdrawal_waits_for_the_fees_that_are_on_their_way() -> None:
+    world = PaymentWorld()
+    asked = world.withdrawal(amount=71)
+    world.owed = {asked.wallet_id: 20}
+    world.payers.flying = [
+        PaymentInFlight(source=asked.address, destination=ELSEWHERE, asset=Asset.KALE, amount=20)
+    ]
+    await stepped(world, asked)
+    (waiting,) = world.queue.settled
+    assert (waiting.operation_id, waiting.event) == (asked.id, E.RETRY)
+    world.payers.flying, world.owed = [], {}
+    await world.carrier.step()
+    assert world.carried == [[asked.id]]
+
+
+async def test_no_fee_moves_while_a_payer_is_stopped() -> None:
+    world = PaymentWorld()
+    withdrawal, alone = world.withdrawal(), world.payout()
+    taking = world.payout(pooler=(ELSEWHERE, 5))
+    miners = world.pool_payment(to=ELSEWHERE)
+    world.payers.stopped = 1
+    await stepped(world, withdrawal, alone, taking, miners)
+    assert set(chain.from_iterable(world.carried)) == {withdrawal.id, alone.id}
+    assert {item.event for item in world.queue.settled} == {E.RETRY}
+    assert {item.operation_id for item in world.queue.settled} == {taking.id, miners.id}
+    world.payers.stopped = 0
+    await world.carrier.step()
+    assert {taking.id, miners.id} <= set(chain.from_iterable(world.carried))
+
+
+async def test_a_payout_takes_its_own_fees_with_it_and_no_others() -> None:
+    world = PaymentWorld()
+    whole = world.payout(amount=80, pooler=(ELSEWHERE, 20))
+    more = world.payout(amount=81, pooler=(ELSEWHERE, 5))
+    swept = world.payout(amount=0, pooler=(ELSEWHERE, 20))
+    world.owed = {item.wallet_id: 20 for item in (whole, more)} | {swept.wallet_id: 500}
+    await stepped(world, whole, more, swept)
+    assert world.carried == [[whole.id, swept.id]]
+    assert world.reasons == {more.id: R.INSUFFICIENT_BALANCE}
 
 
 async def test_a_channel_account_that_has_enough_by_now_is_paid_nothing() -> None:

@@ -96,7 +96,7 @@ def pool_config(directory: Path, *, farmers: int) -> StackConfig:
         directory=directory,
         ledger_seconds=0.5,
         block_seconds=12,
-        services=("registry", "wallet"),
+        services=("registry", "wallet", "harvest"),
         environment={**_ENVIRONMENT, "wallet": {**_ENVIRONMENT["wallet"], **limits}},
     )
 

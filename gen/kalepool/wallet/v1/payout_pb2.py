@@ -27,7 +27,7 @@ from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__
 from kalepool.wallet.v1 import wallet_pb2 as kalepool_dot_wallet_dot_v1_dot_wallet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/payout.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\x1a\x1fkalepool/wallet/v1/wallet.proto\"<\n\x08\x46\x65\x65Parts\x12\x0e\n\x06pooler\x18\x01 \x01(\x03\x12\x10\n\x08operator\x18\x02 \x01(\x03\x12\x0e\n\x06miners\x18\x03 \x01(\x03\"\xbc\x02\n\x06Payout\x12\x11\n\tpayout_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x11\n\tpooler_id\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12*\n\x04\x66\x65\x65s\x18\x07 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12\x16\n\x0epooler_account\x18\x08 \x01(\t\x12\x18\n\x10operator_account\x18\t \x01(\t\x12\x30\n\x0crequested_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\toperation\x18\x0b \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"\xe3\x01\n\x0bPoolPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tpooler_id\x18\x03 \x01(\t\x12\x10\n\x08is_miner\x18\x04 \x01(\x08\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x30\n\x0crequested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\toperation\x18\x08 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"0\n\rPayoutRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"y\n\x19\x43reatePoolerWalletRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12 \n\x0epooler_address\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\"E\n\x1a\x43reatePoolerWalletResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x16\n\x0epooler_address\x18\x02 \x01(\t\"U\n\x0c\x46\x61rmerPayout\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\x06\x61mount\x18\x02 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x00H\x00\x88\x01\x01\x42\t\n\x07_amount\"{\n\x11PayFarmersRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x45\n\x05items\x18\x02 \x03(\x0b\x32 .kalepool.wallet.v1.FarmerPayoutB\x14\xca\xda\x18\x10\x10\x01H\xe8\x07R\tfarmer_id\"M\n\x12PayFarmersResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.kalepool.wallet.v1.FarmerPayoutResult\"\x87\x01\n\x12\x46\x61rmerPayoutResult\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12*\n\x06payout\x18\x02 \x01(\x0b\x32\x1a.kalepool.wallet.v1.Payout\x12\x32\n\x07refusal\x18\x03 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"C\n\x0cMinerPayment\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\x12\x18\n\x06\x61mount\x18\x02 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\"\x95\x01\n\x10PayMinersRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x43\n\x05items\x18\x03 \x03(\x0b\x32 .kalepool.wallet.v1.MinerPaymentB\x12\xca\xda\x18\x0e\x10\x01H\x90NR\x07\x61\x64\x64ress\"L\n\x11PayMinersResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.kalepool.wallet.v1.MinerPaymentResult\"\x8b\x01\n\x12MinerPaymentResult\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x30\n\x07payment\x18\x02 \x01(\x0b\x32\x1f.kalepool.wallet.v1.PoolPayment\x12\x32\n\x07refusal\x18\x03 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"j\n\x10PayPoolerRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x18\n\x06\x61mount\x18\x03 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\"y\n\x11PayPoolerResponse\x12\x30\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.PoolPayment\x12\x32\n\x07refusal\x18\x02 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"1\n\x12GetFeeStateRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\xa1\x01\n\x13GetFeeStateResponse\x12-\n\x07\x61\x63\x63rued\x18\x01 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12*\n\x04paid\x18\x02 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12/\n\tin_flight\x18\x03 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\"3\n\x14GetPoolerFeesRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\xdf\x01\n\x15GetPoolerFeesResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x16\n\x0epooler_address\x18\x02 \x01(\t\x12\x10\n\x08is_ready\x18\x03 \x01(\x08\x12.\n\x08received\x18\x04 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12*\n\x04paid\x18\x05 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12/\n\tin_flight\x18\x06 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts2\xdf\x04\n\rPayoutService\x12s\n\x12\x43reatePoolerWallet\x12-.kalepool.wallet.v1.CreatePoolerWalletRequest\x1a..kalepool.wallet.v1.CreatePoolerWalletResponse\x12]\n\nPayFarmers\x12%.kalepool.wallet.v1.PayFarmersRequest\x1a&.kalepool.wallet.v1.PayFarmersResponse0\x01\x12Z\n\tPayMiners\x12$.kalepool.wallet.v1.PayMinersRequest\x1a%.kalepool.wallet.v1.PayMinersResponse0\x01\x12X\n\tPayPooler\x12$.kalepool.wallet.v1.PayPoolerRequest\x1a%.kalepool.wallet.v1.PayPoolerResponse\x12^\n\x0bGetFeeState\x12&.kalepool.wallet.v1.GetFeeStateRequest\x1a\'.kalepool.wallet.v1.GetFeeStateResponse\x12\x64\n\rGetPoolerFees\x12(.kalepool.wallet.v1.GetPoolerFeesRequest\x1a).kalepool.wallet.v1.GetPoolerFeesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/payout.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\x1a\x1fkalepool/wallet/v1/wallet.proto\"<\n\x08\x46\x65\x65Parts\x12\x0e\n\x06pooler\x18\x01 \x01(\x03\x12\x10\n\x08operator\x18\x02 \x01(\x03\x12\x0e\n\x06miners\x18\x03 \x01(\x03\"\xbc\x02\n\x06Payout\x12\x11\n\tpayout_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x11\n\tpooler_id\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12*\n\x04\x66\x65\x65s\x18\x07 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12\x16\n\x0epooler_account\x18\x08 \x01(\t\x12\x18\n\x10operator_account\x18\t \x01(\t\x12\x30\n\x0crequested_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\toperation\x18\x0b \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"\xe3\x01\n\x0bPoolPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\tpooler_id\x18\x03 \x01(\t\x12\x10\n\x08is_miner\x18\x04 \x01(\x08\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x30\n\x0crequested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\toperation\x18\x08 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Operation\"0\n\rPayoutRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"y\n\x19\x43reatePoolerWalletRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12 \n\x0epooler_address\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\"E\n\x1a\x43reatePoolerWalletResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x16\n\x0epooler_address\x18\x02 \x01(\t\"U\n\x0c\x46\x61rmerPayout\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\x06\x61mount\x18\x02 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x00H\x00\x88\x01\x01\x42\t\n\x07_amount\"\x94\x01\n\x11PayFarmersRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x45\n\x05items\x18\x02 \x03(\x0b\x32 .kalepool.wallet.v1.FarmerPayoutB\x14\xca\xda\x18\x10\x10\x01H\xe8\x07R\tfarmer_id\x12\x17\n\x07\x62y_name\x18\x03 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"M\n\x12PayFarmersResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.kalepool.wallet.v1.FarmerPayoutResult\"\x87\x01\n\x12\x46\x61rmerPayoutResult\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12*\n\x06payout\x18\x02 \x01(\x0b\x32\x1a.kalepool.wallet.v1.Payout\x12\x32\n\x07refusal\x18\x03 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"C\n\x0cMinerPayment\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\x12\x18\n\x06\x61mount\x18\x02 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\"\x95\x01\n\x10PayMinersRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x43\n\x05items\x18\x03 \x03(\x0b\x32 .kalepool.wallet.v1.MinerPaymentB\x12\xca\xda\x18\x0e\x10\x01H\x90NR\x07\x61\x64\x64ress\"L\n\x11PayMinersResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.kalepool.wallet.v1.MinerPaymentResult\"\x8b\x01\n\x12MinerPaymentResult\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x30\n\x07payment\x18\x02 \x01(\x0b\x32\x1f.kalepool.wallet.v1.PoolPayment\x12\x32\n\x07refusal\x18\x03 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"j\n\x10PayPoolerRequest\x12\x1f\n\nrequest_id\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x80\x01\x12\x1b\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x18\n\x06\x61mount\x18\x03 \x01(\x03\x42\x08\xca\xda\x18\x04\x10\x01\x30\x01\"y\n\x11PayPoolerResponse\x12\x30\n\x07payment\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.PoolPayment\x12\x32\n\x07refusal\x18\x02 \x01(\x0b\x32!.kalepool.wallet.v1.PayoutRefusal\"1\n\x12GetFeeStateRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\xa1\x01\n\x13GetFeeStateResponse\x12-\n\x07\x61\x63\x63rued\x18\x01 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12*\n\x04paid\x18\x02 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12/\n\tin_flight\x18\x03 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\"3\n\x14GetPoolerFeesRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\xdf\x01\n\x15GetPoolerFeesResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x16\n\x0epooler_address\x18\x02 \x01(\t\x12\x10\n\x08is_ready\x18\x03 \x01(\x08\x12.\n\x08received\x18\x04 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12*\n\x04paid\x18\x05 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts\x12/\n\tin_flight\x18\x06 \x01(\x0b\x32\x1c.kalepool.wallet.v1.FeeParts2\xdf\x04\n\rPayoutService\x12s\n\x12\x43reatePoolerWallet\x12-.kalepool.wallet.v1.CreatePoolerWalletRequest\x1a..kalepool.wallet.v1.CreatePoolerWalletResponse\x12]\n\nPayFarmers\x12%.kalepool.wallet.v1.PayFarmersRequest\x1a&.kalepool.wallet.v1.PayFarmersResponse0\x01\x12Z\n\tPayMiners\x12$.kalepool.wallet.v1.PayMinersRequest\x1a%.kalepool.wallet.v1.PayMinersResponse0\x01\x12X\n\tPayPooler\x12$.kalepool.wallet.v1.PayPoolerRequest\x1a%.kalepool.wallet.v1.PayPoolerResponse\x12^\n\x0bGetFeeState\x12&.kalepool.wallet.v1.GetFeeStateRequest\x1a\'.kalepool.wallet.v1.GetFeeStateResponse\x12\x64\n\rGetPoolerFees\x12(.kalepool.wallet.v1.GetPoolerFeesRequest\x1a).kalepool.wallet.v1.GetPoolerFeesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYFARMERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\312\332\030\007\020\001\030\001(\200\001'
   _globals['_PAYFARMERSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_PAYFARMERSREQUEST'].fields_by_name['items']._serialized_options = b'\312\332\030\020\020\001H\350\007R\tfarmer_id'
+  _globals['_PAYFARMERSREQUEST'].fields_by_name['by_name']._loaded_options = None
+  _globals['_PAYFARMERSREQUEST'].fields_by_name['by_name']._serialized_options = b'\312\332\030\002\010\001'
   _globals['_MINERPAYMENT'].fields_by_name['address']._loaded_options = None
   _globals['_MINERPAYMENT'].fields_by_name['address']._serialized_options = b'\312\332\030\004\020\001\030\003'
   _globals['_MINERPAYMENT'].fields_by_name['amount']._loaded_options = None
@@ -82,32 +84,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPOOLERWALLETRESPONSE']._serialized_end=1005
   _globals['_FARMERPAYOUT']._serialized_start=1007
   _globals['_FARMERPAYOUT']._serialized_end=1092
-  _globals['_PAYFARMERSREQUEST']._serialized_start=1094
-  _globals['_PAYFARMERSREQUEST']._serialized_end=1217
-  _globals['_PAYFARMERSRESPONSE']._serialized_start=1219
-  _globals['_PAYFARMERSRESPONSE']._serialized_end=1296
-  _globals['_FARMERPAYOUTRESULT']._serialized_start=1299
-  _globals['_FARMERPAYOUTRESULT']._serialized_end=1434
-  _globals['_MINERPAYMENT']._serialized_start=1436
-  _globals['_MINERPAYMENT']._serialized_end=1503
-  _globals['_PAYMINERSREQUEST']._serialized_start=1506
-  _globals['_PAYMINERSREQUEST']._serialized_end=1655
-  _globals['_PAYMINERSRESPONSE']._serialized_start=1657
-  _globals['_PAYMINERSRESPONSE']._serialized_end=1733
-  _globals['_MINERPAYMENTRESULT']._serialized_start=1736
-  _globals['_MINERPAYMENTRESULT']._serialized_end=1875
-  _globals['_PAYPOOLERREQUEST']._serialized_start=1877
-  _globals['_PAYPOOLERREQUEST']._serialized_end=1983
-  _globals['_PAYPOOLERRESPONSE']._serialized_start=1985
-  _globals['_PAYPOOLERRESPONSE']._serialized_end=2106
-  _globals['_GETFEESTATEREQUEST']._serialized_start=2108
-  _globals['_GETFEESTATEREQUEST']._serialized_end=2157
-  _globals['_GETFEESTATERESPONSE']._serialized_start=2160
-  _globals['_GETFEESTATERESPONSE']._serialized_end=2321
-  _globals['_GETPOOLERFEESREQUEST']._serialized_start=2323
-  _globals['_GETPOOLERFEESREQUEST']._serialized_end=2374
-  _globals['_GETPOOLERFEESRESPONSE']._serialized_start=2377
-  _globals['_GETPOOLERFEESRESPONSE']._serialized_end=2600
-  _globals['_PAYOUTSERVICE']._serialized_start=2603
-  _globals['_PAYOUTSERVICE']._serialized_end=3210
+  _globals['_PAYFARMERSREQUEST']._serialized_start=1095
+  _globals['_PAYFARMERSREQUEST']._serialized_end=1243
+  _globals['_PAYFARMERSRESPONSE']._serialized_start=1245
+  _globals['_PAYFARMERSRESPONSE']._serialized_end=1322
+  _globals['_FARMERPAYOUTRESULT']._serialized_start=1325
+  _globals['_FARMERPAYOUTRESULT']._serialized_end=1460
+  _globals['_MINERPAYMENT']._serialized_start=1462
+  _globals['_MINERPAYMENT']._serialized_end=1529
+  _globals['_PAYMINERSREQUEST']._serialized_start=1532
+  _globals['_PAYMINERSREQUEST']._serialized_end=1681
+  _globals['_PAYMINERSRESPONSE']._serialized_start=1683
+  _globals['_PAYMINERSRESPONSE']._serialized_end=1759
+  _globals['_MINERPAYMENTRESULT']._serialized_start=1762
+  _globals['_MINERPAYMENTRESULT']._serialized_end=1901
+  _globals['_PAYPOOLERREQUEST']._serialized_start=1903
+  _globals['_PAYPOOLERREQUEST']._serialized_end=2009
+  _globals['_PAYPOOLERRESPONSE']._serialized_start=2011
+  _globals['_PAYPOOLERRESPONSE']._serialized_end=2132
+  _globals['_GETFEESTATEREQUEST']._serialized_start=2134
+  _globals['_GETFEESTATEREQUEST']._serialized_end=2183
+  _globals['_GETFEESTATERESPONSE']._serialized_start=2186
+  _globals['_GETFEESTATERESPONSE']._serialized_end=2347
+  _globals['_GETPOOLERFEESREQUEST']._serialized_start=2349
+  _globals['_GETPOOLERFEESREQUEST']._serialized_end=2400
+  _globals['_GETPOOLERFEESRESPONSE']._serialized_start=2403
+  _globals['_GETPOOLERFEESRESPONSE']._serialized_end=2626
+  _globals['_PAYOUTSERVICE']._serialized_start=2629
+  _globals['_PAYOUTSERVICE']._serialized_end=3236
 # @@protoc_insertion_point(module_scope)

@@ -295,8 +295,11 @@ class PayFarmersRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    BY_NAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names the run: 1 to 128 characters."""
+    by_name: _builtins.bool
+    """An operator asked for these farmers by name: no suspension and no departure holds their money. Pauses do."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___FarmerPayout]:
         """1 to 1,000, no farmer twice."""
@@ -306,10 +309,11 @@ class PayFarmersRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         items: _abc.Iterable[Global___FarmerPayout] | None = ...,
+        by_name: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_name", b"by_name", "items", b"items", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

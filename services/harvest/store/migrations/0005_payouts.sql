@@ -374,7 +374,9 @@ CREATE TABLE harvest.payout_runs (
     completed_at harvest.moment,
     -- Which process asks wallet, and until when: nobody else does so before.
     leased_by uuid,
-    leased_until timestamptz
+    leased_until timestamptz,
+    -- An operator asked for the farmer by name: it is paid whatever its standing is.
+    by_name boolean NOT NULL DEFAULT false
 );
 CREATE INDEX idx_payout_runs_open ON harvest.payout_runs (id) WHERE completed_at IS NULL;
 

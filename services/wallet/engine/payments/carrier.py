@@ -16,7 +16,14 @@ from services.wallet.domain.model import (
     OperationKind,
     QueuedOperation,
 )
-from services.wallet.domain.payment_orders import Part, PaymentOrder, obstacle, within
+from services.wallet.domain.payment_orders import (
+    Part,
+    PaymentOrder,
+    obstacle,
+    own_kale,
+    pays_fees,
+    within,
+)
 from services.wallet.domain.payments import PayerRecord, target_for
 from services.wallet.domain.settling import given_up, later, shown_paid
 from services.wallet.domain.trust import Decision
@@ -34,6 +41,7 @@ from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, PayerStore, PaymentInFlight
+from services.wallet.store.payouts import PayoutStore
 from services.wallet.store.transactions import TransactionStore
 
 security = get_security_logger()
@@ -87,6 +95,16 @@ class Moving:
             for (address, asset), amount in arriving.items()
         )
 
+    def spares(self, order: PaymentOrder, payer: AccountState, owed: int) -> bool:
+        """Tell whether fees that are owed stay in the account, beside all that is on its way."""
+        own = own_kale(order)
+        leaving = self._leaving[payer.address, Asset.KALE]
+        return not own or free(Asset.KALE, payer) >= leaving + own + owed
+
+    def is_leaving(self, source: str) -> bool:
+        """Tell whether any KALE of an account is on its way."""
+        return self._leaving[source, Asset.KALE] > 0
+
     def add(self, order: PaymentOrder, source: str) -> None:
         """Add the payments of an operation that the next transactions make."""
         for part in order.parts:
@@ -121,6 +139,7 @@ class PaymentCarrier:
         accounts: Accounts,
         operations: OperationStore,
         payment_orders: TransactionStore,
+        payouts: PayoutStore,
         chain_view: ChainView,
         transactions: TreasuryTransactions,
         broken_keys: BrokenKeys,
@@ -128,7 +147,7 @@ class PaymentCarrier:
         low_channels: LowChannels,
         wakeups: Wakeups,
     ) -> None:
-        """Look up in `payment_orders` what is paid, and to whom."""
+        """Look up in `payment_orders` what is paid and to whom, in `payouts` what is a fee."""
         self._payers = payers
         self._numbers = numbers
         self._chain = chain
@@ -137,6 +156,7 @@ class PaymentCarrier:
         self._accounts = accounts
         self._operations = operations
         self._order_store = payment_orders
+        self._payouts = payouts
         self._chain_view = chain_view
         self._transactions = transactions
         self._broken_keys = broken_keys
@@ -313,6 +333,12 @@ class PaymentCarrier:
     ) -> list[QueuedOperation]:
         """Give up payments to others that would fail as the chain stands; return the rest."""
         moving = Moving(await self._payers.in_flight())
+        # What a payer has paid that is stopped may be unknown here, with all the fees in it.
+        is_unsure = (await self._payers.totals()).stopped > 0
+        # Fees after what is on its way and before accounts: what is paid meanwhile counts twice.
+        owed = await self._payouts.owed(
+            sorted({item.wallet_id for item in claimed if own_kale(wishes[item.id])})
+        )
         ledger = self._chain_view.current.ledger.sequence
         chain = self._chain.trusted(Decision.REFUSE_DESTINATION)
         _, found = await chain.accounts(sorted({item.address for item in claimed}))
@@ -323,10 +349,17 @@ class PaymentCarrier:
         sound, refused, waiting = [], [], []
         for operation in claimed:
             order, payer = wishes[operation.id], payers[operation.address]
+            fees = owed.get(operation.wallet_id, 0)
+            is_own = moving.spares(order, payer, fees)
             reason = obstacle(order, payer, destinations)
             if reason is not None:
                 refused.append(given_up(operation, reason, "nothing was sent"))
-            elif moving.allows(order, payer, destinations):
+            elif not is_own and not moving.is_leaving(payer.address):
+                why = f"nothing was sent: {fees} stroops of the account are fees"
+                refused.append(given_up(operation, FailureReason.INSUFFICIENT_BALANCE, why))
+            elif is_unsure and pays_fees(operation, order):
+                waiting.append(later(operation, due_ledger=ledger + 1))
+            elif is_own and moving.allows(order, payer, destinations):
                 sound.append(operation)
                 moving.add(order, operation.address)
             else:

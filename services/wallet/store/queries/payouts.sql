@@ -126,7 +126,8 @@ WITH forgotten AS (
     SELECT coalesce(max(b.index), -1) AS block
     FROM chain.blocks AS b
     CROSS JOIN chain.head AS h
-    WHERE b.expires_ledger < h.ledger - 100
+    -- One that was turned back has no ledger any more: it was a node's lie, or will be seen again.
+    WHERE b.expires_ledger < h.ledger - 100 AND b.updated_ledger >= 0
 )
 SELECT
     w.id AS wallet_id,
