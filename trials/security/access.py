@@ -1,5 +1,6 @@
 """A trial of the access table: every caller on every method, every pooler on another's things."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from services.access import ACCESS
 
 #: Seconds of one call; a call that is let in may wait for the chain, and need not end.
 TIMEOUT = 3.0
+#: Seconds in which a caller that the pool knows has its connection, before it calls: a handshake on
+#: a busy machine is no call that waits.
+_CONNECTED = 30.0
 #: Columns of the matrix that are no callers of the pool.
 STRANGERS = ("plaintext", "other authority", "other domain")
 #: Errors that show that a call was not let in.
@@ -129,6 +133,9 @@ async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
     found: dict[tuple[str, str], bool] = {}
     for column in columns():
         async with channels(stack, _transport(stack, column)) as opened:
+            if column not in STRANGERS:
+                async with asyncio.timeout(_CONNECTED):
+                    await asyncio.gather(*(one.channel_ready() for one in opened.values()))
             for rpc in rpcs():
                 error = await attempt(opened[rpc.process], rpc, {})
                 found[rpc.path, column] = is_in(error, stranger=column in STRANGERS)

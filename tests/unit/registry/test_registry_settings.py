@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from services.registry.config import RegistrySettings
 
+DATABASE = SecretStr("postgresql://nowhere/none")
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
 
 
@@ -58,7 +59,7 @@ def test_wrong_keys_and_files_stop_the_start_and_are_named(tmp_path: Path) -> No
 def test_files_of_certificates_are_still_looked_at() -> None:
     """registry's own check stands beside that of every service."""
     with pytest.raises(ValidationError, match="TLS_CERT_FILE"):
-        RegistrySettings(database_url=SecretStr("postgresql://nowhere/none"))
+        RegistrySettings(database_url=DATABASE)
 
 
 def test_notifications_are_kept_for_longer_than_wallet_keeps_its_notices() -> None:

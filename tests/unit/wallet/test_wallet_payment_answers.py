@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from services.wallet.domain.budget import SponsorTerms
 from services.wallet.domain.fees_due import Fees
 from services.wallet.domain.model import (
     FailureReason,
@@ -172,6 +173,7 @@ def use_cases(rows: Rows) -> Payouts:
         provider=cast(Any, None),
         treasury=cast(Any, None),
         limit=DailyLimit(farmer=1, pool=1),
+        sponsored=SponsorTerms(),
         operator_address="",
         wakeup=Wakeup(),
         settled=cast(Any, Settled()),

@@ -9,6 +9,7 @@ import pytest
 
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from services.wallet.domain.budget import SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.fees_due import Fees
 from services.wallet.domain.payouts import (
@@ -50,6 +51,7 @@ class World:
             provider=cast(Any, None),
             treasury=cast(Any, None),
             limit=DailyLimit(farmer=10**9, pool=10**9),
+            sponsored=SponsorTerms(),
             operator_address=OPERATOR,
             wakeup=Wakeup(),
             settled=cast(Any, SimpleNamespace(of=self._settled)),
