@@ -67,7 +67,7 @@ async def _past(marks: Mapping[WalletId, FeeMark]) -> dict[WalletId, list[Past]]
     return {one: [] for one in marks}
 
 
-async def _nobody(**_: Any) -> list[object]:
+async def _nobody(_limit: int, *, after: object) -> list[object]:
     return []
 
 
