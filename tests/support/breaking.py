@@ -1,6 +1,7 @@
 """A run in which a whole pool farms a block while something is broken again and again."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 
 from devstack.farming import farm
@@ -22,7 +23,7 @@ async def farm_while(
     breaks, is_compared = 0, asyncio.Event()
 
     def progress(text: str) -> None:
-        print(text)
+        sys.stdout.write(f"{text}\n")
         if text.startswith("comparing"):
             is_compared.set()
 
