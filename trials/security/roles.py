@@ -34,7 +34,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "harvest.holdings": {"harvest": "S"},
     "harvest.journals": {"harvest": "S"},
     "harvest.leaves": {"harvest": "Su"},
-    "harvest.ledger_marks": {"harvest": "SIU"},
+    "harvest.ledger_marks": {"harvest": "SIu"},
     "harvest.miner_chunks": {"harvest": "S"},
     "harvest.miner_credits": {"harvest": "S"},
     "harvest.miner_pots": {"harvest": "S"},
