@@ -70,6 +70,7 @@ _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
         "API_RATE_LIMIT": "0",
         "RECOVERY_SECONDS": "1",
     },
+    "harvest": {"SECOND_PERSON_SECONDS": "600", "API_RATE_LIMIT": "0"},
     "wallet": {
         "SECOND_PERSON_SECONDS": "600",
         "API_RATE_LIMIT": "0",
