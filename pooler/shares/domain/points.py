@@ -7,6 +7,8 @@ target. Its points are the hashes that one such nonce takes on average, by the t
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
+from libs.kale.fees import by_largest_remainder
+
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 #: Heads that there are.
@@ -56,12 +58,6 @@ def divide(amount: int, points: Mapping[KeyT, int]) -> dict[KeyT, int]:
     """
     if amount < 0 or any(one < 0 for one in points.values()):
         raise ValueError("amounts and points must not be negative")
-    total = sum(points.values())
-    if not total:
+    if not any(points.values()):
         return dict.fromkeys(points, 0)
-    parts = {key: amount * one // total for key, one in points.items()}
-    left = amount - sum(parts.values())
-    by_remainder = sorted(points, key=lambda key: -(amount * points[key] % total))
-    for key in by_remainder[:left]:
-        parts[key] += 1
-    return parts
+    return dict(zip(points, by_largest_remainder(amount, list(points.values())), strict=True))
