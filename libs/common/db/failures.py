@@ -6,7 +6,6 @@ operator has mended it. Callers hear one sentence without particulars; the log h
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import asyncpg
 
@@ -63,13 +62,6 @@ class DatabaseForeignError(UnavailableError):
     default_reason = "DATABASE_FOREIGN"
 
 
-class Told(Protocol):
-    """Who is told of causes."""
-
-    def failed(self, cause: str) -> None:
-        """Take the cause of a failure."""
-
-
 class Causes:
     """The causes of failures in the log: each once, until PostgreSQL answers again."""
 
@@ -90,7 +82,7 @@ class Causes:
 
 
 @contextmanager
-def translated_errors(told: Told | None = None) -> Iterator[None]:
+def translated_errors(told: Causes | None = None) -> Iterator[None]:
     """Turn what keeps statements from being run into UnavailableError; tell the cause."""
     try:
         yield
