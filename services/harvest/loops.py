@@ -1,7 +1,9 @@
 """The loops of harvest: sweeps, the pool's ledger, miners' parts, payouts, and closings."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
@@ -46,12 +48,7 @@ async def sweep_for_ever(harvester: Harvester, *, interval: float, after: int) -
 async def book_for_ever(bookkeeper: Bookkeeper, *, interval: float) -> None:
     """Book what wallet tells, now and every `interval` seconds."""
     while True:
-        try:
-            await bookkeeper.step()
-        except PoolError as error:
-            log.warning("bookkeeping delayed", reason=error.reason, error=error.message)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="bookkeeping")
+        await _attempt(bookkeeper.step, loop="bookkeeping", delayed="bookkeeping delayed")
         await asyncio.sleep(interval)
 
 
@@ -59,12 +56,7 @@ async def pay_for_ever(payouts: Payouts, *, interval: float) -> None:
     """Pay who is due every `interval` seconds."""
     while True:
         await asyncio.sleep(interval)
-        try:
-            await payouts.step()
-        except PoolError as error:
-            log.warning("payouts delayed", reason=error.reason, error=error.message)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="payouts")
+        await _attempt(payouts.step, loop="payouts", delayed="payouts delayed")
 
 
 async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
@@ -82,24 +74,14 @@ async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
 async def look_for_deposits(deposits: Deposits, *, interval: float) -> None:
     """Book what came from outside, now and every `interval` seconds."""
     while True:
-        try:
-            await deposits.step()
-        except PoolError as error:
-            log.warning("accounts not looked at", reason=error.reason, error=error.message)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="deposits")
+        await _attempt(deposits.step, loop="deposits", delayed="accounts not looked at")
         await asyncio.sleep(interval)
 
 
 async def divide_for_ever(crediting: MinerCredits, *, interval: float) -> None:
     """Divide the miners' parts of blocks that have changed, now and every `interval` seconds."""
     while True:
-        try:
-            await crediting.divide()
-        except PoolError as error:
-            log.warning("miners not credited", reason=error.reason, error=error.message)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="credits")
+        await _attempt(crediting.divide, loop="credits", delayed="miners not credited")
         await asyncio.sleep(interval)
 
 
@@ -121,13 +103,18 @@ async def close_for_ever(closer: Closer, *, interval: float, delay: float) -> No
     Look every `interval` seconds.
     """
     while True:
-        try:
-            await closer.step(delay)
-        except PoolError as error:
-            log.warning("closing delayed", reason=error.reason, error=error.message)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="closing")
+        await _attempt(partial(closer.step, delay), loop="closing", delayed="closing delayed")
         await asyncio.sleep(interval)
+
+
+async def _attempt(step: Callable[[], Awaitable[object]], *, loop: str, delayed: str) -> None:
+    """Run one round of a loop; log `delayed` and the reason where it can do nothing now."""
+    try:
+        await step()
+    except PoolError as error:
+        log.warning(delayed, reason=error.reason, error=error.message)
+    except Exception:  # a defect must not end the loop: the next round may do better
+        log.exception("defect", loop=loop)
 
 
 def seconds_until(hour: int, now: datetime) -> float:
