@@ -19,6 +19,7 @@ from localnet.ledger.soroban_ops import SorobanContext
 from localnet.ledger.state import Changes, Record, Snapshot, SnapshotAt
 from localnet.ledger.transaction import Transaction
 from localnet.network import TOTAL_COINS, Network
+from localnet.soroban.uploads import FARM_CODE_BYTES
 
 _ZERO_HASH = bytes(32)
 
@@ -83,6 +84,8 @@ class Genesis:
     network: Network
     #: The farm's block interval in seconds.
     block_seconds: int
+    #: Bytes of code for which the farm's code pays rent.
+    farm_code_bytes: int = FARM_CODE_BYTES
 
 
 def close(
@@ -107,6 +110,7 @@ def close(
         block_seconds=genesis.block_seconds,
         # Rent stays at its minimum until the state has gigabytes, which a localnet never reaches.
         state_size=0,
+        farm_code_bytes=genesis.farm_code_bytes,
     )
     charged = [charge(tx, state, fee) for tx, fee in _ordered(chosen)]
     executed = [execute(c, state, network=genesis.network, context=context) for c in charged]

@@ -82,6 +82,7 @@ def _put_contracts(state: Changes, genesis: Genesis, close_time: int) -> None:
         settings=read_settings(state),
         block_seconds=genesis.block_seconds,
         state_size=0,
+        farm_code_bytes=genesis.farm_code_bytes,
     )
     for key, entry in genesis_entries(network, context.ledger_info()):
         state.put(key, entry.entry, entry.live_until)

@@ -128,6 +128,7 @@ def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
         settings=rpc.node.settings,
         block_seconds=rpc.node.genesis.block_seconds,
         state_size=0,
+        farm_code_bytes=rpc.node.genesis.farm_code_bytes,
     )
 
 
@@ -257,7 +258,7 @@ def _cost(
     sized = usage + Usage(tx_bytes=_margin(size, more=500, factor_percent=110))
     rent = rent_fee(
         context.settings,
-        rent_changes(changes),
+        rent_changes(changes, farm_code_bytes=context.farm_code_bytes),
         sequence=context.sequence,
         state_size=context.state_size,
     )

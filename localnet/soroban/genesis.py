@@ -8,9 +8,9 @@ from localnet.network import KALE_CODE, Network
 from localnet.soroban import callers, farm, token
 from localnet.soroban.contract import contract_data
 from localnet.soroban.model import Entry, LedgerInfo
-from localnet.soroban.registry import ROUTER_CODE, TRACTOR_CODE
+from localnet.soroban.modules import MODULES, OLD_BUILD, ROUTER_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, instance_key
-from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD, PLACED
+from localnet.soroban.uploads import extension
 from localnet.soroban.values import INSTANCE_KEY, address, order
 
 _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
@@ -36,7 +36,7 @@ def entries(
     tractor_storage = callers.tractor_storage(address(farm_id))
     yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
     yield _instance(_id(network.router), ROUTER_CODE, (), ledger)
-    for code in (OLD_BUILD, HEAD_FARM_CODE, TRACTOR_CODE, ROUTER_CODE):
+    for code in MODULES:
         yield _code(code, ledger)
 
 
@@ -58,14 +58,8 @@ def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.L
 
 
 def code_data(code: bytes) -> xdr.LedgerEntryData:
-    """Make a code entry.
-
-    A model needs no code, so the body is the hash, repeated up to the length of the real code.
-    """
-    figures = PLACED.get(code)
-    extension = xdr.ContractCodeEntryExt(0) if figures is None else figures.extension()
-    body = code if figures is None else figures.body(code)
-    entry = xdr.ContractCodeEntry(ext=extension, hash=xdr.Hash(code), code=body)
+    """Make the entry of one of localnet's modules, by its hash."""
+    entry = xdr.ContractCodeEntry(ext=extension(code), hash=xdr.Hash(code), code=MODULES[code])
     return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
 
 

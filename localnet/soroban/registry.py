@@ -9,15 +9,16 @@ from localnet.soroban.contract import BaseContract
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.farm import Farm, OldFarm
 from localnet.soroban.hosting import ContractHost
+from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD, ROUTER_CODE, TRACTOR_CODE
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
-from localnet.soroban.uploads import HEAD_FARM_CODE, MULTICALL_CODE, OLD_BUILD
+from localnet.soroban.uploads import MULTICALL_CODE, RECORDED_FARM_CODE
 from localnet.soroban.values import address
 
 #: Hash of the router with which the recordings were made.
-ROUTER_CODE = bytes.fromhex("0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5")
-#: Hash of the tractor; the tractor was never recorded, so that any hash can stand for it.
-TRACTOR_CODE = sha256(b"kalepool localnet tractor").digest()
+RECORDED_ROUTER_CODE = bytes.fromhex(
+    "0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5"
+)
 
 _BY_CODE: dict[bytes, type[BaseContract]] = {
     OLD_BUILD: OldFarm,
@@ -25,6 +26,11 @@ _BY_CODE: dict[bytes, type[BaseContract]] = {
     TRACTOR_CODE: Tractor,
     ROUTER_CODE: Router,
     MULTICALL_CODE: Multicall,
+    RECORDED_FARM_CODE: OldFarm,
+    RECORDED_ROUTER_CODE: Router,
+    # Chains that were kept on disk before localnet had modules have these.
+    sha256(b"kalepool localnet farm at HEAD").digest(): Farm,
+    sha256(b"kalepool localnet tractor").digest(): Tractor,
 }
 
 

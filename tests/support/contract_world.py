@@ -24,9 +24,8 @@ from localnet.soroban.model import (
     InvocationResult,
     LedgerInfo,
 )
-from localnet.soroban.registry import TRACTOR_CODE
+from localnet.soroban.modules import HEAD_FARM_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, data_key, instance_key, trustline_key
-from localnet.soroban.uploads import HEAD_FARM_CODE
 from localnet.soroban.values import address, fields_of, record, symbol, vector
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "kale"

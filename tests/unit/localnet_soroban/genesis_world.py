@@ -10,9 +10,9 @@ from localnet.network import Network
 from localnet.soroban import genesis
 from localnet.soroban.host import invoke
 from localnet.soroban.model import AuthMode, Entry, Footprint, InvocationResult, LedgerInfo
+from localnet.soroban.modules import OLD_BUILD
 from localnet.soroban.storage import Key, account_key, trustline_key
 from localnet.soroban.token import packed_asset
-from localnet.soroban.uploads import OLD_BUILD
 
 NETWORK = Network()
 FARM, TOKEN, ROUTER, TRACTOR = (
