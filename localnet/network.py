@@ -54,6 +54,11 @@ class Network:
         return _keypair("kalepool localnet friendbot")
 
     @cached_property
+    def validator(self) -> Keypair:
+        """The only validator, which signs what every ledger has."""
+        return _keypair("kalepool localnet validator")
+
+    @cached_property
     def kale(self) -> Asset:
         """The KALE asset."""
         return Asset(KALE_CODE, self.issuer.public_key)

@@ -116,7 +116,12 @@ def close(
     executed = [execute(c, state, network=genesis.network, context=context) for c in charged]
     applied = tuple(finish(e, state, genesis.network) for e in executed)
     ledger = seal(
-        previous, sequence=sequence, close_time=close_time, chosen=chosen, applied=applied
+        previous,
+        network=genesis.network,
+        sequence=sequence,
+        close_time=close_time,
+        chosen=chosen,
+        applied=applied,
     )
     return Closing(ledger=ledger, changes=state.applied())
 
@@ -154,6 +159,7 @@ def pack_tx_set(chosen: TransactionSet, previous_hash: bytes) -> bytes:
 def seal(
     previous: ClosedLedger | None,
     *,
+    network: Network,
     sequence: int,
     close_time: int,
     chosen: TransactionSet,
@@ -167,10 +173,9 @@ def seal(
     fee_pool = (previous.fee_pool if previous else 0) + fees
     header = _header(
         sequence=sequence,
-        close_time=close_time,
+        value=_agreed(network, sha256(tx_set).digest(), close_time),
         fee_pool=fee_pool,
         previous_hash=previous_hash,
-        tx_set_hash=sha256(tx_set).digest(),
         results_hash=sha256(results).digest(),
         # Localnet has no buckets; a digest over the history takes the place of the bucket list's
         # hash.
@@ -187,25 +192,37 @@ def seal(
     )
 
 
+def _agreed(network: Network, tx_set_hash: bytes, close_time: int) -> xdr.StellarValue:
+    """Return what the validators agreed on, signed by the one that proposed it."""
+    kind = xdr.EnvelopeType.ENVELOPE_TYPE_SCPVALUE
+    signed = network.id + struct.pack(">i", kind) + tx_set_hash + struct.pack(">Q", close_time)
+    signature = xdr.LedgerCloseValueSignature(
+        node_id=xdr.NodeID(network.validator.xdr_account_id().account_id),
+        signature=xdr.Signature(network.validator.sign(signed)),
+    )
+    return xdr.StellarValue(
+        tx_set_hash=xdr.Hash(tx_set_hash),
+        close_time=xdr.TimePoint(xdr.Uint64(close_time)),
+        upgrades=[],
+        ext=xdr.StellarValueExt(
+            xdr.StellarValueType.STELLAR_VALUE_SIGNED, lc_value_signature=signature
+        ),
+    )
+
+
 def _header(
     *,
     sequence: int,
-    close_time: int,
+    value: xdr.StellarValue,
     fee_pool: int,
     previous_hash: bytes,
-    tx_set_hash: bytes,
     results_hash: bytes,
     state_hash: bytes,
 ) -> bytes:
     return xdr.LedgerHeader(
         ledger_version=xdr.Uint32(PROTOCOL_VERSION),
         previous_ledger_hash=xdr.Hash(previous_hash),
-        scp_value=xdr.StellarValue(
-            tx_set_hash=xdr.Hash(tx_set_hash),
-            close_time=xdr.TimePoint(xdr.Uint64(close_time)),
-            upgrades=[],
-            ext=xdr.StellarValueExt(xdr.StellarValueType.STELLAR_VALUE_BASIC),
-        ),
+        scp_value=value,
         tx_set_result_hash=xdr.Hash(results_hash),
         bucket_list_hash=xdr.Hash(state_hash),
         ledger_seq=xdr.Uint32(sequence),

@@ -38,7 +38,14 @@ def genesis_ledger(
     _put_contracts(state, genesis, close_time)
     records = {k: r for k, r in state.applied().items() if r is not None}
     snapshot = Snapshot(sequence=FIRST, close_time=close_time, records=records)
-    ledger = seal(None, sequence=FIRST, close_time=close_time, chosen=_NO_TRANSACTIONS, applied=())
+    ledger = seal(
+        None,
+        network=genesis.network,
+        sequence=FIRST,
+        close_time=close_time,
+        chosen=_NO_TRANSACTIONS,
+        applied=(),
+    )
     return snapshot, ledger
 
 

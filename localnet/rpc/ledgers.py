@@ -46,8 +46,11 @@ def _ledger(ledger: ClosedLedger, *, as_json: bool) -> dict[str, Any]:
     }
     header, meta = ledger.header_entry(), ledger.close_meta()
     if as_json:
+        # stellar-rpc leaves these members empty, not out.
         return body | {
+            "headerXdr": "",
             "headerJson": to_json(xdr.LedgerHeaderHistoryEntry.from_xdr_bytes(header)),
+            "metadataXdr": "",
             "metadataJson": to_json(xdr.LedgerCloseMeta.from_xdr_bytes(meta)),
         }
     return body | {"headerXdr": base64(header), "metadataXdr": base64(meta)}

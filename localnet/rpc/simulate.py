@@ -154,17 +154,16 @@ def _simulate_invoke(
         footprint=None,
         auth_mode=auth_mode,
     )
-    diagnostics = [base64(d.to_xdr_bytes()) for d in result.diagnostics]
+    events = _events(result, as_json=as_json)
     if not result.ok:
-        return _failure(result, snapshot.sequence)
+        return _failure(result) | events | {"latestLedger": snapshot.sequence}
     changes = Changes(snapshot, snapshot.sequence)
     write_changes(changes, result, result.footprint.read_write, context.settings)
     auth = list(call.auth) if auth_mode == "enforce" else list(result.auth)
     cost = _invocation_cost(result, call, auth, changes, context)
     assert result.value is not None  # noqa: S101  (a call that succeeded returned something)
-    answer = _cost_json(cost, as_json=as_json)
+    answer = _cost_json(cost, as_json=as_json) | events
     if as_json:
-        answer["eventsJson"] = [to_json(d) for d in result.diagnostics]
         answer["results"] = [
             {
                 "authJson": [to_json(a) for a in auth],
@@ -172,7 +171,6 @@ def _simulate_invoke(
             }
         ]
     else:
-        answer["events"] = diagnostics
         returned = base64(result.value.to_xdr_bytes())
         answer["results"] = [{"auth": [a.to_xdr() for a in auth], "xdr": returned}]
     state_changes = _state_changes(changes, result.footprint.read_write, as_json=as_json)
@@ -181,14 +179,17 @@ def _simulate_invoke(
     return answer | {"latestLedger": snapshot.sequence}
 
 
-def _failure(result: InvocationResult, sequence: int) -> dict[str, Any]:
+def _events(result: InvocationResult, *, as_json: bool) -> dict[str, Any]:
+    """Return the diagnostic events; a failed call tells them as well."""
+    if as_json:
+        return {"eventsJson": [to_json(d) for d in result.diagnostics]}
+    return {"events": [base64(d.to_xdr_bytes()) for d in result.diagnostics]}
+
+
+def _failure(result: InvocationResult) -> dict[str, Any]:
     assert result.error is not None  # noqa: S101  (a failed call has an error)
     log = event_log(e for e in result.diagnostics if not _is_vm_log(e))
-    return {
-        "error": f"HostError: {describe(result.error)}{log}",
-        "events": [base64(d.to_xdr_bytes()) for d in result.diagnostics],
-        "latestLedger": sequence,
-    }
+    return {"error": f"HostError: {describe(result.error)}{log}"}
 
 
 def _is_vm_log(event: xdr.DiagnosticEvent) -> bool:
@@ -314,7 +315,11 @@ def _state_changes(
 def _state_part(name: str, packed: bytes | None, kind: Any, *, as_json: bool) -> dict[str, Any]:
     if not as_json:
         return {name: None if packed is None else base64(packed)}
-    return {f"{name}Json": None if packed is None else to_json(kind.from_xdr_bytes(packed))}
+    # stellar-rpc leaves the members of an entry there, for JSON as null.
+    there: dict[str, Any] = {} if name == "key" else {name: None}
+    if packed is None:
+        return there
+    return there | {f"{name}Json": to_json(kind.from_xdr_bytes(packed))}
 
 
 def _simulate_extend(
