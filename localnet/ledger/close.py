@@ -10,7 +10,6 @@ from hashlib import sha256
 
 from stellar_sdk import xdr
 
-from localnet.ledger.accounts import BASE_RESERVE
 from localnet.ledger.apply import Applied, charge, execute, finish
 from localnet.ledger.meta import array
 from localnet.ledger.packing import TransactionSet
@@ -18,7 +17,7 @@ from localnet.ledger.settings import BASE_FEE, MAX_TX_SET_SIZE, PROTOCOL_VERSION
 from localnet.ledger.soroban_ops import SorobanContext
 from localnet.ledger.state import Changes, Record, Snapshot, SnapshotAt
 from localnet.ledger.transaction import Transaction
-from localnet.network import TOTAL_COINS, Network
+from localnet.network import BASE_RESERVE, TOTAL_COINS, Network
 from localnet.soroban.uploads import FARM_CODE_BYTES
 
 _ZERO_HASH = bytes(32)

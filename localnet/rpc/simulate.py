@@ -36,6 +36,7 @@ _ENVELOPE_BYTES = 1892
 #: Bytes of an account's extensions, which exist from the first use of a sequence number.
 _EXTENSION_BYTES = 52
 _ACCOUNT = xdr.LedgerEntryType.ACCOUNT
+_WRONG_TYPE = xdr.SCErrorCode.SCEC_UNEXPECTED_TYPE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,15 +189,27 @@ def _events(result: InvocationResult, *, as_json: bool) -> dict[str, Any]:
 
 def _failure(result: InvocationResult) -> dict[str, Any]:
     assert result.error is not None  # noqa: S101  (a failed call has an error)
-    log = event_log(e for e in result.diagnostics if not _is_vm_log(e))
-    return {"error": f"HostError: {describe(result.error)}{log}"}
+    error = f"HostError: {describe(result.error)}"
+    if result.error.code is _WRONG_TYPE and not any(map(_is_error, result.diagnostics)):
+        return {"error": f"{error}\nDebugInfo not available\n"}
+    found = enumerate(result.diagnostics)
+    log = event_log((e, place in result.undone) for place, e in found if not _is_vm_log(e))
+    return {"error": f"{error}{log}"}
+
+
+def _is_error(event: xdr.DiagnosticEvent) -> bool:
+    return _first_topic(event) == b"error"
 
 
 def _is_vm_log(event: xdr.DiagnosticEvent) -> bool:
     """Tell whether the event is the VM's own log, which is written after the error was composed."""
+    return _first_topic(event) == b"log"
+
+
+def _first_topic(event: xdr.DiagnosticEvent) -> bytes:
     body = event.event.body.v0
     first = body.topics[0].sym if body and body.topics else None
-    return first is not None and first.sc_symbol == b"log"
+    return b"" if first is None else first.sc_symbol
 
 
 def _invocation_cost(

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from stellar_sdk import StrKey, xdr
 
 from localnet.network import KALE_CODE, Network
-from localnet.soroban import callers, farm, token
+from localnet.soroban import callers, farm
+from localnet.soroban.assets import ContractAsset
 from localnet.soroban.contract import contract_data
 from localnet.soroban.model import Entry, LedgerInfo
 from localnet.soroban.modules import MODULES, OLD_BUILD, ROUTER_CODE, TRACTOR_CODE
@@ -19,7 +20,7 @@ _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
 def entries(
     network: Network, ledger: LedgerInfo, *, farm_code: bytes = OLD_BUILD
 ) -> Iterator[tuple[bytes, Entry]]:
-    """Yield (LedgerKey XDR, entry) of farm, token, tractor, router and their code.
+    """Yield (LedgerKey XDR, entry) of farm, tokens, tractor, router and their code.
 
     Both builds of the farm exist, so that its admin can upgrade it (a farm of the older build
     cannot be unpaused otherwise). `farm_code` names the build at the start.
@@ -32,7 +33,10 @@ def entries(
         farm.genesis_storage(issuer, token_id, ledger.close_time),
         ledger,
     )
-    yield _instance(token_id, None, token.genesis_storage(KALE_CODE, issuer, farm_id), ledger)
+    kale = ContractAsset(code=KALE_CODE, issuer=issuer)
+    yield _instance(token_id, None, kale.storage(admin=farm_id), ledger)
+    native_storage = ContractAsset().storage(admin="")
+    yield _instance(_id(network.native_token), None, native_storage, ledger)
     tractor_storage = callers.tractor_storage(address(farm_id))
     yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
     yield _instance(_id(network.router), ROUTER_CODE, (), ledger)

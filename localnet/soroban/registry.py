@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from stellar_sdk import scval, xdr
+from stellar_sdk import scval
 
 from localnet.soroban.callers import Multicall, Router, Tractor
 from localnet.soroban.contract import BaseContract
@@ -13,7 +13,6 @@ from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD, ROUTER_CODE, TRA
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
 from localnet.soroban.uploads import MULTICALL_CODE, RECORDED_FARM_CODE
-from localnet.soroban.values import address
 
 #: Hash of the router with which the recordings were made.
 RECORDED_ROUTER_CODE = bytes.fromhex(
@@ -39,16 +38,16 @@ def contract_for(host: ContractHost, contract: str) -> BaseContract:
     entry = host.storage.get(instance_key(contract))
     data = entry.entry.data.contract_data if entry is not None else None
     if data is None or data.val.instance is None:
-        raise _missing("contract instance", address(contract))
+        raise _missing("contract instance")
     instance = data.val.instance
     wasm = instance.executable.wasm_hash
     if wasm is None:
         return Token(host, contract, instance)
     if host.storage.get(code_key(wasm.hash)) is None or wasm.hash not in _BY_CODE:
-        raise _missing("contract code", scval.to_bytes(wasm.hash))
+        raise _missing("contract code")
     return _BY_CODE[wasm.hash](host, contract, instance)
 
 
-def _missing(what: str, name: xdr.SCVal) -> HostError:
+def _missing(what: str) -> HostError:
     words = scval.to_string(f"trying to get non-existing value for {what}")
-    return host_error("STORAGE", "MISSING_VALUE", words, name)
+    return host_error("STORAGE", "MISSING_VALUE", words)

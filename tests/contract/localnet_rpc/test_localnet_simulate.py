@@ -22,7 +22,7 @@ from tests.support.localnet_chain import START, Chain, make_node
 from tests.support.localnet_farm import call_farm, plant_arguments, simulate_call
 from tests.support.localnet_recordings import Recording, names, recording, state_at
 
-#: Constructors run at genesis here; contracts cannot be deployed.
+#: The constructor of the farm runs at genesis here; the other was recorded under other settings.
 _DEPLOYMENTS = {"simulate_deploy_kale_constructor", "simulate_deploy_sac"}
 #: Calls on a state that no recording shows: a paused farm, its very start, pails of other tests.
 _UNKNOWN_STATE = {
