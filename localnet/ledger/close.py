@@ -150,7 +150,8 @@ def pack_tx_set(chosen: TransactionSet, previous_hash: bytes) -> bytes:
         for cluster in chosen.clusters
     ]
     stages = array([array(clusters)] if clusters else [])
-    soroban_phase = struct.pack(">iiq", 1, 1, chosen.soroban_base_fee) + stages
+    fee = struct.pack(">iq", 1, chosen.soroban_base_fee) if clusters else struct.pack(">i", 0)
+    soroban_phase = struct.pack(">i", 1) + fee + stages
     phases = array([classic_phase, soroban_phase])
     return struct.pack(">i", 1) + previous_hash + phases
 
