@@ -23,7 +23,7 @@ from localnet.ledger.transaction import disk_reads
 from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import Params, RpcContext, wants_json
 from localnet.rpc.encoding import base64
-from localnet.rpc.errors import invalid_params
+from localnet.rpc.errors import RpcError
 from localnet.soroban.deploy import is_supported
 from localnet.soroban.errors import describe
 from localnet.soroban.host import invoke
@@ -35,6 +35,13 @@ _AUTH_MODES: tuple[AuthMode, ...] = ("enforce", "record", "record_allow_nonroot"
 _ENVELOPE_BYTES = 1892
 #: Bytes of an account's extensions, which exist from the first use of a sequence number.
 _EXTENSION_BYTES = 52
+_FOOTPRINT_OPERATIONS = frozenset(
+    {xdr.OperationType.EXTEND_FOOTPRINT_TTL, xdr.OperationType.RESTORE_FOOTPRINT}
+)
+_NO_DATA = (
+    "To perform a SimulateTransaction for ExtendFootprintTtl or RestoreFootprint operations,"
+    " SorobanTransactionData must be provided"
+)
 _ACCOUNT = xdr.LedgerEntryType.ACCOUNT
 _WRONG_TYPE = xdr.SCErrorCode.SCEC_UNEXPECTED_TYPE
 
@@ -56,15 +63,23 @@ def _margin(value: int, *, more: int, factor_percent: int) -> int:
 
 async def simulate_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
     """Simulate the one operation of a transaction; its signatures do not matter."""
-    as_json = wants_json(params)
+    try:
+        as_json = wants_json(params)
+    except RpcError as error:
+        return _refusal(error.message)
     try:
         envelope = xdr.TransactionEnvelope.from_xdr(params.get("transaction", ""))
     except Exception:
-        return {"error": "Could not unmarshal transaction", "latestLedger": 0}
+        return _refusal("Could not unmarshal transaction")
     tx = _inner(envelope)
     if tx is None or len(tx.operations) != 1:
-        return {"error": "Transaction contains more than one operation", "latestLedger": 0}
+        return _refusal("Transaction contains more than one operation")
     return _simulate(rpc, tx, tx.operations[0], params, as_json=as_json)
+
+
+def _refusal(error: str) -> dict[str, Any]:
+    """Return the answer to a call that is not simulated."""
+    return {"error": error, "latestLedger": 0}
 
 
 def _simulate(
@@ -76,20 +91,25 @@ def _simulate(
     as_json: bool,
 ) -> dict[str, Any]:
     body = operation.body
-    if body.extend_footprint_ttl_op is not None and tx.ext.soroban_data is not None:
-        return _simulate_extend(rpc, body, tx.ext.soroban_data, as_json=as_json)
-    if body.restore_footprint_op is not None and tx.ext.soroban_data is not None:
+    if body.type in _FOOTPRINT_OPERATIONS:
+        if tx.ext.soroban_data is None:
+            return _refusal(_NO_DATA)
+        if body.extend_footprint_ttl_op is not None:
+            return _simulate_extend(rpc, body, tx.ext.soroban_data, as_json=as_json)
         return _simulate_restore(rpc, body, as_json=as_json)
     if body.invoke_host_function_op is None:
         name = "".join(part.capitalize() for part in body.type.name.split("_"))
-        text = f"transaction contains unsupported operation type: OperationType{name}"
-        return {"error": text, "latestLedger": 0}
+        return _refusal(f"transaction contains unsupported operation type: OperationType{name}")
+    auth_mode = _auth_mode(body.invoke_host_function_op, params)
+    if auth_mode is None:
+        modes = ",".join(_AUTH_MODES)
+        return _refusal(f"optional 'authMode' must be one of {modes} when included")
     source = raw_muxed(operation.source_account or tx.source_account)
     return _simulate_invoke(
         rpc,
         body.invoke_host_function_op,
         source=StrKey.encode_ed25519_public_key(source),
-        auth_mode=_auth_mode(body.invoke_host_function_op, params),
+        auth_mode=auth_mode,
         as_json=as_json,
     )
 
@@ -97,12 +117,36 @@ def _simulate(
 def _inner(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
     if envelope.v1 is not None:
         return envelope.v1.tx
+    if envelope.v0 is not None:
+        return _of_version_0(envelope.v0.tx)
     inner = envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None
     return inner.tx if inner else None
 
 
-def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
-    """Return the mode of authorisation.
+def _of_version_0(tx: xdr.TransactionV0) -> xdr.Transaction:
+    """Return a transaction of the old form, which has no resources, in the new form."""
+    bounds = tx.time_bounds
+    kinds = xdr.PreconditionType
+    conditions = (
+        xdr.Preconditions(kinds.PRECOND_NONE)
+        if bounds is None
+        else xdr.Preconditions(kinds.PRECOND_TIME, time_bounds=bounds)
+    )
+    return xdr.Transaction(
+        source_account=xdr.MuxedAccount(
+            xdr.CryptoKeyType.KEY_TYPE_ED25519, ed25519=tx.source_account_ed25519
+        ),
+        fee=tx.fee,
+        seq_num=tx.seq_num,
+        cond=conditions,
+        memo=tx.memo,
+        operations=tx.operations,
+        ext=xdr.TransactionExt(0),
+    )
+
+
+def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode | None:
+    """Return the mode of authorisation; None for a mode that there is not.
 
     Signed entries are enforced. Without any entries, the host records the entries that would be
     needed.
@@ -110,10 +154,7 @@ def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
     asked = params.get("authMode", "")
     if not asked:
         return "enforce" if call.auth else "record"
-    for mode in _AUTH_MODES:
-        if mode == asked:
-            return mode
-    raise invalid_params(f"invalid authorization mode '{asked}'")
+    return next((mode for mode in _AUTH_MODES if mode == asked), None)
 
 
 def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
