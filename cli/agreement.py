@@ -32,25 +32,59 @@ _COLUMNS = (
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class TermsOptions:
-    """The terms of an agreement."""
+    """The terms of an agreement.
 
-    #: Version of its pooler's terms, which say the rest; what is given here goes before.
+    Parameters
+    ----------
+    terms_version
+        Version of its pooler's terms, which say the rest; what is given here goes before.
+    pooler_fee
+        The pooler's part of each reward, a decimal from 0 to 1.
+    miners_part
+        The miners' part of the pooler's.
+    stake_percentage
+        What a plant stakes of the balance at most.
+    payout_threshold
+        KALE from which on the farmer is paid out.
+    payout_interval
+        Seconds after which it is paid out at the latest; 0: by the threshold alone.
+    harvest_blocks
+        Blocks that are harvested together, 1 to 20.
+    """
+
     terms_version: Count = 0
-    #: The pooler's part of each reward, a decimal from 0 to 1.
     pooler_fee: str = ""
-    #: The miners' part of the pooler's.
     miners_part: str = ""
-    #: What a plant stakes of the balance at most.
     stake_percentage: str = ""
-    #: KALE from which on the farmer is paid out.
     payout_threshold: str = ""
-    #: Seconds after which it is paid out at the latest; 0: by the threshold alone.
     payout_interval: Count | None = None
-    #: Blocks that are harvested together, 1 to 20.
     harvest_blocks: Count = 0
 
 
 _NO_TERMS = TermsOptions()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WishOptions:
+    """What a farmer wants, besides terms.
+
+    Parameters
+    ----------
+    payout_address
+        Where it wants to be paid out (G...), or the empty text for nowhere.
+    owner_account
+        Another account that is to speak for it.
+    objection
+        That what operators have announced does not come.
+    """
+
+    payout_address: str | None = None
+    owner_account: str = ""
+    objection: Annotated[bool, Parameter(negative="")] = False
+
+
+_NO_WISH = WishOptions()
 
 
 @app.command
@@ -63,13 +97,7 @@ async def rules(*, session: Run) -> None:
 
 @app.command(name="set")
 async def set_terms(farmer_id: str, /, *, terms: TermsOptions = _NO_TERMS, session: Run) -> None:
-    """Change a farmer's terms in your own name; what takes from the farmer counts after a notice.
-
-    Parameters
-    ----------
-    terms
-        The new terms.
-    """
+    """Change a farmer's terms in your own name; what takes from it counts after a notice."""
     request = agreement_pb2.SetAgreementRequest(
         farmer_id=farmer_id, terms=await _terms(farmer_id, terms, session)
     )
@@ -117,34 +145,17 @@ async def draft(
     farmer_id: str,
     /,
     *,
-    payout_address: str | None = None,
-    owner_account: str = "",
-    objection: Annotated[bool, Parameter(negative="")] = False,
+    wish: WishOptions = _NO_WISH,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
     """Show the text that a farmer's owner account signs (SEP-53): all lines, without the last end.
 
-    Parameters
-    ----------
-    payout_address
-        Where the farmer wants to be paid out (G...), or the empty text for nowhere.
-    owner_account
-        Another account that is to speak for it.
-    objection
-        That what operators have announced does not come.
-    terms
-        Terms that it agrees to, and is paid by to the address.
+    With terms it agrees to them, and is paid by them to the address.
     """
-    wish = await _wish(
-        farmer_id,
-        payout_address=payout_address,
-        owner_account=owner_account,
-        objection=objection,
-        terms=terms,
-        session=session,
+    request = agreement_pb2.DraftWishRequest(
+        farmer_id=farmer_id, wish=await _wish(farmer_id, wish, terms, session)
     )
-    request = agreement_pb2.DraftWishRequest(farmer_id=farmer_id, wish=wish)
     reply = await session.ask(session.agreements.DraftWish, request)
     session.output.line(reply, reply.text)
 
@@ -155,9 +166,7 @@ async def sign(
     /,
     *,
     signature: str,
-    payout_address: str | None = None,
-    owner_account: str = "",
-    objection: Annotated[bool, Parameter(negative="")] = False,
+    wish: WishOptions = _NO_WISH,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
@@ -167,41 +176,21 @@ async def sign(
     ----------
     signature
         The account's signature over the text of `draft`, in base64.
-    payout_address
-        Where the farmer wants to be paid out (G...), or the empty text for nowhere.
-    owner_account
-        Another account that is to speak for it.
-    objection
-        That what operators have announced does not come.
-    terms
-        Terms that it agrees to, and is paid by to the address.
     """
-    wish = await _wish(
-        farmer_id,
-        payout_address=payout_address,
-        owner_account=owner_account,
-        objection=objection,
-        terms=terms,
-        session=session,
-    )
     request = agreement_pb2.SignWishRequest(
-        farmer_id=farmer_id, wish=wish, signature=_signature(signature)
+        farmer_id=farmer_id,
+        wish=await _wish(farmer_id, wish, terms, session),
+        signature=_signature(signature),
     )
     reply = await session.ask(session.agreements.SignWish, request)
     session.output.message(reply)
 
 
 async def _wish(
-    farmer_id: str,
-    *,
-    payout_address: str | None,
-    owner_account: str,
-    objection: bool,
-    terms: TermsOptions,
-    session: Session,
+    farmer_id: str, wish: WishOptions, terms: TermsOptions, session: Session
 ) -> agreement_pb2.Wish:
-    has_terms = terms != _NO_TERMS
-    wishes = [has_terms or payout_address is not None, bool(owner_account), objection]
+    has_terms, address = terms != _NO_TERMS, wish.payout_address
+    wishes = [has_terms or address is not None, bool(wish.owner_account), wish.objection]
     if sum(wishes) != 1:
         raise CommandLineError(
             "give one of --payout-address (with or without terms), terms, --owner-account and "
@@ -209,13 +198,13 @@ async def _wish(
         )
     if has_terms:
         agreed = await _terms(farmer_id, terms, session)
-        wanted = agreement_pb2.TermsWish(terms=agreed, payout_address=payout_address or "")
+        wanted = agreement_pb2.TermsWish(terms=agreed, payout_address=address or "")
         return agreement_pb2.Wish(terms=wanted)
-    if owner_account:
-        return agreement_pb2.Wish(owner_account=owner_account)
-    if objection:
+    if wish.owner_account:
+        return agreement_pb2.Wish(owner_account=wish.owner_account)
+    if wish.objection:
         return agreement_pb2.Wish(objection=True)
-    return agreement_pb2.Wish(payout_address=payout_address or "")
+    return agreement_pb2.Wish(payout_address=address or "")
 
 
 async def _terms(

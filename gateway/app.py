@@ -62,10 +62,17 @@ def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
         refusal=site.refuse_unknown,
         words=in_http,
     )
-    for binding in bindings:
-        front.add(binding.verb, binding.template, route_of(gateway, binding))
     seed = Seed(gateway, methods, health)
-    for verb, template, route in (*seed.routes(), *site.routes()):
+    answered = seed.routes()
+    for binding in bindings:
+        served = (binding.verb, binding.template, route_of(gateway, binding))
+        if binding.method.resume is None:
+            answered.append(served)
+        else:
+            front.add(*served)
+    # HEAD is GET without the body (RFC 9110, 9.3.2); a stream has nothing to tell before it.
+    heads = [("HEAD", template, route) for verb, template, route in answered if verb == "GET"]
+    for verb, template, route in (*answered, *heads, *site.routes()):
         front.add(verb, template, route)
     for path in PATHS:
         front.own(path, seed.refuse)

@@ -174,7 +174,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     # Roots are for everybody; a leaf's salt is told to its owner alone.
     "kalepool.harvest.v1.StatementService": {
-        "GetStatement": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetStatement": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
         "CloseDay": OPERATORS,
         "ListRoots": _PUBLIC,
         "GetProof": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import payout_pb2, statement_pb2
+from kalepool.harvest.v1 import miner_pb2, payout_pb2, statement_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
@@ -165,16 +165,32 @@ class PoolReads:
         return str(found.farmer_id)
 
     async def statement(
-        self, viewer: Viewer, farmer_id: str, month: str, size: int, page_token: str = ""
+        self,
+        viewer: Viewer,
+        whose: Mapping[str, str],
+        month: str,
+        size: int,
+        page_token: str = "",
     ) -> statement_pb2.GetStatementResponse:
-        """Return a page of a farmer's statement."""
+        """Return a page of the statement of whom these fields name."""
         return await self._call(
             viewer.caller(),
             "harvest.v1.StatementService.GetStatement",
             statement_pb2.GetStatementRequest(
-                farmer_id=farmer_id, month=month, page_size=size, page_token=page_token
+                **whose, month=month, page_size=size, page_token=page_token
             ),
             statement_pb2.GetStatementResponse,
+        )
+
+    async def miner(
+        self, viewer: Viewer, pooler_id: str, address: str
+    ) -> miner_pb2.GetMinerCreditsResponse:
+        """Return what a pooler's miner was credited last."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.MinerCreditService.GetMinerCredits",
+            miner_pb2.GetMinerCreditsRequest(pooler_id=pooler_id, address=address, page_size=ROWS),
+            miner_pb2.GetMinerCreditsResponse,
         )
 
     async def pooler(self, viewer: Viewer, pooler_id: str) -> registry_pb2.GetPoolerResponse:

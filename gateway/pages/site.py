@@ -11,6 +11,7 @@ from gateway.health import PoolHealth
 from gateway.pages import login, overview
 from gateway.pages.block import block
 from gateway.pages.farmer import farmer
+from gateway.pages.miner import miner
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.page import Download, Page
@@ -19,7 +20,15 @@ from gateway.pages.pooler import pooler
 from gateway.pages.reads import PoolReads
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
-from gateway.pages.statement import Form, statement, statement_file
+from gateway.pages.statement import (
+    Form,
+    Whose,
+    of_farmer,
+    of_miner,
+    of_pooler,
+    statement,
+    statement_file,
+)
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
 from libs.common.errors import InvalidArgumentError, PoolError
 from libs.http.addresses import limited_by
@@ -33,10 +42,11 @@ from libs.http.template import Template, decoded, parse_template
 #: Seconds for which a page that is equal for all is kept.
 _FRESH = 1.0
 #: Fields that the path names: what cannot be one names nothing.
-_IN_PATH = frozenset({"address", "farmer_id", "index", "month", "pooler_id"})
+_IN_PATH = frozenset({"address", "farmer_id", "index", "miner_address", "month", "pooler_id"})
 #: The files of a statement.
 _FILES: Mapping[str, Form] = {"statement.json": "json", "statement.csv": "csv", "tax.csv": "tax"}
-_STATEMENT = "/farmers/{address}/statements/{month}"
+_STATEMENT = "/statements/{month}"
+_MINER = "/poolers/{pooler_id}/miners/{address}"
 _ROOT = Template(segments=("",), variables=(), verb="", text="/")
 _HTML = "text/html; charset=utf-8"
 
@@ -140,6 +150,13 @@ class Site:
             ),
             *self._statements(),
             _View(
+                template=parse_template(_MINER),
+                make=lambda request, viewer: miner(
+                    reads, viewer, _named(request, "pooler_id"), _named(request, "address")
+                ),
+                is_private=True,
+            ),
+            _View(
                 template=parse_template("/poolers/{pooler_id}"),
                 make=lambda request, viewer: pooler(
                     reads, viewer, _named(request, "pooler_id"), _after(request)
@@ -172,27 +189,23 @@ class Site:
         """Return the pages and files of statements."""
         reads = self._reads
 
-        def file(form: Form) -> Make:
-            return lambda request, viewer: statement_file(
-                reads, viewer, _named(request, "address"), _named(request, "month"), form
-            )
+        async def farmers(request: Request, viewer: Viewer) -> Whose:
+            return await of_farmer(reads, viewer, _named(request, "address"))
+
+        async def poolers(request: Request, _: Viewer) -> Whose:
+            return of_pooler(_named(request, "pooler_id"))
+
+        async def miners(request: Request, _: Viewer) -> Whose:
+            return of_miner(_named(request, "pooler_id"), _named(request, "address"))
 
         return [
-            _View(
-                template=parse_template(_STATEMENT),
-                make=lambda request, viewer: statement(
-                    reads, viewer, _named(request, "address"), _named(request, "month")
-                ),
-                is_private=True,
-            ),
-            *(
-                _View(
-                    template=parse_template(f"{_STATEMENT}/{name}"),
-                    make=file(form),
-                    is_private=True,
-                )
-                for name, form in _FILES.items()
-            ),
+            view
+            for home, whose in (
+                ("/farmers/{address}", farmers),
+                ("/poolers/{pooler_id}", poolers),
+                (_MINER, miners),
+            )
+            for view in _statement_views(reads, home, whose)
         ]
 
     def _viewed(self, view: _View) -> Handler:
@@ -272,6 +285,30 @@ class Site:
         return Reply(
             status=page.status, body=body.encode(), media_type=_HTML, headers=tuple(headers)
         )
+
+
+def _statement_views(
+    reads: PoolReads, home: str, whose: Callable[[Request, Viewer], Awaitable[Whose]]
+) -> list[_View]:
+    """Return the page and the files of the statements of an owner whose own page is at `home`."""
+
+    async def page(request: Request, viewer: Viewer) -> Page:
+        owner = await whose(request, viewer)
+        return await statement(reads, viewer, owner, _named(request, "month"))
+
+    def file(form: Form) -> Make:
+        async def make(request: Request, viewer: Viewer) -> Download:
+            owner = await whose(request, viewer)
+            return await statement_file(reads, viewer, owner, _named(request, "month"), form)
+
+        return make
+
+    path = f"{home}{_STATEMENT}"
+    made = {path: page, **{f"{path}/{name}": file(form) for name, form in _FILES.items()}}
+    return [
+        _View(template=parse_template(text), make=make, is_private=True)
+        for text, make in made.items()
+    ]
 
 
 def _saved(file: Download) -> Reply:

@@ -90,7 +90,10 @@ def closings(stack: AsyncExitStack, settings: HarvestSettings, parts: Parts) -> 
 
 def statements(parts: Parts, closer: Closer) -> StatementServicer:
     """Return what shows statements, and closes days when it is told to."""
-    shown = Statements(store=parts.store, statements=StatementStore(parts.store.database))
+    database = parts.store.database
+    shown = Statements(
+        store=parts.store, statements=StatementStore(database), miners=CreditStore(database)
+    )
     return StatementServicer(shown, closer)
 
 

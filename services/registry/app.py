@@ -8,7 +8,8 @@ import grpc
 from kalepool.registry.v1 import registry_pb2_grpc
 
 from libs.common.clock import SystemClock
-from libs.common.db.pool import Database, open_database
+from libs.common.db.of_service import open_database_of
+from libs.common.db.pool import Database
 from libs.common.db.schemas import Release
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
@@ -39,13 +40,9 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
     """Run registry while the block runs."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
+            open_database_of(
+                settings,
                 queries=QUERIES,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                lock_timeout_ms=settings.database_lock_timeout_ms,
-                pgbouncer=settings.database_pgbouncer,
                 name="registry",
                 actor=actor,
                 release=Release.of("registry", MIGRATIONS),

@@ -100,7 +100,7 @@ def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: st
     certificate names none of ours, has a flaw, or has ended since the connection was made.
     """
     if trust_domain is None:
-        host = host_of(context.peer())
+        host = host_of_peer(context.peer())
         return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
     shown = context.auth_context()
     # What grpc reads from the certificate (peer_uri) ends at the first NUL.
@@ -197,7 +197,7 @@ def is_named(identity: str) -> bool:
     return identity.startswith("spiffe://")
 
 
-def host_of(peer: str) -> str:
+def host_of_peer(peer: str) -> str:
     """Return the host in grpc's peer string."""
     scheme, _, rest = peer.partition(":")
     return rest.rpartition(":")[0] if scheme in {"ipv4", "ipv6"} else peer

@@ -46,15 +46,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:available'), 0) AS available,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:staked'), 0) AS staked,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:pending_out'), 0) AS on_its_way,
-        -- An account that was never paid from has all that was ever booked to it: the first journal tells.
-        min((
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        )) FILTER (WHERE a.role = 'farmer:available') AS begun_at
+        min(({first_booked})) FILTER (WHERE a.role = 'farmer:available') AS begun_at
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
     WHERE a.owner_id = f.id AND a.asset = 'kale'
@@ -77,6 +69,15 @@ WHERE ($1::uuid IS NULL OR f.id = $1)
     AND (l.available > 0 OR l.staked > 0 OR l.on_its_way > 0 OR coalesce(c.pooler + c.miners + c.operator, 0) > 0)
 ORDER BY f.id
 LIMIT $4;
+
+-- name: first_booked :part
+-- An account that was never paid from has all that was ever booked to it: the first journal tells since when.
+SELECT j.happened_at
+FROM harvest.entries AS e
+INNER JOIN harvest.journals AS j ON j.id = e.journal_id
+WHERE e.account_id = a.id
+ORDER BY e.journal_id
+LIMIT 1
 
 -- name: left_today :part
 SELECT coalesce(sum(i.amount), 0) AS amount, min(i.created_at) AS begun_at
@@ -109,14 +110,7 @@ CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'pooler:fee'), 0) AS fee,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'miner:earned'), 0) AS undivided,
-        min((
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        )) FILTER (WHERE a.role = 'pooler:fee') AS begun_at
+        min(({first_booked})) FILTER (WHERE a.role = 'pooler:fee') AS begun_at
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
     WHERE a.owner_id = p.id AND a.asset = 'kale'
@@ -163,14 +157,7 @@ FROM (
         m.address,
         b.amount AS earned,
         sum(b.amount) OVER (PARTITION BY m.pooler_id ORDER BY m.id) AS until,
-        (
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        ) AS begun_at
+        ({first_booked}) AS begun_at
     FROM harvest.miners AS m
     INNER JOIN harvest.accounts AS a ON a.owner_id = m.id AND a.role = 'miner:earned' AND a.asset = 'kale'
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id

@@ -1763,21 +1763,23 @@ CREATE TABLE harvest.closings (
     day int PRIMARY KEY,
     -- The newest journal that it covers; all journals up to it are there.
     last_journal bigint NOT NULL,
-    closed_at harvest.moment NOT NULL
+    closed_at harvest.moment NOT NULL,
+    -- Whether leaves of poolers and miners have histories, too: those of before have none.
+    covers_all boolean NOT NULL DEFAULT true
 );
 
 -- What each owner had then: the leaves of the day's tree.
 CREATE TABLE harvest.leaves (
     day int NOT NULL,
     owner_id uuid NOT NULL,
-    -- A farmer's custodial account; empty for others.
-    address varchar(56) NOT NULL,
+    -- A farmer's or a pooler's custodial account, or where a miner is paid; else empty.
+    address varchar(69) NOT NULL,
     -- Stroops of KALE by what they are for, in order; what is 0 is left out.
     roles text [] NOT NULL,
     amounts numeric [] NOT NULL,
     -- Random: nobody who sees the hash of a leaf can guess whose it is. Its sum stands in its neighbour's path.
     salt bytea NOT NULL CHECK (octet_length(salt) = 32),
-    -- What all lines of a farmer came to until then; null until that is worked out.
+    -- What all lines of the owner came to until then; null until that is worked out.
     history bytea CHECK (octet_length(history) = 32),
     PRIMARY KEY (day, owner_id)
 );
@@ -1859,7 +1861,7 @@ BEGIN
     SELECT
         closing,
         a.owner_id,
-        coalesce(w.address, ''),
+        coalesce(w.address, p.address, m.address, ''),
         coalesce(
             array_agg(a.role::text ORDER BY a.role::text COLLATE "C") FILTER (WHERE b.amount <> 0), '{}'
         ),
@@ -1867,13 +1869,17 @@ BEGIN
             array_agg(b.amount ORDER BY a.role::text COLLATE "C") FILTER (WHERE b.amount <> 0), '{}'
         ),
         uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
-        CASE WHEN w.address IS NULL THEN decode(repeat('00', 32), 'hex') END
+        -- The operator has no statement.
+        CASE WHEN coalesce(w.farmer_id, r.id, m.id) IS NULL THEN decode(repeat('00', 32), 'hex') END
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON a.id = b.account_id
     LEFT JOIN wallet.farmer_accounts AS w ON a.owner_id = w.farmer_id
+    LEFT JOIN registry.poolers AS r ON a.owner_id = r.id
+    LEFT JOIN wallet.wallets AS p ON a.owner_id = p.pooler_id AND p.kind = 'pooler'
+    LEFT JOIN harvest.miners AS m ON a.owner_id = m.id
     -- What lies in a pooler's account is owed already: as its fees, and what its miners earned.
     WHERE a.asset = 'kale' AND a.role::text !~ '^(chain:|treasury:|pooler:held$)'
-    GROUP BY a.owner_id, w.address;
+    GROUP BY a.owner_id, w.farmer_id, w.address, r.id, p.address, m.id, m.address;
     RETURN true;
 END $$;
 REVOKE ALL ON FUNCTION harvest.close_day(int) FROM public;

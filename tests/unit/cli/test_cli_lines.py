@@ -67,6 +67,9 @@ MODULES = (
 LINE = re.compile(r"// Command line: (?P<line>.+)\n\s*rpc (?P<rpc>\w+)\(")
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
 OTHER = "0190a5f0-0000-7000-8000-000000000002"
+#: A pooler's miner, as options name it, and as a request does.
+OF_MINER = f"--pooler {SOMEBODY} --miner G{'A' * 55}"
+MINER = {"pooler_id": SOMEBODY, "miner_address": "G" + "A" * 55}
 #: What stands for a value in the comments, and values for it.
 VALUES = {
     "POOLER_ID": SOMEBODY,
@@ -305,11 +308,9 @@ CALLS: dict[str, dict[str, Any]] = {
         "month": "2026-01",
         "page_size": 7,
     },
+    f"statement show {OF_MINER} --month 2026-01": {**MINER, "month": "2026-01", "page_size": 20},
     "statement roots --limit 7": {"page_size": 7},
-    f"statement proof --pooler {SOMEBODY} --day 2026-01-31": {
-        "pooler_id": SOMEBODY,
-        "day": "2026-01-31",
-    },
+    f"statement proof {OF_MINER} --day 2026-01-31": {**MINER, "day": "2026-01-31"},
     "report summary": {},
     f"report summary --address G{'A' * 55}": {"address": "G" + "A" * 55},
     f"report blocks --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},

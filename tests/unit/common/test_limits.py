@@ -12,7 +12,7 @@ from libs.common.config import ServiceSettings, parse_rate_limits
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc import limits
 from libs.common.grpc.bucket import PERIOD, Bucket
-from libs.common.grpc.identity import host_of, is_service
+from libs.common.grpc.identity import host_of_peer, is_service
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 
 METHOD = "/kalepool.plant.v1.PlantService/Plant"
@@ -153,7 +153,7 @@ def test_many_callers_take_no_more_than_their_room(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_host_of_a_peer(peer: str, host: str) -> None:
-    assert host_of(peer) == host
+    assert host_of_peer(peer) == host
 
 
 def test_only_a_name_of_ours_is_a_service() -> None:

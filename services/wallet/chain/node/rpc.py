@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from libs.common.clock import Clock, SystemClock
 from libs.common.errors import PoolError
+from libs.common.local import address_of, in_brackets
 from libs.common.singleflight import SingleFlight
 from services.wallet.chain.errors import (
     NetworkMismatchError,
@@ -325,7 +326,7 @@ class Rpc:
             raise self._transport.silent(method, f"an answer that cannot be read ({why})") from None
 
 
-def host_of(url: str) -> str:
+def shown_address(url: str) -> str:
     """Return host and port of a URL: the part that may be shown.
 
     Raises ValueError when the URL is no http(s) URL.
@@ -337,8 +338,7 @@ def host_of(url: str) -> str:
         host, port = None, None  # the error's own message would show a part of the URL
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+    return in_brackets(host) if port is None else address_of(host, port)
 
 
 def _words(error: Json) -> str:
@@ -388,7 +388,7 @@ async def open_rpc(
 
     `timeout` (s) is for one request; `room` limits the large answers of all endpoints.
     """
-    host = host_of(url)
+    host = shown_address(url)
     room = room or asyncio.Semaphore(LARGE_AT_ONCE)
     async with open_transport(url, host, timeout=timeout, room=room) as transport:
         rpc = Rpc(transport, host, passphrase=passphrase, seen=seen, position=position)
