@@ -187,6 +187,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListBlockReports": _PUBLIC,
         "ListPoolerBlockReports": _reads(_own(pooler_id=Owned.POOLER)),
         "GetBlockReport": _PUBLIC,
+        "ListPublicPoolers": _PUBLIC,
         "ListEarnings": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
     },
     "kalepool.report.v1.FeeService": {

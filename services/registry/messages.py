@@ -40,6 +40,10 @@ def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, 
         values["api_endpoint"] = request.api_endpoint
     if request.HasField("max_farmers"):
         values["max_farmers"] = request.max_farmers
+    if request.HasField("is_listed"):
+        values["is_listed"] = request.is_listed
+    if request.HasField("is_open_to_join"):
+        values["is_open_to_join"] = request.is_open_to_join
     return pooler_id, change(f"UpdatePooler/{pooler_id}", request.request_id, values)
 
 
@@ -129,6 +133,8 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
     )
     message.farms_for_itself = pooler.farms_for_itself
     message.terms_version = pooler.terms_version
+    message.is_listed = pooler.is_listed
+    message.is_open_to_join = pooler.is_open_to_join
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)

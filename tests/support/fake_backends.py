@@ -42,6 +42,7 @@ SUBJECTS = {
 PUBLIC = (
     *("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken"),
     *("GetPoolSummary", "GetFarmerSummary", "ListBlockReports", "GetBlockReport"),
+    *("ListPublicPoolers", "GetAgreementRules"),
 )
 
 

@@ -34,6 +34,10 @@ class Pooler:
     farms_for_itself: bool
     #: Version of the terms that it offers; 0: none.
     terms_version: int
+    #: Wants to be in the public list.
+    is_listed: bool
+    #: Lets farmers join by themselves.
+    is_open_to_join: bool
 
 
 @dataclass(frozen=True, kw_only=True)

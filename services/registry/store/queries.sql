@@ -13,7 +13,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE p.id = $1;
 
@@ -27,7 +28,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE p.id = $1
 FOR NO KEY UPDATE OF p;
@@ -41,7 +43,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE $1::uuid IS NULL OR p.id > $1::uuid
 ORDER BY p.id
@@ -52,7 +55,9 @@ LIMIT $2;
 UPDATE registry.poolers
 SET name = coalesce($2, name),
     api_endpoint = coalesce($3, api_endpoint),
-    max_farmers = coalesce($4, max_farmers)
+    max_farmers = coalesce($4, max_farmers),
+    is_listed = coalesce($5, is_listed),
+    is_open_to_join = coalesce($6, is_open_to_join)
 WHERE id = $1;
 
 -- name: set_pooler_active :exec

@@ -22,6 +22,9 @@ CREATE TABLE registry.poolers (
     created_at registry.moment NOT NULL DEFAULT now(),
     -- Since when its heartbeats have stopped; none while they come, or before the first.
     gone_since registry.moment,
+    -- Wants to be in the public list, and lets farmers join by themselves.
+    is_listed boolean NOT NULL DEFAULT false,
+    is_open_to_join boolean NOT NULL DEFAULT false,
     CHECK (current_farmers BETWEEN 0 AND max_farmers)
 );
 
@@ -132,7 +135,9 @@ GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
 -- Of columns: the right to change a whole table is the right to lock it against everybody who reads it.
 GRANT SELECT, INSERT,
-UPDATE (name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since)
+UPDATE (
+    name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since, is_listed, is_open_to_join
+)
 ON registry.poolers TO kalepool_registry;
 GRANT SELECT, INSERT, UPDATE (
     wallet_id, custodial_public_key, payout_wallet_address, stake_percentage, status, metadata
@@ -416,3 +421,5 @@ FOR EACH ROW EXECUTE FUNCTION registry.refuse_change_of_terms();
 CREATE TRIGGER trigger_terms_no_truncate BEFORE TRUNCATE ON registry.terms
 FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_change_of_terms();
 GRANT SELECT, INSERT ON registry.terms TO kalepool_registry;
+-- The public list of poolers shows their terms.
+GRANT SELECT ON registry.terms TO kalepool_harvest;

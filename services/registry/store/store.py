@@ -79,9 +79,19 @@ class Store:
         name: str | None,
         api_endpoint: str | None,
         max_farmers: int | None,
+        is_listed: bool | None = None,
+        is_open_to_join: bool | None = None,
     ) -> None:
         """Change the fields that are not None."""
-        await session.execute("update_pooler", pooler_id, name, api_endpoint, max_farmers)
+        await session.execute(
+            "update_pooler",
+            pooler_id,
+            name,
+            api_endpoint,
+            max_farmers,
+            is_listed,
+            is_open_to_join,
+        )
 
     async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> bool:
         """Suspend or resume a pooler; return False when there is no such pooler."""

@@ -99,6 +99,8 @@ class Registry:
                 name=_text(values, "name"),
                 api_endpoint=_text(values, "api_endpoint"),
                 max_farmers=most if isinstance(most, int) else None,
+                is_listed=_flag(values, "is_listed"),
+                is_open_to_join=_flag(values, "is_open_to_join"),
             )
 
         await self.once(change, pooler_id, act)
@@ -293,6 +295,11 @@ def _same(change: Change, known: tuple[bytes, UUID] | None) -> UUID:
 def _text(values: object, name: str) -> str | None:
     value = values.get(name) if isinstance(values, dict) else None
     return value if isinstance(value, str) else None
+
+
+def _flag(values: object, name: str) -> bool | None:
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, bool) else None
 
 
 def _reused(request_id: str) -> RequestIdReusedError:

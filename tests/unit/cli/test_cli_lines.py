@@ -172,10 +172,12 @@ TERMS = {
     "terms_version": 0,
 }
 CALLS: dict[str, dict[str, Any]] = {
-    f"pooler update {SOMEBODY} --name= --max-farmers 5 --request-id r": {
+    f"pooler update {SOMEBODY} --name= --max-farmers 5 --listed --no-open-to-join --request-id r": {
         "pooler_id": SOMEBODY,
         "name": "",
         "max_farmers": 5,
+        "is_listed": True,
+        "is_open_to_join": False,
         "request_id": "r",
     },
     f"farmer register --pooler {SOMEBODY} --owner-account x --terms-version 3 --request-id r": {

@@ -110,6 +110,7 @@ def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens()
         "/kalepool.registry.v1.RegistryService/GetTerms",
         "/kalepool.report.v1.ReportService/GetBlockReport",
         "/kalepool.report.v1.ReportService/GetFarmerSummary",
+        "/kalepool.report.v1.ReportService/ListPublicPoolers",
         "/kalepool.report.v1.ReportService/GetPoolSummary",
         "/kalepool.report.v1.ReportService/ListBlockReports",
         # What is to be signed, and what is: the signature decides, whoever brings it.

@@ -97,7 +97,7 @@ def test_what_needs_no_token_says_so() -> None:
         *("get /v1/reports/farmers/{farmerId}", "get /v1/reports/addresses/{address}"),
         "get /v1/roots",
         # What a farmer reads before it joins, and what it signs itself.
-        *("get /v1/poolers/{poolerId}/terms", "get /v1/agreement-rules"),
+        *("get /v1/poolers/{poolerId}/terms", "get /v1/agreement-rules", "get /v1/poolers:public"),
         *("post /v1/farmers/{farmerId}/wishes:draft", "post /v1/farmers/{farmerId}/wishes"),
     }
 
