@@ -23,6 +23,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    login_pb2_grpc,
     order_pb2_grpc,
     reconcile_pb2_grpc,
     token_pb2_grpc,
@@ -106,6 +107,7 @@ class Session:
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     orders: "order_pb2_grpc.OrderServiceAsyncStub" = field(repr=False)
     tokens: "token_pb2_grpc.TokenServiceAsyncStub" = field(repr=False)
+    logins: "login_pb2_grpc.LoginServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     approvals: "approval_pb2_grpc.ApprovalServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
@@ -221,6 +223,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             orders=order_pb2_grpc.OrderServiceStub(channels["wallet"]),
             tokens=token_pb2_grpc.TokenServiceStub(channels["wallet"]),
+            logins=login_pb2_grpc.LoginServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             approvals=approval_pb2_grpc.ApprovalServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),

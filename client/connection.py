@@ -50,9 +50,9 @@ class Targets:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenFiles:
-    """An API token in place of a certificate."""
+    """An API token, or a login token, in place of a certificate."""
 
-    #: File with the API token and nothing else; read at each exchange.
+    #: File with the token and nothing else; read at each exchange.
     token: Path
     #: Certificates of the authorities whose word about the services counts (PEM).
     authority: Path
@@ -72,7 +72,8 @@ class TokenFiles:
     def read_token(self) -> str:
         """Return the API token. Raise CertificateError when the file holds none."""
         text = _read(self.token).decode("utf-8", "replace").strip()
-        if not text.startswith(TOKEN_PREFIX):
+        # A login token is a JSON Web Token: three parts between dots.
+        if not text.startswith(TOKEN_PREFIX) and text.count(".") != 2:
             raise CertificateError(f"{self.token} holds no API token ({TOKEN_PREFIX}...)")
         return text
 

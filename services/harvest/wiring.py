@@ -65,6 +65,7 @@ def reports(settings: HarvestSettings, parts: Parts) -> ReportServicer:
         store=ReportStore(parts.store.database),
         current_block=parts.store.current_block,
         are_farmers_public=settings.farmer_pages == "open",
+        accounts_of_farmers=parts.store.accounts_of_farmers,
     )
     finder = Finder(
         store=PoolerStore(parts.store.database),

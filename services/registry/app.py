@@ -145,6 +145,7 @@ class _Wiring:
                 Owned.FARMER: store.owners_of_farmers,
                 Owned.WEBHOOK: self._notification_store.owners_of_webhooks,
             },
+            accounts={Owned.FARMER: store.accounts_of_farmers},
             second_person=SecondPerson(COVERED, self._wallet.use_approval),
             standings={
                 Owned.POOLER: store.standings_of_poolers,

@@ -150,7 +150,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         if pooler is not None:
             await self._registry.pooler(pooler)
         farmers = await self._registry.store.list_farmers(
-            pooler_id=pooler, after=after, limit=size + 1
+            pooler_id=pooler,
+            owner_account=request.owner_account,
+            after=after,
+            limit=size + 1,
         )
         return registry_pb2.ListFarmersResponse(
             farmers=map(messages.farmer_message, farmers[:size]),

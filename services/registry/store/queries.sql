@@ -108,6 +108,10 @@ FROM registry.farmers AS f
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE ($1::uuid IS NULL OR f.pooler_id = $1::uuid) AND ($2::uuid IS NULL OR f.id > $2::uuid)
+    AND (
+        $4::text = ''
+        OR f.id IN (SELECT o.farmer_id FROM wallet.farmer_owners AS o WHERE o.owner_account = $4)
+    )
 ORDER BY f.id
 LIMIT $3;
 
@@ -154,6 +158,12 @@ RETURNING request_id;
 SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN registry.farmers AS f ON f.id = asked.id;
+
+-- name: accounts_of_farmers :many
+-- Owner accounts of these farmers; '' for one that has none, or that there is not.
+SELECT DISTINCT coalesce(o.owner_account, '') AS owner_account
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.farmer_owners AS o ON o.farmer_id = asked.id;
 
 -- name: standings_of_poolers :one
 -- What limits these poolers ($1).

@@ -57,6 +57,14 @@ class Store:
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}
 
+    async def accounts_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """Return the owner accounts that speak for these farmers.
+
+        The result has "" when one of the farmers has none.
+        """
+        rows = await self.database.many("accounts_of_farmers", list(map(UUID, ids)))
+        return {row["owner_account"] for row in rows}
+
     async def standings_of_poolers(self, ids: Sequence[str]) -> set[Standing]:
         """Return what limits these poolers."""
         row = await self.database.one("standings_of_poolers", list(map(UUID, ids)))
@@ -183,10 +191,15 @@ class Store:
         return None if row is None else row["id"]
 
     async def list_farmers(
-        self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
+        self,
+        *,
+        pooler_id: PoolerId | None,
+        owner_account: str = "",
+        after: UUID | None,
+        limit: int,
     ) -> list[Farmer]:
-        """Return farmers in the order of their ids."""
-        rows = await self.database.many("list_farmers", pooler_id, after, limit)
+        """Return farmers in the order of their ids; of one owner account, unless it is empty."""
+        rows = await self.database.many("list_farmers", pooler_id, after, limit, owner_account)
         return [_farmer(row) for row in rows]
 
     async def provisioning(

@@ -986,10 +986,13 @@ class ListFarmersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUID of a pooler, or empty for the farmers of all."""
+    owner_account: _builtins.str
+    """Only farmers for which this owner account (strkey G...) speaks now; empty: all."""
     page_size: _builtins.int
     """1 to 1,000; 0 means 100."""
     page_token: _builtins.str
@@ -998,12 +1001,13 @@ class ListFarmersRequest(_message.Message):
         self,
         *,
         pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

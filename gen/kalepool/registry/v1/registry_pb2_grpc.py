@@ -249,7 +249,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFarmers(self, request, context):
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """

@@ -118,7 +118,8 @@ class RegistryServiceStub:
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -235,7 +236,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]  # type: ignore[assignment]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -421,7 +423,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListFarmersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListFarmersResponse, _abc.Awaitable[_registry_pb2.ListFarmersResponse]]:
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """
