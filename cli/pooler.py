@@ -241,6 +241,44 @@ async def terms(pooler_id: str, /, *, version: Count = 0, session: Run) -> None:
 
 
 @app.command
+async def join(
+    pooler_id: str,
+    /,
+    *,
+    owner_account: str,
+    terms_version: Count,
+    stake_percentage: str = "",
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Join a pooler with an owner account that has logged in (kalepool login), by its token.
+
+    Read the terms before (kalepool pooler terms): whoever joins agrees to them. The address that
+    is paid is signed afterwards (kalepool agreement draft).
+
+    Parameters
+    ----------
+    owner_account
+        The account (G...) that has logged in, and speaks for the farmer from then on.
+    terms_version
+        Version of the terms that were read.
+    stake_percentage
+        Part of the balance that is staked, a decimal from 0 to 1; as the terms allow, 0.1 at most,
+        when it is not given.
+    request_id
+        Makes a repeat give the same farmer.
+    """
+    request = registry_pb2.JoinPoolRequest(
+        request_id=fresh(request_id),
+        pooler_id=pooler_id,
+        owner_account=owner_account,
+        terms_version=terms_version,
+        stake_percentage=stake_percentage,
+    )
+    session.output.message((await session.ask(session.registry.JoinPool, request)).farmer)
+
+
+@app.command
 async def publish_terms(
     pooler_id: str,
     /,

@@ -139,6 +139,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "PublishTerms": _by_token(_acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER))),
         "GetTerms": _PUBLIC,
         "RegisterFarmer": _by_token(_acts(_REGISTERS, _own(pooler_id=Owned.POOLER))),
+        "JoinPool": Access(owners=True, by_token=True, owners_own={"owner_account": Owned.ACCOUNT}),
         "GetFarmer": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
         "ListFarmers": _farmers(_reads(_own(pooler_id=Owned.POOLER)), owner_account=Owned.ACCOUNT),
         "UpdateFarmer": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),

@@ -70,7 +70,9 @@ class _Wiring:
         self._database = database
         self._wallet = wallet
         self._store = Store(database)
-        self._registry = Registry(store=self._store, wallet=wallet)
+        self._registry = Registry(
+            store=self._store, wallet=wallet, join_limits=settings.join_limits()
+        )
         self._bell = Bell()
         self._notification_store = NotificationStore(database)
         self._keys = settings.webhook_keys()

@@ -76,6 +76,29 @@ def new_farmer(
     )
 
 
+def joining_farmer(request: registry_pb2.JoinPoolRequest, caller: Caller) -> NewFarmer:
+    """Return the arguments of JoinPool, and whose word it is."""
+    stake = DEFAULT_STAKE_BPS
+    if request.stake_percentage:
+        stake = parse_percentage(request.stake_percentage)
+    owner, version = request.owner_account, request.terms_version
+    return NewFarmer(
+        pooler_id=PoolerId(UUID(request.pooler_id)),
+        stake_bps=stake,
+        payout_wallet_address="",
+        owner_account=owner,
+        terms_version=version,
+        has_stake=bool(request.stake_percentage),
+        registered_by=caller.actor,
+        proof=_proof(caller),
+        joins_itself=True,
+        metadata="{}",
+        # Apart from the pooler's own ids, and from those of other owner accounts.
+        request_id=f"owner/{owner}/{request.request_id or new_id()}",
+        digest=_digest({"joins": owner, "stake": stake, "terms": version}),
+    )
+
+
 def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewTerms, Change]:
     """Return the arguments of PublishTerms."""
     pooler_id = PoolerId(UUID(request.pooler_id))
@@ -97,6 +120,8 @@ def _proof(caller: Caller) -> str:
         return "operator"
     if caller.kind is CallerKind.UNKNOWN:
         return "plaintext"
+    if caller.kind is CallerKind.OWNER:
+        return "owner"
     return "certificate" if caller.grant is None else "token"
 
 

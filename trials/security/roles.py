@@ -70,6 +70,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "registry.poolers": {**_READERS, "registry": "SIu", "wallet": "S"},
     "registry.requests": {"registry": "SI"},
     "registry.schema_migrations": {"registry": "s"},
+    "registry.join_turn": {"registry": "Su"},
     "registry.terms": {"registry": "SI", "harvest": "S"},
     "registry.webhooks": {"registry": "SIu"},
     "wallet.accounts": {"wallet": "SIU"},

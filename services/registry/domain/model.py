@@ -109,6 +109,8 @@ class NewFarmer:
     #: Who registers it, and by what that is known, as wallet names it.
     registered_by: str = ""
     proof: str = ""
+    #: Its owner account does: it joins by itself.
+    joins_itself: bool = False
     #: JSON.
     metadata: str
     #: The caller's request id, or a fresh one.

@@ -130,6 +130,15 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer = await self._registry.register_farmer(messages.new_farmer(request, caller()))
         return messages.registered_message(farmer)
 
+    async def JoinPool(
+        self,
+        request: registry_pb2.JoinPoolRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.JoinPoolResponse:
+        """See registry.proto."""
+        farmer = await self._registry.join(messages.joining_farmer(request, caller()))
+        return registry_pb2.JoinPoolResponse(farmer=messages.farmer_message(farmer))
+
     async def GetFarmer(
         self,
         request: registry_pb2.GetFarmerRequest,

@@ -78,9 +78,19 @@ UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;
 -- name: insert_farmer :exec
 INSERT INTO registry.farmers (
     id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest, owner_account,
-    terms_version, registered_by, proof
+    terms_version, registered_by, proof, joined_itself
 )
-VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11);
+VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: take_join_turn :exec
+-- Who joins by itself waits here until nobody else does, so that what has joined is counted once.
+UPDATE registry.join_turn SET taken_at = now();
+
+-- name: joined :one
+-- How many farmers have joined by themselves within 24 hours: in all, and of an owner account ($1).
+SELECT count(*) AS total, count(*) FILTER (WHERE f.owner_account = $1) AS of_owner
+FROM registry.farmers AS f
+WHERE f.joined_itself AND f.created_at > now() - interval '24 hours';
 
 -- name: farmer :one
 SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,

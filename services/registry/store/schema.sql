@@ -52,12 +52,15 @@ CREATE TABLE registry.farmers (
     -- Who registered it, and by what that was known.
     registered_by text NOT NULL DEFAULT '',
     proof text NOT NULL DEFAULT '',
+    -- Its owner account registered it.
+    joined_itself boolean NOT NULL DEFAULT false,
     UNIQUE (pooler_id, request_id),
     CHECK ((status = 'provisioning') = (custodial_public_key IS NULL)),
     CHECK ((wallet_id IS NULL) = (custodial_public_key IS NULL))
 );
 CREATE INDEX idx_farmers_pooler_status ON registry.farmers (pooler_id, status);
 CREATE INDEX idx_farmers_provisioning ON registry.farmers (id) WHERE status = 'provisioning';
+CREATE INDEX idx_farmers_joined ON registry.farmers (created_at) WHERE joined_itself;
 
 -- What a request id has done, for requests that do not make a farmer. A change's method names what it
 -- changes, so that one pooler's ids are not another's.
@@ -423,3 +426,12 @@ FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_change_of_terms();
 GRANT SELECT, INSERT ON registry.terms TO kalepool_registry;
 -- The public list of poolers shows their terms.
 GRANT SELECT ON registry.terms TO kalepool_harvest;
+
+-- The lock of this row is the turn of who joins a pooler by itself: one at a time, so that what has joined within
+-- a day is counted once.
+CREATE TABLE registry.join_turn (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO registry.join_turn DEFAULT VALUES;
+GRANT SELECT, UPDATE (taken_at) ON registry.join_turn TO kalepool_registry;

@@ -8,6 +8,7 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record, Session
 from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
+from services.registry.domain.joining import Joined
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerStatus
 from services.registry.domain.terms import NewTerms, Terms, digest_of
@@ -172,8 +173,20 @@ class Store:
             terms_version,
             farmer.registered_by,
             farmer.proof,
+            farmer.joins_itself,
         )
         await session.execute("count_farmer", farmer.pooler_id)
+
+    async def take_join_turn(self, session: Session) -> None:
+        """Wait until nobody else joins by itself, and keep others waiting until the end."""
+        await session.execute("take_join_turn")
+
+    async def joined(self, session: Session, owner_account: str) -> Joined:
+        """Return how many have joined by themselves within 24 hours; it must be our turn."""
+        row = await session.one("joined", owner_account)
+        if row is None:
+            raise LookupError("a count without a row")
+        return Joined(**row)
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer | None:
         """Return one farmer, with the facts that other tables have about it.

@@ -934,6 +934,72 @@ class RegisterFarmerResponse(_message.Message):
 Global___RegisterFarmerResponse: _TypeAlias = RegisterFarmerResponse  # noqa: Y015
 
 @_typing.final
+class JoinPoolRequest(_message.Message):
+    """See JoinPool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat give the same farmer: any string of 1 to 128 characters, unique per owner account and pooler;
+    empty means that a repeat registers another farmer.
+    """
+    pooler_id: _builtins.str
+    """UUID of the pooler."""
+    owner_account: _builtins.str
+    """The account (strkey G...) that has logged in, and speaks for the farmer from then on."""
+    terms_version: _builtins.int
+    """The version of the terms that the farmer was shown: with other ones in force it does not join."""
+    stake_percentage: _builtins.str
+    """Part of its balance that is staked in each block, a decimal from "0" to "1" with at most four decimals, and no
+    more than the terms say; empty means "0.1", or what they say where that is less.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
+        terms_version: _builtins.int = ...,
+        stake_percentage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "terms_version", b"terms_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolRequest: _TypeAlias = JoinPoolRequest  # noqa: Y015
+
+@_typing.final
+class JoinPoolResponse(_message.Message):
+    """The farmer that has joined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmer(self) -> Global___Farmer:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        farmer: Global___Farmer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolResponse: _TypeAlias = JoinPoolResponse  # noqa: Y015
+
+@_typing.final
 class GetFarmerRequest(_message.Message):
     """See GetFarmer."""
 
