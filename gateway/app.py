@@ -16,6 +16,9 @@ from gateway.pages.static_files import static_files
 from gateway.poolers import open_pooler_doors
 from gateway.routes import route_of
 from gateway.seed import PATHS, Seed
+from gateway.web_auth import PATHS as WEB_AUTH_PATHS
+from gateway.web_auth import WebAuth
+from gateway.web_auth import refuse as refuse_login
 from gateway.words import in_http
 from libs.common.grpc.tls import transport_of
 from libs.common.log import get_logger
@@ -43,6 +46,8 @@ class _Faces:
     front: Front
     #: The pages.
     site: Site
+    #: Where wallets of Stellar accounts log in.
+    web_auth: WebAuth
 
 
 def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
@@ -65,11 +70,14 @@ def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
     for binding in bindings:
         front.add(binding.verb, binding.template, route_of(gateway, binding))
     seed = Seed(gateway, methods, health)
-    for verb, template, route in (*seed.routes(), *site.routes()):
+    web_auth = WebAuth(gateway)
+    for verb, template, route in (*seed.routes(), *web_auth.routes(), *site.routes()):
         front.add(verb, template, route)
     for path in PATHS:
         front.own(path, seed.refuse)
-    return _Faces(front=front, site=site)
+    for path in WEB_AUTH_PATHS:
+        front.own(path, refuse_login)
+    return _Faces(front=front, site=site, web_auth=web_auth)
 
 
 @asynccontextmanager
@@ -91,6 +99,7 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
                 log.info("stopping")
                 await gateway.feeds.aclose()
         await faces.site.aclose()
+        await faces.web_auth.aclose()
         await gateway.tokens.aclose()
         log.info("stopped")
 
