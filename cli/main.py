@@ -138,7 +138,12 @@ def launch(
     run, bound, wanted = app.parse_args(tokens)
     if "session" in wanted:
         options = Options(
-            connection=choose(given), json=json, timeout=timeout, approval_wait=approval_wait
+            connection=choose(given),
+            # Who logs in has neither certificate nor token yet.
+            is_for_strangers=run.__module__ == login.__name__,
+            json=json,
+            timeout=timeout,
+            approval_wait=approval_wait,
         )
         return asyncio.run(_run(run, bound, options))
     parts = {"given": given, "output": Output(json=json)}

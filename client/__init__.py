@@ -9,6 +9,7 @@ from client import quiet  # noqa: F401  (first of all: it has to be imported bef
 from client.chain import ChainWatch, open_watch
 from client.connection import (
     Connections,
+    Nobody,
     Targets,
     TokenFiles,
     caller_of_environment,
@@ -73,6 +74,7 @@ __all__ = [
     "Limits",
     "MinersPot",
     "MinersTold",
+    "Nobody",
     "NotFoundError",
     "Notice",
     "OutOfRangeError",

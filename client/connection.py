@@ -78,6 +78,18 @@ class TokenFiles:
         return text
 
 
+@dataclass(frozen=True, kw_only=True)
+class Nobody:
+    """Neither certificate nor token: for who logs in, by calls that are for strangers."""
+
+    #: Certificates of the authorities whose word about the services counts (PEM).
+    authority: Path
+
+    def read(self) -> bytes:
+        """Return the authorities' certificates. Raise CertificateError when the file is away."""
+        return _read(self.authority)
+
+
 class Connections:
     """Channels to the services, and what calls over them show."""
 
@@ -143,7 +155,7 @@ class Connections:
 
 @asynccontextmanager
 async def open_connections(
-    targets: Mapping[str, str], caller: Transport | TokenFiles
+    targets: Mapping[str, str], caller: Transport | TokenFiles | Nobody
 ) -> AsyncIterator[Connections]:
     """Open a channel to each target, which connects when it is used.
 
@@ -164,6 +176,9 @@ async def open_connections(
             )
             for name, target in targets.items()
         }
+        if isinstance(caller, Nobody):
+            yield Connections(channels)
+            return
         tokens = AccessTokens(exchange_at(channels["wallet"], caller.read_token))
         stack.push_async_callback(tokens.aclose)
         yield Connections(channels, tokens)

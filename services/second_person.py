@@ -124,6 +124,7 @@ FREE: Mapping[str, str] = {
     f"{_REPORT}/ListBlockReports": _READS,
     f"{_REPORT}/ListPoolerBlockReports": _READS,
     f"{_REPORT}/GetBlockReport": _READS,
+    f"{_REPORT}/ListPublicPoolers": _READS,
     f"{_REPORT}/ListEarnings": _READS,
     "/kalepool.report.v1.FeeService/ListFees": _READS,
     "/kalepool.wallet.v1.WalletService/GetWallet": _READS,

@@ -1,9 +1,13 @@
 """A farmer's owner account logs in by HTTP before a whole pool, as wallets do, and sees its own."""
 
+import asyncio
 import base64
+import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +21,7 @@ from stellar_sdk.sep.stellar_web_authentication import read_challenge_transactio
 from devstack.callers import Stubs, stubs_of
 from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
+from libs.common.names import SERVICES
 from libs.kale.signed_message import message_hash
 
 pytestmark = pytest.mark.e2e
@@ -51,6 +56,7 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
         ledger_seconds=0.5,
         block_seconds=30,
         gateway=True,
+        token_ports=True,
         environment={
             "wallet": {"LOGIN_HOME_DOMAIN": HOME},
             "harvest": {"FARMER_PAGES": "closed"},
@@ -257,3 +263,50 @@ async def test_a_login_token_counts_through_the_gateway_alone(pool: Pool) -> Non
         )
         with pytest.raises(Exception, match="this caller may send no access token"):
             await call
+
+
+async def kalepool(pool: Pool, *arguments: str, token: Path | None = None) -> tuple[str, str]:
+    """What the command says to a farmer, who has no certificate, and beside that."""
+    authority = pool.stack.certificates(CallerKind.OPERATOR, OPERATOR).authority
+    named = {} if token is None else {"KALEPOOL_TOKEN_FILE": str(token)}
+    targets = {f"{name.upper()}_TARGET": pool.stack.token_target(name) for name in SERVICES}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *arguments),
+        env={
+            **targets,
+            **named,
+            "TLS_CA_FILE": str(authority),
+            "KALEPOOL_CONFIG_HOME": str(pool.stack.config.directory / "no profiles"),
+            "PYTHONPATH": ":".join(sys.path),
+            "PATH": "/usr/bin:/bin",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output.decode(), errors.decode()
+
+
+async def test_a_farmer_does_the_same_by_the_command(pool: Pool, tmp_path: Path) -> None:
+    key, first = OWNER, pool.own[0]
+    shown, _ = await kalepool(pool, "login", "show", "--json")
+    assert json.loads(shown)["homeDomain"] == HOME
+    text, told = await kalepool(pool, "login", "draft", key.public_key)
+    signature = base64.b64encode(key.sign(message_hash(text.removesuffix("\n")))).decode()
+    transaction = told.split("--transaction ")[1].strip()
+    options = ("--transaction", transaction, "--signature", signature)
+    token = tmp_path / "login"
+    token.write_text((await kalepool(pool, "login", "finish", *options))[0], encoding="utf-8")
+    listed, _ = await kalepool(
+        *(pool, "farmer", "list", "--owner-account", key.public_key, "--json"), token=token
+    )
+    assert [one["farmerId"] for one in json.loads(listed)["farmers"]] == [first]
+    changed, _ = await kalepool(
+        *(pool, "agreement", "set", first, "--payout-threshold", "7", "--json"), token=token
+    )
+    made = json.loads(changed)
+    assert (made["terms"]["payoutThreshold"], made["proof"]) == (
+        "70000000",
+        "AGREEMENT_PROOF_OWNER",
+    )
