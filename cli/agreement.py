@@ -97,7 +97,13 @@ async def rules(*, session: Run) -> None:
 
 @app.command(name="set")
 async def set_terms(farmer_id: str, /, *, terms: TermsOptions = _NO_TERMS, session: Run) -> None:
-    """Change a farmer's terms in your own name; what takes from it counts after a notice."""
+    """Change a farmer's terms in your own name; what takes from the farmer counts after a notice.
+
+    Parameters
+    ----------
+    terms
+        The new terms. Without a version and a fee, what is not given stays as it is in force.
+    """
     request = agreement_pb2.SetAgreementRequest(
         farmer_id=farmer_id, terms=await _terms(farmer_id, terms, session)
     )
@@ -220,7 +226,45 @@ async def _terms(
         )
         published = (await session.ask(session.registry.GetTerms, asked)).terms
     elif not options.pooler_fee:
-        raise CommandLineError("give --terms-version or --pooler-fee")
+        return await _changed(farmer_id, options, session)
+    return _with_options(published, options)
+
+
+async def _changed(
+    farmer_id: str, options: TermsOptions, session: Session
+) -> agreement_pb2.AgreedTerms:
+    """Return the terms in force with what the options say."""
+    if options == _NO_TERMS:
+        raise CommandLineError("give --terms-version or --pooler-fee, or what else is to change")
+
+    async def page(size: int, token: str) -> agreement_pb2.ListAgreementsResponse:
+        request = agreement_pb2.ListAgreementsRequest(
+            farmer_id=farmer_id, page_size=size, page_token=token
+        )
+        return await session.ask(session.agreements.ListAgreements, request)
+
+    known = (await session.pages(page, "agreements", 0)).agreements
+    counts = [one for one in known if one.state == agreement_pb2.AGREEMENT_STATE_IN_FORCE]
+    if not counts:
+        raise CommandLineError("nothing is in force: give --terms-version or --pooler-fee")
+    before = counts[0].terms
+    published = registry_pb2.Terms(
+        stake_percentage=before.stake_percentage,
+        pooler_fee=before.pooler_fee,
+        miners_part=before.miners_part,
+        payout_threshold=before.payout_threshold,
+        payout_interval_seconds=before.payout_interval_seconds,
+        harvest_blocks=before.harvest_blocks,
+        version=before.terms_version,
+        digest=before.terms_digest,
+    )
+    return _with_options(published, options)
+
+
+def _with_options(
+    published: registry_pb2.Terms, options: TermsOptions
+) -> agreement_pb2.AgreedTerms:
+    """Return terms in which what the options say goes before."""
     return agreement_pb2.AgreedTerms(
         stake_percentage=options.stake_percentage or published.stake_percentage,
         pooler_fee=options.pooler_fee or published.pooler_fee,

@@ -74,20 +74,24 @@ async def show(farmer_id: str, /, *, session: Run) -> None:
 
 
 @app.command(name="list")
-async def list_farmers(*, pooler: str = "", limit: Count = 100, session: Run) -> None:
+async def list_farmers(
+    *, pooler: str = "", owner_account: str = "", limit: Count = 100, session: Run
+) -> None:
     """List farmers in the order of their registration.
 
     Parameters
     ----------
     pooler
         Only those of this pooler.
+    owner_account
+        Only those for which this account (G...) speaks now.
     limit
         How many at most; 0 means all.
     """
 
     async def page(size: int, token: str) -> registry_pb2.ListFarmersResponse:
         request = registry_pb2.ListFarmersRequest(
-            pooler_id=pooler, page_size=size, page_token=token
+            pooler_id=pooler, owner_account=owner_account, page_size=size, page_token=token
         )
         return await session.ask(session.registry.ListFarmers, request)
 

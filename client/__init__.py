@@ -10,6 +10,7 @@ from client.calls import Limits, Notice
 from client.chain import ChainWatch, open_watch
 from client.connection import (
     Connections,
+    Nobody,
     Targets,
     TokenFiles,
     caller_of_environment,
@@ -76,6 +77,7 @@ __all__ = [
     "MinersPot",
     "MinersTold",
     "MoneyClient",
+    "Nobody",
     "NotFoundError",
     "Notice",
     "OutOfRangeError",

@@ -91,6 +91,29 @@ FROM (
         (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
     ),
     (
+        'farmers who planted, by hours of blocks',
+        (SELECT sum(planted)::numeric FROM plant.span_sums WHERE blocks = 12),
+        (SELECT count(*)::numeric FROM plant.plantings WHERE status = 'success')
+    ),
+    (
+        'farmers by zeros, by days of blocks',
+        (
+            SELECT sum(u.farmers)::numeric
+            FROM work.span_sums AS s
+            CROSS JOIN LATERAL unnest(s.farmers_by_zeros) AS u (farmers)
+            WHERE s.blocks = 288
+        ),
+        (
+            SELECT count(DISTINCT (block_index, farmer_id))::numeric FROM work.works
+            WHERE status = 'success'
+        )
+    ),
+    (
+        'stroops paid, by days of blocks',
+        (SELECT sum(rewards) FROM harvest.span_sums WHERE blocks = 288),
+        (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
         'stroops paid to poolers'' farmers, by hour',
         (SELECT sum(rewards) FROM harvest.pooler_earnings WHERE span = 'hour'),
         (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')

@@ -224,8 +224,8 @@ def errors() -> str:
 def access() -> str:
     """List who may call what."""
     table = [
-        "| method | services | poolers | operators | by token |",
-        "|---|---|---|---|---|",
+        "| method | services | poolers | owner accounts | operators | by token |",
+        "|---|---|---|---|---|---|",
     ]
     table += [
         f"| {method.rpartition('.')[2]} | {_who(entry)} | {_by_token(entry)} |"
@@ -237,10 +237,14 @@ def access() -> str:
             GENERATED,
             "From `services/access.py`. A caller is who its certificate says:\n"
             "`spiffe://<TRUST_DOMAIN>/service/<name>`, `/pooler/<pooler id>`, `/operator/<name>`.\n"
-            "What is not here is nobody's. For a pooler, the fields say what has to be its own;\n"
-            "what is another's and what there is not are refused alike. The standard health and\n"
-            "reflection services are for every caller with a name of the pool. A certificate that\n"
-            "breaks a rule (`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
+            "A farmer's owner account has no certificate: it logs in by its key and has a token\n"
+            "([login.md](login.md)) that speaks for `/owner/<G...>`.\n"
+            "What is not here is nobody's. For a pooler and an owner account, the fields say what\n"
+            "has to be its own, now; what is another's and what there is not are refused alike.\n"
+            "An owner account sees what is of its farmers alone: further fields of a request only\n"
+            "narrow what is shown. The standard health and reflection services are for every\n"
+            "caller with a name of the pool. A certificate that breaks a rule\n"
+            "(`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
             "(BAD_CERTIFICATE).\n",
             "The last column says what may be called by an access token ([tokens.md](tokens.md))\n"
             "by those whom the columns before it name: `reads` also by one that is read-only.\n"
@@ -260,7 +264,10 @@ def _who(entry: Access) -> str:
     if entry.operator_fields:
         poolers += f", without {', '.join(sorted(entry.operator_fields))}"
     services = [*sorted(entry.services), *(["strangers"] if entry.strangers else [])]
-    return f"{', '.join(services)} | {poolers} | {'yes' if entry.operators else ''}"
+    owners = " or ".join(f"own {field}" for field in entry.owners_own)
+    if entry.owners and not owners:
+        owners = "yes"
+    return f"{', '.join(services)} | {poolers} | {owners} | {'yes' if entry.operators else ''}"
 
 
 def _by_token(entry: Access) -> str:

@@ -11,6 +11,7 @@ from libs.common.grpc.second_person import Covered
 _AGREEMENT = "/kalepool.wallet.v1.AgreementService"
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
+_LOGIN = "/kalepool.wallet.v1.LoginService"
 _NOTIFICATION = "/kalepool.registry.v1.NotificationService"
 _PAYOUTS = "/kalepool.harvest.v1.PayoutsService"
 _REPORT = "/kalepool.report.v1.ReportService"
@@ -123,6 +124,7 @@ FREE: Mapping[str, str] = {
     f"{_REPORT}/ListBlockReports": _READS,
     f"{_REPORT}/ListPoolerBlockReports": _READS,
     f"{_REPORT}/GetBlockReport": _READS,
+    f"{_REPORT}/ListPublicPoolers": _READS,
     f"{_REPORT}/ListEarnings": _READS,
     "/kalepool.report.v1.FeeService/ListFees": _READS,
     "/kalepool.wallet.v1.WalletService/GetWallet": _READS,
@@ -146,6 +148,9 @@ FREE: Mapping[str, str] = {
     f"{_CUSTODY}/ListPauses": _READS,
     f"{_CUSTODY}/ListAuditRecords": _READS,
     f"{_CUSTODY}/VerifyAuditLog": _READS,
+    f"{_LOGIN}/GetLogin": _READS,
+    f"{_LOGIN}/StartLogin": _READS,
+    f"{_LOGIN}/FinishLogin": "lets in who has signed, whoever brings it",
     f"{_TOKEN}/ListTokens": _READS,
     f"{_TOKEN}/RevokeToken": _STOPS,
     f"{_TOKEN}/ReplaceTokenKey": "moves nothing: what the key before has signed goes on to its end",

@@ -11,7 +11,7 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import miner_pb2, payout_pb2, statement_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
-from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
+from kalepool.wallet.v1 import agreement_pb2, custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
 
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
@@ -30,6 +30,8 @@ _PATIENCE = 5.0
 _FRESH = 2.0
 #: Rows of lists that a page shows in full.
 ROWS = 100
+#: Poolers that a page shows: all that one call tells.
+_MANY = 1_000
 #: Blocks of about a day, for figures over time.
 DAY_OF_BLOCKS = 288
 
@@ -144,6 +146,22 @@ class PoolReads:
             "report.v1.ReportService.ListBlockReports",
             report_pb2.ListBlockReportsRequest(page_size=size, page_token=page_token),
             report_pb2.ListBlockReportsResponse,
+        )
+
+    async def public_poolers(self) -> report_pb2.ListPublicPoolersResponse:
+        """Return the poolers that farmers may choose from."""
+        return await self._once(
+            "report.v1.ReportService.ListPublicPoolers",
+            report_pb2.ListPublicPoolersRequest(page_size=_MANY),
+            report_pb2.ListPublicPoolersResponse,
+        )
+
+    async def agreement_rules(self) -> agreement_pb2.GetAgreementRulesResponse:
+        """Return the operator's rules of agreements."""
+        return await self._once(
+            "wallet.v1.AgreementService.GetAgreementRules",
+            agreement_pb2.GetAgreementRulesRequest(),
+            agreement_pb2.GetAgreementRulesResponse,
         )
 
     async def farmer(self, viewer: Viewer, *, by: str, value: str) -> Any:

@@ -17,6 +17,7 @@ from gateway.pages.operators import operator
 from gateway.pages.page import Download, Page
 from gateway.pages.payouts import payouts
 from gateway.pages.pooler import pooler
+from gateway.pages.poolers import order_of, poolers
 from gateway.pages.reads import PoolReads
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
@@ -66,6 +67,8 @@ class _View:
     is_private: bool = False
     #: Whether it is the same for all who have not, so that it is rendered once for them.
     is_kept: bool = True
+    #: What of the query counts; None: the page of a list.
+    counts: Callable[[Request], str] | None = None
 
 
 class Site:
@@ -157,6 +160,11 @@ class Site:
                 is_private=True,
             ),
             _View(
+                template=parse_template("/poolers"),
+                make=lambda request, _: poolers(reads, _order(request)),
+                counts=_order,
+            ),
+            _View(
                 template=parse_template("/poolers/{pooler_id}"),
                 make=lambda request, viewer: pooler(
                     reads, viewer, _named(request, "pooler_id"), _after(request)
@@ -217,8 +225,8 @@ class Site:
                 if view.is_private and viewer.credentials is None:
                     return self._to_login(request, viewer)
                 if viewer.session is None and not viewer.is_stale and view.is_kept:
-                    # Of a query, nothing else counts: whoever adds to it gets the same page.
-                    key = (request.path, _after(request))
+                    # Whoever adds to the query gets the same page.
+                    key = (request.path, (view.counts or _after)(request))
                     return await self._kept.get(key, lambda: self._made(view, request, viewer))
                 return await self._made(view, request, viewer)
 
@@ -332,6 +340,11 @@ def _named(request: Request, name: str) -> str:
 def _after(request: Request) -> str:
     """Return the token of the page of a list that is asked for; empty for the first."""
     return _given(request, "page")
+
+
+def _order(request: Request) -> str:
+    """Return the order of poolers that is asked for."""
+    return order_of(_given(request, "sort"))
 
 
 def _given(request: Request, name: str) -> str:

@@ -67,7 +67,9 @@ class _Wiring:
         self._database = database
         self._wallet = wallet
         self._store = Store(database)
-        self._registry = Registry(store=self._store, wallet=wallet)
+        self._registry = Registry(
+            store=self._store, wallet=wallet, join_limits=settings.join_limits()
+        )
         self._bell = Bell()
         self._notification_store = NotificationStore(database)
         self._keys = settings.webhook_keys()
@@ -142,6 +144,7 @@ class _Wiring:
                 Owned.FARMER: store.owners_of_farmers,
                 Owned.WEBHOOK: self._notification_store.owners_of_webhooks,
             },
+            accounts={Owned.FARMER: store.accounts_of_farmers},
             second_person=SecondPerson(COVERED, self._wallet.use_approval),
             standings={
                 Owned.POOLER: store.standings_of_poolers,

@@ -40,6 +40,10 @@ def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, 
         values["api_endpoint"] = request.api_endpoint
     if request.HasField("max_farmers"):
         values["max_farmers"] = request.max_farmers
+    if request.HasField("is_listed"):
+        values["is_listed"] = request.is_listed
+    if request.HasField("is_open_to_join"):
+        values["is_open_to_join"] = request.is_open_to_join
     return pooler_id, change(f"UpdatePooler/{pooler_id}", request.request_id, values)
 
 
@@ -72,6 +76,29 @@ def new_farmer(
     )
 
 
+def joining_farmer(request: registry_pb2.JoinPoolRequest, caller: Caller) -> NewFarmer:
+    """Return the arguments of JoinPool, and whose word it is."""
+    stake = DEFAULT_STAKE_BPS
+    if request.stake_percentage:
+        stake = parse_percentage(request.stake_percentage)
+    owner, version = request.owner_account, request.terms_version
+    return NewFarmer(
+        pooler_id=PoolerId(UUID(request.pooler_id)),
+        stake_bps=stake,
+        payout_wallet_address="",
+        owner_account=owner,
+        terms_version=version,
+        has_stake=bool(request.stake_percentage),
+        registered_by=caller.actor,
+        proof=_proof(caller),
+        joins_itself=True,
+        metadata="{}",
+        # Apart from the pooler's own ids, and from those of other owner accounts.
+        request_id=f"owner/{owner}/{request.request_id or new_id()}",
+        digest=_digest({"joins": owner, "stake": stake, "terms": version}),
+    )
+
+
 def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewTerms, Change]:
     """Return the arguments of PublishTerms."""
     pooler_id = PoolerId(UUID(request.pooler_id))
@@ -93,6 +120,8 @@ def _proof(caller: Caller) -> str:
         return "operator"
     if caller.kind is CallerKind.UNKNOWN:
         return "plaintext"
+    if caller.kind is CallerKind.OWNER:
+        return "owner"
     return "certificate" if caller.grant is None else "token"
 
 
@@ -129,6 +158,8 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
     )
     message.farms_for_itself = pooler.farms_for_itself
     message.terms_version = pooler.terms_version
+    message.is_listed = pooler.is_listed
+    message.is_open_to_join = pooler.is_open_to_join
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)

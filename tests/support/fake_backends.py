@@ -34,14 +34,23 @@ FARMER = "0190a5f0-0000-7000-8000-000000000002"
 #: Tokens that the fake TokenService knows.
 OPERATOR_TOKEN = "kp_" + "o" * 43
 POOLER_TOKEN = "kp_" + "p" * 43
+#: Tokens of owner accounts that have logged in.
+ACCOUNTS = ("G" + "A" * 55, "G" + "B" * 55)
+LOGIN_TOKENS = tuple(f"{'h' * 60}.{account * 4}.{'s' * 86}" for account in ACCOUNTS)
 SUBJECTS = {
     OPERATOR_TOKEN: f"spiffe://{DOMAIN}/operator/ann",
     POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
+    **{
+        token: f"spiffe://{DOMAIN}/owner/{account}"
+        for token, account in zip(LOGIN_TOKENS, ACCOUNTS, strict=True)
+    },
 }
 #: What the gateway's own certificate may call.
 PUBLIC = (
     *("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken"),
     *("GetPoolSummary", "GetFarmerSummary", "ListBlockReports", "GetBlockReport"),
+    *("ListPublicPoolers", "GetAgreementRules"),
+    *("GetLogin", "StartLogin", "FinishLogin"),
 )
 
 

@@ -104,6 +104,16 @@ class PoolWorld:
         )
         return person
 
+    async def owned(self, person: Person, account: str) -> None:
+        """Write the account that speaks for a farmer from now on; empty: none."""
+        await self.connection.execute(
+            "INSERT INTO wallet.owner_accounts (wallet_id, number, address, registered_at, "
+            "effective_at) SELECT $1, 1 + count(*), $2, now(), now() FROM wallet.owner_accounts "
+            "WHERE wallet_id = $1",
+            person.wallet_id,
+            account,
+        )
+
     async def planted(self, pooler_id: UUID, person: Person, block: int, stake: int = 250) -> None:
         """Write a successful planting."""
         await self.connection.execute("SELECT plant.ensure_partition($1)", block)

@@ -103,6 +103,7 @@ def settings(dsn: str, wallet: FakeCustody, **changes: Any) -> RegistrySettings:
         "port": 0,
         "api_rate_limit": 0,
         "recovery_seconds": 0.2,
+        "self_join_daily": 100,
         "shutdown_grace_ms": 200,
         "wallet_target": wallet.target,
     }

@@ -51,6 +51,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "harvest.pooler_funds": {"harvest": "S"},
     "harvest.roots": {"harvest": "SIu"},
     "harvest.schema_migrations": {"harvest": "s"},
+    "harvest.span_sums": {"harvest": "S"},
     "harvest.turns": {"harvest": "SIu"},
     "harvest.unexplained": {"harvest": "S"},
     "plant.batch_items": {"plant": "SIu"},
@@ -58,6 +59,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "plant.block_sums": {"harvest": "S"},
     "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S", "wallet": "S"},
     "plant.schema_migrations": {"plant": "s"},
+    "plant.span_sums": {"harvest": "S"},
     "plant.turns": {"plant": "SIu"},
     # Only the database writes this table, and administrators read it.
     "registry.changes": {},
@@ -68,7 +70,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "registry.poolers": {**_READERS, "registry": "SIu", "wallet": "S"},
     "registry.requests": {"registry": "SI"},
     "registry.schema_migrations": {"registry": "s"},
-    "registry.terms": {"registry": "SI"},
+    "registry.join_turn": {"registry": "Su"},
+    "registry.terms": {"registry": "SI", "harvest": "S"},
     "registry.webhooks": {"registry": "SIu"},
     "wallet.accounts": {"wallet": "SIU"},
     "wallet.agreements": {"wallet": "SIu"},
@@ -120,6 +123,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "work.block_sums": {"harvest": "S"},
     "work.schema_migrations": {"work": "s"},
     "work.submissions": {"work": "SI"},
+    "work.span_sums": {"harvest": "S"},
     "work.turns": {"work": "SIu"},
     "work.works": {"work": "SI", "harvest": "S", "wallet": "S"},
 }

@@ -34,6 +34,10 @@ class Pooler:
     farms_for_itself: bool
     #: Version of the terms that it offers; 0: none.
     terms_version: int
+    #: Wants to be in the public list.
+    is_listed: bool
+    #: Lets farmers join by themselves.
+    is_open_to_join: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,8 @@ class NewFarmer:
     #: Who registers it, and by what that is known, as wallet names it.
     registered_by: str = ""
     proof: str = ""
+    #: Its owner account does: it joins by itself.
+    joins_itself: bool = False
     #: JSON.
     metadata: str
     #: The caller's request id, or a fresh one.

@@ -130,6 +130,15 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer = await self._registry.register_farmer(messages.new_farmer(request, caller()))
         return messages.registered_message(farmer)
 
+    async def JoinPool(
+        self,
+        request: registry_pb2.JoinPoolRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.JoinPoolResponse:
+        """See registry.proto."""
+        farmer = await self._registry.join(messages.joining_farmer(request, caller()))
+        return registry_pb2.JoinPoolResponse(farmer=messages.farmer_message(farmer))
+
     async def GetFarmer(
         self,
         request: registry_pb2.GetFarmerRequest,
@@ -150,7 +159,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         if pooler is not None:
             await self._registry.pooler(pooler)
         farmers = await self._registry.store.list_farmers(
-            pooler_id=pooler, after=after, limit=size + 1
+            pooler_id=pooler,
+            owner_account=request.owner_account,
+            after=after,
+            limit=size + 1,
         )
         return registry_pb2.ListFarmersResponse(
             farmers=map(messages.farmer_message, farmers[:size]),

@@ -13,7 +13,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE p.id = $1;
 
@@ -27,7 +28,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE p.id = $1
 FOR NO KEY UPDATE OF p;
@@ -41,7 +43,8 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join
 FROM registry.poolers AS p
 WHERE $1::uuid IS NULL OR p.id > $1::uuid
 ORDER BY p.id
@@ -52,7 +55,9 @@ LIMIT $2;
 UPDATE registry.poolers
 SET name = coalesce($2, name),
     api_endpoint = coalesce($3, api_endpoint),
-    max_farmers = coalesce($4, max_farmers)
+    max_farmers = coalesce($4, max_farmers),
+    is_listed = coalesce($5, is_listed),
+    is_open_to_join = coalesce($6, is_open_to_join)
 WHERE id = $1;
 
 -- name: set_pooler_active :exec
@@ -73,9 +78,19 @@ UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;
 -- name: insert_farmer :exec
 INSERT INTO registry.farmers (
     id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest, owner_account,
-    terms_version, registered_by, proof
+    terms_version, registered_by, proof, joined_itself
 )
-VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11);
+VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: take_join_turn :exec
+-- Who joins by itself waits here until nobody else does, so that what has joined is counted once.
+UPDATE registry.join_turn SET taken_at = now();
+
+-- name: joined :one
+-- How many farmers have joined by themselves within 24 hours: in all, and of an owner account ($1).
+SELECT count(*) AS total, count(*) FILTER (WHERE f.owner_account = $1) AS of_owner
+FROM registry.farmers AS f
+WHERE f.joined_itself AND f.created_at > now() - interval '24 hours';
 
 -- name: farmer :one
 SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,
@@ -103,6 +118,10 @@ FROM registry.farmers AS f
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE ($1::uuid IS NULL OR f.pooler_id = $1::uuid) AND ($2::uuid IS NULL OR f.id > $2::uuid)
+    AND (
+        $4::text = ''
+        OR f.id IN (SELECT o.farmer_id FROM wallet.farmer_owners AS o WHERE o.owner_account = $4)
+    )
 ORDER BY f.id
 LIMIT $3;
 
@@ -149,6 +168,12 @@ RETURNING request_id;
 SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN registry.farmers AS f ON f.id = asked.id;
+
+-- name: accounts_of_farmers :many
+-- Owner accounts of these farmers; '' for one that has none, or that there is not.
+SELECT DISTINCT coalesce(o.owner_account, '') AS owner_account
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.farmer_owners AS o ON o.farmer_id = asked.id;
 
 -- name: standings_of_poolers :one
 -- What limits these poolers ($1).

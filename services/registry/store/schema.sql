@@ -22,6 +22,9 @@ CREATE TABLE registry.poolers (
     created_at registry.moment NOT NULL DEFAULT now(),
     -- Since when its heartbeats have stopped; none while they come, or before the first.
     gone_since registry.moment,
+    -- Wants to be in the public list, and lets farmers join by themselves.
+    is_listed boolean NOT NULL DEFAULT false,
+    is_open_to_join boolean NOT NULL DEFAULT false,
     CHECK (current_farmers BETWEEN 0 AND max_farmers)
 );
 
@@ -49,12 +52,15 @@ CREATE TABLE registry.farmers (
     -- Who registered it, and by what that was known.
     registered_by text NOT NULL DEFAULT '',
     proof text NOT NULL DEFAULT '',
+    -- Its owner account registered it.
+    joined_itself boolean NOT NULL DEFAULT false,
     UNIQUE (pooler_id, request_id),
     CHECK ((status = 'provisioning') = (custodial_public_key IS NULL)),
     CHECK ((wallet_id IS NULL) = (custodial_public_key IS NULL))
 );
 CREATE INDEX idx_farmers_pooler_status ON registry.farmers (pooler_id, status);
 CREATE INDEX idx_farmers_provisioning ON registry.farmers (id) WHERE status = 'provisioning';
+CREATE INDEX idx_farmers_joined ON registry.farmers (created_at) WHERE joined_itself;
 
 -- What a request id has done, for requests that do not make a farmer. A change's method names what it
 -- changes, so that one pooler's ids are not another's.
@@ -132,7 +138,9 @@ GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
 -- Of columns: the right to change a whole table is the right to lock it against everybody who reads it.
 GRANT SELECT, INSERT,
-UPDATE (name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since)
+UPDATE (
+    name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since, is_listed, is_open_to_join
+)
 ON registry.poolers TO kalepool_registry;
 GRANT SELECT, INSERT, UPDATE (
     wallet_id, custodial_public_key, payout_wallet_address, stake_percentage, status, metadata
@@ -416,3 +424,14 @@ FOR EACH ROW EXECUTE FUNCTION registry.refuse_change_of_terms();
 CREATE TRIGGER trigger_terms_no_truncate BEFORE TRUNCATE ON registry.terms
 FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_change_of_terms();
 GRANT SELECT, INSERT ON registry.terms TO kalepool_registry;
+-- The public list of poolers shows their terms.
+GRANT SELECT ON registry.terms TO kalepool_harvest;
+
+-- The lock of this row is the turn of who joins a pooler by itself: one at a time, so that what has joined within
+-- a day is counted once.
+CREATE TABLE registry.join_turn (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO registry.join_turn DEFAULT VALUES;
+GRANT SELECT, UPDATE (taken_at) ON registry.join_turn TO kalepool_registry;

@@ -33,6 +33,7 @@ from services.wallet.chain.read.account_bytes import (
     AccountFields,
     TrustlineFields,
 )
+from services.wallet.chain.read.challenges import read_signers
 from services.wallet.chain.read.entries import account_state
 from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
 from services.wallet.chain.read.included import (
@@ -70,6 +71,7 @@ from services.wallet.domain.chain_facts import (
     Signer,
 )
 from services.wallet.domain.foreign_harvests import ForeignHarvest
+from services.wallet.domain.logins import AccountSigners
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.payments import SeenTransaction
 from services.wallet.domain.trust import TRUST, Decision, Needed
@@ -266,6 +268,12 @@ class Chain:
             account_state(address, found.get(account), found.get(line))
             for address, (account, line) in keys.items()
         ]
+
+    async def signers(self, address: str) -> AccountSigners | None:
+        """Return who signs for an account; None for one that is not on the chain."""
+        key = ledger_keys.account_key(address)
+        _, found = await self._rpc.entries({key: read_signers})
+        return found.get(key)
 
     async def destinations(self, addresses: Sequence[str]) -> dict[str, Destination]:
         """Return the accounts at these addresses, to which withdrawals are to go."""

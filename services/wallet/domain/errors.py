@@ -159,6 +159,46 @@ class FeeTooHighError(FailedPreconditionError):
     default_reason = "FEE_TOO_HIGH"
 
 
+class OwnerMayNotError(PermissionDeniedError):
+    """A login of the owner account changes the times of payouts alone; the rest it signs."""
+
+    default_reason = "OWNER_MAY_NOT"
+
+
+class NoTermsError(FailedPreconditionError):
+    """The farmer has agreed to no terms."""
+
+    default_reason = "NO_TERMS"
+
+
+class TermsAnnouncedError(FailedPreconditionError):
+    """Other terms are to come, which a change by a login would take the place of."""
+
+    default_reason = "TERMS_ANNOUNCED"
+
+
+class LoginOffError(FailedPreconditionError):
+    """Nobody logs in with a Stellar account: LOGIN_HOME_DOMAIN is not set."""
+
+    default_reason = "LOGIN_OFF"
+
+
+class LoginTransactionError(InvalidArgumentError):
+    """What came as a challenge is no transaction."""
+
+
+class LoginRefusedError(UnauthenticatedError):
+    """A challenge is none of ours, has ended, or is not signed as the account says."""
+
+    default_reason = "LOGIN_REFUSED"
+
+
+class LoginUsedError(UnauthenticatedError):
+    """Somebody has logged in with this challenge: each counts once."""
+
+    default_reason = "LOGIN_USED"
+
+
 class TermsNotOfferedError(FailedPreconditionError):
     """Nobody has offered the farmer these parts: a lower fee is the pooler's to give."""
 

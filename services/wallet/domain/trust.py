@@ -54,6 +54,7 @@ class Decision(Enum):
     REFUSE_DESTINATION = "refuse a destination"
     RECORD_FOUND = "record what reconciliation found"
     RECORD_FORGOTTEN = "record what no node remembers"
+    LOG_IN = "let an account log in"
     SHOW_BALANCES = "show balances"
 
 
@@ -114,6 +115,9 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.RECORD_FOUND: Needed.TWO_WORDS,
     # The result of a transaction whose ledger no node has any more.
     Decision.RECORD_FORGOTTEN: Needed.STATE,
+    # Who signs for an account, and that it is not there: whoever logs in sees its farmers, and has
+    # them paid out where they say themselves.
+    Decision.LOG_IN: Needed.TWO_WORDS,
     # The balances that are shown are read again with the next ledger.
     Decision.SHOW_BALANCES: Needed.ONE_WORD,
 }

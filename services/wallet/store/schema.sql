@@ -1666,8 +1666,11 @@ CREATE TABLE wallet.agreements (
     -- Blocks that are harvested together.
     harvest_blocks int NOT NULL CHECK (harvest_blocks BETWEEN 1 AND 20),
     given_by text NOT NULL CHECK (octet_length(given_by) <= 4096),
-    -- By what whoever gave it was known; of those, only a signature is the farmer's own.
-    proof text NOT NULL CHECK (proof IN ('certificate', 'token', 'signature', 'operator', 'plaintext')),
+    -- By what whoever gave it was known; of those, a signature is the farmer's own, and so is an owner account
+    -- that has logged in.
+    proof text NOT NULL CHECK (
+        proof IN ('certificate', 'token', 'signature', 'operator', 'plaintext', 'owner')
+    ),
     -- The pooler's terms as registry published them; 0: none.
     terms_version int NOT NULL CHECK (terms_version >= 0),
     terms_digest bytea NOT NULL CHECK (octet_length(terms_digest) = 32),
@@ -1694,6 +1697,7 @@ CREATE TABLE wallet.owner_accounts (
     mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (wallet_id, number)
 );
+CREATE INDEX idx_owner_accounts_address ON wallet.owner_accounts (address, wallet_id);
 CREATE TRIGGER owner_accounts_follow BEFORE INSERT ON wallet.owner_accounts
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_version('wallet_id');
 
@@ -1740,6 +1744,41 @@ FROM wallet.agreements AS a
 INNER JOIN wallet.wallets AS w ON a.wallet_id = w.id;
 GRANT SELECT ON wallet.farmer_agreements TO kalepool_harvest;
 GRANT SELECT ON wallet.pooler_marks TO kalepool_registry;
+
+-- Farmers by the owner account that speaks for them now, as wallet's own store finds it: the newest that
+-- counts, of those that were not replaced before they counted. For the services that show farmers to their
+-- owners; wallet itself goes by what it has sealed.
+CREATE VIEW wallet.owner_accounts_that_counted AS
+SELECT o.wallet_id, o.number, o.address
+FROM wallet.owner_accounts AS o
+WHERE o.effective_at <= greatest(
+    now(), (SELECT max(n.registered_at) FROM wallet.owner_accounts AS n WHERE n.wallet_id = o.wallet_id)
+)
+AND NOT EXISTS (
+    SELECT 1 FROM wallet.owner_accounts AS n
+    WHERE n.wallet_id = o.wallet_id AND n.number = o.number + 1 AND n.registered_at < o.effective_at
+);
+CREATE VIEW wallet.farmer_owners AS
+SELECT w.farmer_id, o.address AS owner_account
+FROM wallet.owner_accounts_that_counted AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.address <> ''
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.owner_accounts_that_counted AS l
+      WHERE l.wallet_id = o.wallet_id AND l.number > o.number
+  );
+GRANT SELECT ON wallet.farmer_owners TO
+kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
+
+-- Challenges that somebody has logged in with, by the hash of their transaction, until they have ended: each
+-- counts once.
+CREATE TABLE wallet.used_challenges (
+    challenge bytea PRIMARY KEY CHECK (octet_length(challenge) = 32),
+    ends_at wallet.moment NOT NULL
+);
+CREATE INDEX idx_used_challenges_ends ON wallet.used_challenges (ends_at);
+-- To change a column is what it takes to lock a row, which is what forgets it.
+GRANT SELECT, INSERT, DELETE, UPDATE (ends_at) ON wallet.used_challenges TO kalepool_wallet;
 
 -- Changes of what was agreed, and of who speaks for a farmer: told with the moment from which they count. What is
 -- registered with a farmer changes nothing.

@@ -318,6 +318,25 @@ class WalletStore:
         row = await self._database.one("standings_of_farmers", list(map(UUID, ids)))
         return standings_in(None if row is None else dict(row))
 
+    async def wallets_of_farmers(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return the wallets of these farmers; None for what wallet has not written."""
+        return await self._known("owners_of_farmers", ids)
+
+    async def known_wallets(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return these wallets; None for what wallet has not written."""
+        return await self._known("owners_of_wallets", ids)
+
+    async def wallets_of_operations(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return the wallets of these operations; None for what wallet has not written."""
+        return await self._known("owners_of_operations", ids)
+
+    async def _known(self, query: str, ids: Sequence[str]) -> list[WalletId | None]:
+        rows = await self._database.many(query, list(map(UUID, ids)))
+        return [
+            WalletId(row["id"]) if row["id"] is not None and self._orders.is_wallet(row) else None
+            for row in rows
+        ]
+
     async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
         """Return owners by rows that wallet wrote: any other row is nobody's."""
         rows = await self._database.many(query, list(map(UUID, ids)))

@@ -144,6 +144,8 @@ def giver_of(caller: Caller) -> Giver:
     """Return whose word a call is."""
     if caller.kind is CallerKind.OPERATOR:
         proof = Proof.OPERATOR
+    elif caller.kind is CallerKind.OWNER:
+        proof = Proof.OWNER
     elif caller.kind is CallerKind.UNKNOWN:
         proof = Proof.PLAINTEXT
     else:

@@ -10,6 +10,7 @@ from kalepool.wallet.v1 import (
     data_entry_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    login_pb2_grpc,
     order_pb2_grpc,
     payout_pb2_grpc,
     reconcile_pb2_grpc,
@@ -38,6 +39,7 @@ from services.wallet.servicers import data_entries as data_entry_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
+from services.wallet.servicers import logins as login_servicer
 from services.wallet.servicers import orders as order_servicer
 from services.wallet.servicers import payouts as payout_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
@@ -53,6 +55,7 @@ from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.data_entries import DataEntries
 from services.wallet.usecases.fee_keeping import FeeKeeping
+from services.wallet.usecases.logins import Logins
 from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.payouts import Payouts
 from services.wallet.usecases.tokens import Tokens
@@ -132,6 +135,14 @@ class Callers:
             clock=SystemClock(),
             trust_domain=settings.trust_domain,
             access=ACCESS,
+            logins=settings.logins(),
+        )
+        self._logins = Logins(
+            chain=self._engine.chain,
+            keys=self._engine.token_keys,
+            store=self._stores.logins,
+            clock=SystemClock(),
+            offered=settings.logins(),
         )
 
     def _open_payouts(self, provider: KeyProvider) -> None:
@@ -203,6 +214,12 @@ class Callers:
                 Owned.WITHDRAWAL: self._stores.wallets.owners_of_operations,
                 Owned.TOKEN: self._stores.tokens.owners,
             },
+            accounts={
+                Owned.FARMER: self._stores.account_owners.of_farmers,
+                Owned.WALLET: self._stores.account_owners.of_wallets,
+                Owned.OPERATION: self._stores.account_owners.of_operations,
+                Owned.WITHDRAWAL: self._stores.account_owners.of_operations,
+            },
             standings={
                 Owned.FARMER: self._stores.wallets.standings_of_farmers,
                 Owned.POOLER: self._stores.tokens.standings_of_poolers,
@@ -266,15 +283,23 @@ class Callers:
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
         payouts = payout_servicer.PayoutServicer(self._payouts)
         payout_pb2_grpc.add_PayoutServiceServicer_to_server(payouts, server)
+        fee_servicer.register(self._stores.fees, server)
+        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
+        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
+        self._register_owners(server)
+
+    def _register_owners(self, server: grpc.aio.Server) -> None:
+        """Add what farmers' own say is about."""
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._stores.withdrawals, self._agreements
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
         agreements = agreement_servicer.AgreementServicer(self._agreements)
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreements, server)
-        fee_servicer.register(self._stores.fees, server)
-        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
-        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
+        logins = login_servicer.LoginServicer(
+            self._logins, trust_domain=self._settings.trust_domain
+        )
+        login_pb2_grpc.add_LoginServiceServicer_to_server(logins, server)
 
     def _sees_chain(self) -> bool:
         return self._engine.chain_view.is_fresh

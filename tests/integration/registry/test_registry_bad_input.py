@@ -65,6 +65,12 @@ def terms(**changes: Any) -> Callable[[Any], Any]:
     return lambda stub: stub.PublishTerms(registry_pb2.PublishTermsRequest(**values))
 
 
+def join(**changes: Any) -> Callable[[Any], Any]:
+    """JoinPool with something wrong."""
+    values = {"pooler_id": SOMEBODY, "owner_account": KEY, "terms_version": 1, **changes}
+    return lambda stub: stub.JoinPool(registry_pb2.JoinPoolRequest(**values))
+
+
 def listing(method: str, **changes: Any) -> Callable[[Any], Any]:
     """ListPoolers or ListFarmers with something wrong."""
     request = getattr(registry_pb2, f"{method}Request")
@@ -161,6 +167,20 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             *("request_id", "pooler_id", "stake_percentage", "pooler_fee", "miners_part"),
             *("payout_threshold", "payout_interval_seconds", "harvest_blocks", "text"),
         ],
+    ),
+    "join: nothing": (
+        join(owner_account="", terms_version=0),
+        ["owner_account", "terms_version"],
+    ),
+    "join: all fields": (
+        join(
+            pooler_id="x",
+            request_id="\x01",
+            owner_account=WRONG_KEY,
+            terms_version=-1,
+            stake_percentage="1.1",
+        ),
+        ["request_id", "pooler_id", "owner_account", "terms_version", "stake_percentage"],
     ),
     "poolers: negative page": (listing("ListPoolers", page_size=-1), ["page_size"]),
     "poolers: size and token": (

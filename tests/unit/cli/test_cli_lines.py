@@ -25,6 +25,7 @@ from kalepool.wallet.v1 import (
     data_entry_pb2,
     engine_pb2,
     keys_pb2,
+    login_pb2,
     order_pb2,
     reconcile_pb2,
     token_pb2,
@@ -53,6 +54,7 @@ MODULES = (
     keys_pb2,
     order_pb2,
     token_pb2,
+    login_pb2,
     reconcile_pb2,
     plant_pb2,
     work_pb2,
@@ -175,10 +177,12 @@ TERMS = {
     "terms_version": 0,
 }
 CALLS: dict[str, dict[str, Any]] = {
-    f"pooler update {SOMEBODY} --name= --max-farmers 5 --request-id r": {
+    f"pooler update {SOMEBODY} --name= --max-farmers 5 --listed --no-open-to-join --request-id r": {
         "pooler_id": SOMEBODY,
         "name": "",
         "max_farmers": 5,
+        "is_listed": True,
+        "is_open_to_join": False,
         "request_id": "r",
     },
     f"farmer register --pooler {SOMEBODY} --owner-account x --terms-version 3 --request-id r": {

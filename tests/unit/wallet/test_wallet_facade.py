@@ -16,6 +16,7 @@ from services.wallet.chain.errors import (
     SimulationError,
     StaleAnswerError,
 )
+from services.wallet.chain.essence import essence
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.chain.networks import Network, network_for, verify
 from services.wallet.chain.node.rpc import Rpc
@@ -31,6 +32,7 @@ from services.wallet.domain.chain_facts import (
     NumberState,
     PailState,
 )
+from services.wallet.domain.logins import AccountSigners
 from services.wallet.domain.trust import TRUST, Decision, Needed
 from tests.support.farm_facts import BLOCK
 from tests.support.told_nodes import AWAY, TAKEN, Nodes
@@ -348,6 +350,27 @@ async def test_only_accounts_that_exist_have_numbers() -> None:
     assert await chain.sequences([GONE, HERE]) == (100, {HERE: 11})
     expected = NumberState(sequence=11, obeys=False)
     assert await chain.numbers([GONE, HERE]) == (100, {HERE: expected})
+
+
+async def test_who_signs_for_an_account_is_read_where_it_is_there() -> None:
+    signers = AccountSigners(address=HERE, weights={HERE: 1}, medium=2)
+    shown = Shown({ledger_keys.account_key(HERE): signers})
+    chain = chain_of(shown)
+    assert (await chain.signers(HERE), await chain.signers(GONE)) == (signers, None)
+    assert shown.asked == [[ledger_keys.account_key(HERE)], [ledger_keys.account_key(GONE)]]
+
+
+def test_nodes_agree_on_who_signs_whatever_the_order_in_which_they_tell() -> None:
+    one = AccountSigners(address=HERE, weights={HERE: 1, GONE: 2}, medium=2)
+    same = AccountSigners(address=HERE, weights={GONE: 2, HERE: 1}, medium=2)
+    assert essence((100, {"key": one})) == essence((101, {"key": same}))
+    for other in (
+        replace(one, medium=1),
+        replace(one, weights={HERE: 1}),
+        replace(one, weights={HERE: 1, GONE: 1}),
+    ):
+        assert essence((100, {"key": one})) != essence((100, {"key": other}))
+    assert hash(essence((100, {"key": one}))) is not None
 
 
 async def test_a_destination_wants_a_memo_where_its_account_says_so() -> None:

@@ -98,6 +98,8 @@ class Pooler(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     FARMS_FOR_ITSELF_FIELD_NUMBER: _builtins.int
     TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
+    IS_OPEN_TO_JOIN_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUIDv7."""
     name: _builtins.str
@@ -118,6 +120,10 @@ class Pooler(_message.Message):
     """
     terms_version: _builtins.int
     """Version of the terms that it offers (GetTerms); 0: none, and no fees."""
+    is_listed: _builtins.bool
+    """It wants to be in the public list (ReportService/ListPublicPoolers), where it is once it has published terms."""
+    is_open_to_join: _builtins.bool
+    """It lets farmers join by themselves, as far as the operator does (JoinPool)."""
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
         """The last heartbeat; absent when there was none."""
@@ -140,10 +146,12 @@ class Pooler(_message.Message):
         registered_at: _timestamp_pb2.Timestamp | None = ...,
         farms_for_itself: _builtins.bool = ...,
         terms_version: _builtins.int = ...,
+        is_listed: _builtins.bool = ...,
+        is_open_to_join: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen", b"last_seen", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "farms_for_itself", b"farms_for_itself", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "farms_for_itself", b"farms_for_itself", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,6 +470,8 @@ class UpdatePoolerRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     API_ENDPOINT_FIELD_NUMBER: _builtins.int
     MAX_FARMERS_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
+    IS_OPEN_TO_JOIN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat give the first answer; may be empty."""
     pooler_id: _builtins.str
@@ -472,6 +482,10 @@ class UpdatePoolerRequest(_message.Message):
     """At most 512 characters."""
     max_farmers: _builtins.int
     """1 to 1,000, not below the farmers that it has. For operators alone."""
+    is_listed: _builtins.bool
+    """Whether it wants to be in the public list."""
+    is_open_to_join: _builtins.bool
+    """Whether farmers may join by themselves, as far as the operator lets them."""
     def __init__(
         self,
         *,
@@ -480,19 +494,29 @@ class UpdatePoolerRequest(_message.Message):
         name: _builtins.str | None = ...,
         api_endpoint: _builtins.str | None = ...,
         max_farmers: _builtins.int | None = ...,
+        is_listed: _builtins.bool | None = ...,
+        is_open_to_join: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "max_farmers", b"max_farmers", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_is_listed", b"_is_listed", "_is_open_to_join", b"_is_open_to_join", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "max_farmers", b"max_farmers", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_is_listed", b"_is_listed", "_is_open_to_join", b"_is_open_to_join", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__api_endpoint: _TypeAlias = _typing.Literal["api_endpoint"]  # noqa: Y015
     _WhichOneofArgType__api_endpoint: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint"]  # noqa: Y015
+    _WhichOneofReturnType__is_listed: _TypeAlias = _typing.Literal["is_listed"]  # noqa: Y015
+    _WhichOneofArgType__is_listed: _TypeAlias = _typing.Literal["_is_listed", b"_is_listed"]  # noqa: Y015
+    _WhichOneofReturnType__is_open_to_join: _TypeAlias = _typing.Literal["is_open_to_join"]  # noqa: Y015
+    _WhichOneofArgType__is_open_to_join: _TypeAlias = _typing.Literal["_is_open_to_join", b"_is_open_to_join"]  # noqa: Y015
     _WhichOneofReturnType__max_farmers: _TypeAlias = _typing.Literal["max_farmers"]  # noqa: Y015
     _WhichOneofArgType__max_farmers: _TypeAlias = _typing.Literal["_max_farmers", b"_max_farmers"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__api_endpoint) -> _WhichOneofReturnType__api_endpoint | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_listed) -> _WhichOneofReturnType__is_listed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_open_to_join) -> _WhichOneofReturnType__is_open_to_join | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_farmers) -> _WhichOneofReturnType__max_farmers | None: ...
     @_typing.overload
@@ -910,6 +934,72 @@ class RegisterFarmerResponse(_message.Message):
 Global___RegisterFarmerResponse: _TypeAlias = RegisterFarmerResponse  # noqa: Y015
 
 @_typing.final
+class JoinPoolRequest(_message.Message):
+    """See JoinPool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat give the same farmer: any string of 1 to 128 characters, unique per owner account and pooler;
+    empty means that a repeat registers another farmer.
+    """
+    pooler_id: _builtins.str
+    """UUID of the pooler."""
+    owner_account: _builtins.str
+    """The account (strkey G...) that has logged in, and speaks for the farmer from then on."""
+    terms_version: _builtins.int
+    """The version of the terms that the farmer was shown: with other ones in force it does not join."""
+    stake_percentage: _builtins.str
+    """Part of its balance that is staked in each block, a decimal from "0" to "1" with at most four decimals, and no
+    more than the terms say; empty means "0.1", or what they say where that is less.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
+        terms_version: _builtins.int = ...,
+        stake_percentage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "terms_version", b"terms_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolRequest: _TypeAlias = JoinPoolRequest  # noqa: Y015
+
+@_typing.final
+class JoinPoolResponse(_message.Message):
+    """The farmer that has joined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmer(self) -> Global___Farmer:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        farmer: Global___Farmer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolResponse: _TypeAlias = JoinPoolResponse  # noqa: Y015
+
+@_typing.final
 class GetFarmerRequest(_message.Message):
     """See GetFarmer."""
 
@@ -962,10 +1052,13 @@ class ListFarmersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUID of a pooler, or empty for the farmers of all."""
+    owner_account: _builtins.str
+    """Only farmers for which this owner account (strkey G...) speaks now; empty: all."""
     page_size: _builtins.int
     """1 to 1,000; 0 means 100."""
     page_token: _builtins.str
@@ -974,12 +1067,13 @@ class ListFarmersRequest(_message.Message):
         self,
         *,
         pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

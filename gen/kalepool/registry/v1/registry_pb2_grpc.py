@@ -90,6 +90,11 @@ class RegistryServiceStub:
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.FromString,
                 _registered_method=True)
+        self.JoinPool = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/JoinPool',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.FromString,
+                _registered_method=True)
         self.GetFarmer = channel.unary_unary(
                 '/kalepool.registry.v1.RegistryService/GetFarmer',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.GetFarmerRequest.SerializeToString,
@@ -239,6 +244,24 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JoinPool(self, request, context):
+        """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+        pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+        goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+        Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+        operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+        for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+        they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+        the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+        (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+        24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+        Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetFarmer(self, request, context):
         """Reads one farmer.
 
@@ -249,7 +272,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFarmers(self, request, context):
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """
@@ -343,6 +367,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RegisterFarmer,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.SerializeToString,
+            ),
+            'JoinPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.JoinPool,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.SerializeToString,
             ),
             'GetFarmer': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFarmer,
@@ -646,6 +675,33 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/RegisterFarmer',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JoinPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/JoinPool',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,

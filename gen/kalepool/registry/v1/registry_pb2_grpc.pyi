@@ -112,13 +112,28 @@ class RegistryServiceStub:
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
+    JoinPool: _grpc.UnaryUnaryMultiCallable[_registry_pb2.JoinPoolRequest, _registry_pb2.JoinPoolResponse]
+    """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+    pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+    goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+    Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+    operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+    for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+    they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+    the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+    (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+    24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+    Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+    """
     GetFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]
     """Reads one farmer.
 
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -229,13 +244,28 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
+    JoinPool: _aio.UnaryUnaryMultiCallable[_registry_pb2.JoinPoolRequest, _registry_pb2.JoinPoolResponse]  # type: ignore[assignment]
+    """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+    pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+    goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+    Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+    operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+    for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+    they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+    the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+    (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+    24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+    Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+    """
     GetFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]  # type: ignore[assignment]
     """Reads one farmer.
 
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]  # type: ignore[assignment]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -405,6 +435,26 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def JoinPool(
+        self,
+        request: _registry_pb2.JoinPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.JoinPoolResponse, _abc.Awaitable[_registry_pb2.JoinPoolResponse]]:
+        """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+        pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+        goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+        Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+        operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+        for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+        they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+        the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+        (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+        24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+        Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+        """
+
+    @_abc_1.abstractmethod
     def GetFarmer(
         self,
         request: _registry_pb2.GetFarmerRequest,
@@ -421,7 +471,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListFarmersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListFarmersResponse, _abc.Awaitable[_registry_pb2.ListFarmersResponse]]:
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """

@@ -38,6 +38,8 @@ class _AgreementProofEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Agreem
     """An operator's certificate or token."""
     AGREEMENT_PROOF_PLAINTEXT: _AgreementProof.ValueType  # 5
     """Nothing: the connection is plaintext."""
+    AGREEMENT_PROOF_OWNER: _AgreementProof.ValueType  # 6
+    """The farmer's owner account has logged in."""
 
 class AgreementProof(_AgreementProof, metaclass=_AgreementProofEnumTypeWrapper):
     """By what whoever gave an agreement was known."""
@@ -54,6 +56,8 @@ AGREEMENT_PROOF_OPERATOR: AgreementProof.ValueType  # 4
 """An operator's certificate or token."""
 AGREEMENT_PROOF_PLAINTEXT: AgreementProof.ValueType  # 5
 """Nothing: the connection is plaintext."""
+AGREEMENT_PROOF_OWNER: AgreementProof.ValueType  # 6
+"""The farmer's owner account has logged in."""
 Global___AgreementProof: _TypeAlias = AgreementProof  # noqa: Y015
 
 class _AgreementState:
