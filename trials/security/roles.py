@@ -87,6 +87,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.differences": {"wallet": "SIu"},
     "wallet.farmer_accounts": _READERS,
     "wallet.farmer_agreements": {"harvest": "S"},
+    # For farmers' owners, who log in.
+    "wallet.farmer_owners": _READERS,
     "wallet.fee_hours": {"wallet": "SIu"},
     "wallet.fee_sums": {"wallet": "SIu"},
     "wallet.key_rotations": {"wallet": "SIu"},
@@ -95,6 +97,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.operations": {"wallet": "SIu"},
     "wallet.operator_terms": {"wallet": "SIU"},
     "wallet.owner_accounts": {"wallet": "SIu"},
+    # A part of the view of farmers' owners.
+    "wallet.owner_accounts_that_counted": {},
     "wallet.pauses": {"wallet": "SIu"},
     "wallet.payments": {"wallet": "SIu"},
     "wallet.block_openings": {"wallet": "SIu"},
@@ -115,6 +119,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.transaction_operations": {"wallet": "SI"},
     "wallet.transactions": {"wallet": "SIu"},
     "wallet.turns": {"wallet": "SIu"},
+    # Only the database forgets what has ended.
+    "wallet.used_challenges": {"wallet": "SI"},
     "wallet.wallets": {"wallet": "SIu"},
     "wallet.wallets_with_accounts": {"wallet": "S"},
     "wallet.withdrawals": {"wallet": "SIu"},

@@ -19,7 +19,7 @@ class LoginStore:
         if challenge.hash in self._used:
             raise _used()
         async with self._database.transaction() as session:
-            await session.execute("forget_challenges")
+            await session.one("forget_challenges")
             made = await session.execute("use_challenge", challenge.hash, challenge.ends)
         self._used.add(challenge.hash)
         if not made:

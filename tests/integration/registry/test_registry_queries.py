@@ -281,7 +281,7 @@ async def test_who_waits_long_for_a_wallet_is_told_by_id(registry: Tables) -> No
 async def test_who_came_at_this_very_moment_does_not_wait_yet(registry: Tables) -> None:
     pooler, farmer = await registry.pooler(), FarmerId(new_id())
     async with registry.database.transaction() as session:
-        arguments = (farmer, pooler, "", 0, "{}", "a", b"", "", 0, "", "")
+        arguments = (farmer, pooler, "", 0, "{}", "a", b"", "", 0, "", "", False)
         await session.execute("insert_farmer", *arguments)
         assert await session.many("provisioning", 0.0, None, ALL) == []
 

@@ -103,6 +103,23 @@ async def test_other_services_see_who_owns_which_farmer_and_no_more(
                 await connection.fetch(f"SELECT * FROM wallet.{table}")  # noqa: S608  (the test's own words)
 
 
+async def test_wallets_own_password_takes_no_challenge_back(rows: WalletRows) -> None:
+    """What was used stays until it has ended, whoever writes as wallet does."""
+    store = LoginStore(rows.pool)
+    await store.use(challenge(1))
+    for statement in (
+        "DELETE FROM wallet.used_challenges",
+        "UPDATE wallet.used_challenges SET ends_at = '2020-01-02'",
+        "TRUNCATE wallet.used_challenges",
+    ):
+        async with rows.pool.session() as session:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await session.connection.execute(statement)
+    async with rows.pool.session() as session:
+        assert await session.connection.fetchval("SELECT wallet.forget_challenges()") == 0
+    assert await kept(rows) == [1]
+
+
 # Whose farmers are whose ------------------------------------------------------------------------
 
 

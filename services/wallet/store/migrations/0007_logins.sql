@@ -34,8 +34,29 @@ CREATE TABLE wallet.used_challenges (
     ends_at wallet.moment NOT NULL
 );
 CREATE INDEX idx_used_challenges_ends ON wallet.used_challenges (ends_at);
--- To change a column is what it takes to lock a row, which is what forgets it.
-GRANT SELECT, INSERT, DELETE, UPDATE (ends_at) ON wallet.used_challenges TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.used_challenges TO kalepool_wallet;
+
+-- Forgets a hundred of those that ended an hour ago: whatever the clocks of wallet's processes say, none of them
+-- counts. Others forget some, too, and need not wait for one another. Only this function deletes, so that nobody
+-- has a challenge count once more.
+CREATE FUNCTION wallet.forget_challenges() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+WITH ended AS (
+    SELECT u.challenge FROM wallet.used_challenges AS u
+    WHERE u.ends_at < now() - interval '1 hour'
+    ORDER BY u.ends_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+),
+forgotten AS (
+    DELETE FROM wallet.used_challenges AS u USING ended AS e WHERE u.challenge = e.challenge
+    RETURNING u.challenge
+)
+SELECT count(*) FROM forgotten;
+END;
+REVOKE ALL ON FUNCTION wallet.forget_challenges() FROM public;
+GRANT EXECUTE ON FUNCTION wallet.forget_challenges() TO kalepool_wallet;
 
 ALTER TABLE wallet.agreements DROP CONSTRAINT agreements_proof_check;
 ALTER TABLE wallet.agreements ADD CONSTRAINT agreements_proof_check
