@@ -186,6 +186,8 @@ class LoginOffError(FailedPreconditionError):
 class LoginTransactionError(InvalidArgumentError):
     """What came as a challenge is no transaction."""
 
+    default_reason = "LOGIN_TRANSACTION"
+
 
 class LoginRefusedError(UnauthenticatedError):
     """A challenge is none of ours, has ended, or is not signed as the account says."""

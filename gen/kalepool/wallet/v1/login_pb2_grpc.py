@@ -91,8 +91,8 @@ class LoginServiceServicer:
         the account's medium threshold as the chain has it; or the text, by the account's own key, where that key
         reaches the threshold. Of an account that is not on the chain its own key decides.
 
-        Errors: INVALID_ARGUMENT for what is no transaction; UNAUTHENTICATED (LOGIN_REFUSED) for one that is none of
-        our challenges, that has ended, or that is not signed as it has to be; UNAUTHENTICATED (LOGIN_USED) for one
+        Errors: INVALID_ARGUMENT (LOGIN_TRANSACTION) for what is no transaction; UNAUTHENTICATED (LOGIN_REFUSED) for one
+        that is none of our challenges, that has ended, or that is not signed as it has to be; UNAUTHENTICATED (LOGIN_USED) for one
         that somebody has logged in with; UNAVAILABLE while the chain cannot be read.
         Command line: kalepool login finish --transaction BASE64 --signature BASE64
         """
