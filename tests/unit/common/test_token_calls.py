@@ -157,6 +157,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         ),
         register=register,
         owners={kind: nobodys for kind in Owned if kind is not Owned.POOLER},
+        accounts={kind: nobodys for kind in Owned if kind is not Owned.ACCOUNT},
         standings=dict.fromkeys(Owned, in_no_standing),
         method_timeouts={"WatchBlocks": None},
     )
