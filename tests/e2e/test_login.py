@@ -117,7 +117,10 @@ async def log_in(pool: Pool, key: Keypair, *, by_form: bool = False) -> str:
     envelope = TransactionEnvelope.from_xdr(given["transaction"], passphrase)
     envelope.sign(key)
     content = {"transaction": envelope.to_xdr()}
-    brought = await pool.http.post("/auth", **{"data" if by_form else "json": content})
+    if by_form:
+        brought = await pool.http.post("/auth", data=content)
+    else:
+        brought = await pool.http.post("/auth", json=content)
     assert brought.status_code == 200, brought.text
     assert brought.headers["access-control-allow-origin"] == "*"
     # Each challenge counts once.

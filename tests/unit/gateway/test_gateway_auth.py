@@ -127,9 +127,9 @@ async def test_logins_are_counted_with_wrong_tokens(tokens: Tokens, wallet: Wall
     with pytest.raises(UnauthenticatedError):
         await tokens.credentials("kp_x", ADDRESS)
     tokens.count_login(ADDRESS)
-    for again in (lambda: tokens.count_login(ADDRESS), lambda: tokens.count_login(ADDRESS)):
+    for _ in range(2):
         with pytest.raises(ResourceExhaustedError) as caught:
-            again()
+            tokens.count_login(ADDRESS)
         assert caught.value.retry_after
     with pytest.raises(ResourceExhaustedError):
         await tokens.credentials(OTHER, ADDRESS)
