@@ -246,7 +246,11 @@ class Tracker:
 
     async def _looked_up(self, transaction: OpenTransaction, head: LedgerHead) -> Closing | None:
         """Look a transaction up by its hash, or by what all nodes say once its bound has passed."""
-        outcome = await self._agreed_outcome(transaction)
+        unreadable: UnknownMetaError | None = None
+        try:
+            outcome = await self._agreed_outcome(transaction)
+        except UnknownMetaError as error:
+            outcome, unreadable = None, error
         if outcome is not None:
             return await self._closings.included(transaction, outcome)
         exclusion, ledger = await exclusion_of(self._chain, transaction, head)
@@ -254,6 +258,8 @@ class Tracker:
             return await self._closings.excluded(transaction)
         if exclusion is Exclusion.SPENT:
             return await self._forgotten.closing(transaction, ledger=ledger)
+        if unreadable is not None:
+            raise unreadable
         return None
 
     async def _agreed_outcome(self, transaction: OpenTransaction) -> Outcome | None:
