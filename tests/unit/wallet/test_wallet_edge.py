@@ -289,7 +289,7 @@ async def test_a_result_that_is_not_known_leaves_the_rest_of_its_page() -> None:
     transport, rpc = canned_rpc()
     page = recorded(PAGE)
     names = [item["txHash"] for item in page["transactions"]]
-    known: dict[str, list[str]] = {name: [] for name in names[:2]}
+    known = {name: [] for name in names[:2]}
     transport.result = page
     before = await read_included(rpc, READER, 7, known)
     # The code of the result, which is behind its fee, is one of a later protocol.
