@@ -1,7 +1,6 @@
 """The edge of a node: whatever an answer has, it becomes typed facts or this node's failure."""
 
 import asyncio
-import base64
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -283,23 +282,6 @@ async def test_an_unknown_meta_is_no_failure_and_no_answer() -> None:
     found = await read_included(rpc, READER, 7, {names[0]: ["plant"], names[1]: []})
     assert set(found.unreadable) == {names[0]}
     assert set(found.outcomes) == {names[1]}
-
-
-async def test_a_result_that_is_not_known_leaves_the_rest_of_its_page() -> None:
-    transport, rpc = canned_rpc()
-    page = recorded(PAGE)
-    names = [item["txHash"] for item in page["transactions"]]
-    known = {name: [] for name in names[:2]}
-    transport.result = page
-    before = await read_included(rpc, READER, 7, known)
-    # The code of the result, which is behind its fee, is one of a later protocol.
-    packed = base64.b64decode(page["transactions"][0]["resultXdr"])
-    newer = packed[:8] + (-99).to_bytes(4, "big", signed=True) + packed[12:]
-    page["transactions"][0]["resultXdr"] = base64.b64encode(newer).decode()
-    found = await read_included(rpc, READER, 7, known)
-    assert set(found.unreadable) == {names[0]}
-    assert found.outcomes == {names[1]: before.outcomes[names[1]]}
-    assert rpc.health.failures == 0
 
 
 def page_of(count: int, cursor: Any, *, start: int = 0, ledger: int = 100) -> Mapping[str, Any]:
