@@ -68,10 +68,7 @@ class FeeCapExceededError(FailedPreconditionError):
 
 
 class UnknownMetaError(InternalError):
-    """The SDK does not know a part of what a transaction did, such as its result's code.
-
-    A ledger has the transaction, and nothing else follows: the chain's state has to tell.
-    """
+    """The SDK does not know this version of a result meta. Nothing follows for the transaction."""
 
     default_reason = "UNKNOWN_META"
 

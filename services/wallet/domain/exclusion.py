@@ -39,13 +39,11 @@ class Statement:
     outcome: Outcome
     #: The ledger that used the sequence number; None: it is unused at the head or later.
     used: int | None
-    #: True when a ledger has it, and what came of it is written in a way that is not known.
-    is_unreadable: bool = False
 
     @property
     def is_found(self) -> bool:
         """Tell whether the node says that a ledger has the transaction."""
-        return self.is_unreadable or self.outcome.status is not OutcomeStatus.NOT_FOUND
+        return self.outcome.status is not OutcomeStatus.NOT_FOUND
 
 
 #: Seconds past the bound in which a node that lags may still come to know a transaction.
@@ -83,14 +81,10 @@ def conclude(
     With several nodes configured, two must say the same, and more nodes than say the opposite; when
     the others are silent, one is enough after LAG. While one node says that it has the
     transaction, and no second one does, nothing is concluded; after DISAGREEMENT the chain's state
-    decides. It decides at once where so many nodes have the transaction and show its number used,
-    while what came of it cannot be read (the network is of a newer protocol).
+    decides.
     """
     if now <= transaction.max_time:
         return Exclusion.NOT_YET
-    unreadable = sum(item.is_unreadable and item.used is not None for item in statements)
-    if unreadable >= (1 if configured == 1 else 2):
-        return Exclusion.SPENT
     is_hopeless = bool(statements) and now > transaction.max_time + DISAGREEMENT
     if any(item.is_found for item in statements):
         return Exclusion.SPENT if is_hopeless else Exclusion.NOT_YET
@@ -100,7 +94,9 @@ def conclude(
     used = len(statements) - unused
     if unused >= needed and unused > used:
         return Exclusion.PROVEN
-    if is_late and used >= needed and used > unused:
+    if not is_late:
+        return Exclusion.NOT_YET
+    if used >= needed and used > unused:
         remembering = sum(
             item.used is not None and item.outcome.head.oldest <= transaction.signed_ledger
             for item in statements

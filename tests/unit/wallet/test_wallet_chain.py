@@ -49,7 +49,6 @@ from services.wallet.chain.read.record_bytes import read_record
 from services.wallet.chain.read.results import ResultReader
 from services.wallet.domain.bids import Bid
 from services.wallet.domain.chain_facts import (
-    ContractError,
     Outcome,
     OutcomeStatus,
     PailState,
@@ -164,51 +163,6 @@ def test_an_unknown_meta_says_nothing(reader: ResultReader) -> None:
     answer = recorded("get_tx_work_success") | {"resultMetaXdr": "AAAAYw=="}
     with pytest.raises(UnknownMetaError):
         outcome_of(reader, answer)
-
-
-#: A result code, an operation's code and a result's extension that do not exist yet.
-NEWER_RESULTS = {
-    "code": (-99).to_bytes(4, "big", signed=True) + bytes(4),
-    "operation": (-1).to_bytes(4, "big", signed=True)
-    + (1).to_bytes(4, "big")
-    + (-50).to_bytes(4, "big", signed=True)
-    + bytes(4),
-    "extension": (-1).to_bytes(4, "big", signed=True) + bytes(4) + (7).to_bytes(4, "big"),
-}
-
-
-@pytest.mark.parametrize("part", NEWER_RESULTS)
-def test_a_result_of_a_newer_protocol_says_nothing(reader: ResultReader, part: str) -> None:
-    newer = base64.b64encode((100).to_bytes(8, "big") + NEWER_RESULTS[part]).decode()
-    answer = recorded("get_tx_failed_pail_exists") | {"resultXdr": newer}
-    with pytest.raises(UnknownMetaError, match="resultXdr"):
-        outcome_of(reader, answer)
-
-
-@pytest.mark.parametrize("broken", ["", "AAAA", "AAAAAAAAAGQAAAAAAAAAAAAAAAAAAA=="])
-def test_a_result_that_is_broken_is_no_answer(reader: ResultReader, broken: str) -> None:
-    answer = recorded("get_tx_failed_pail_exists") | {"resultXdr": broken}
-    with pytest.raises((ValueError, EOFError)):
-        outcome_of(reader, answer)
-
-
-def test_a_failure_with_an_unknown_event_keeps_its_code(reader: ResultReader) -> None:
-    """What comes after an event that is not understood may only pass its error on."""
-    found = recorded("get_tx_failed_pail_exists")
-    unknown = base64.b64encode(bytes(4) + (9).to_bytes(4, "big") + bytes(8)).decode()
-    answer = found | {"diagnosticEventsXdr": [unknown, *found["diagnosticEventsXdr"]]}
-    outcome = outcome_of(reader, answer)
-    assert outcome.error == ContractError(raiser="transaction", code="INVOKE_HOST_FUNCTION_TRAPPED")
-    assert outcome.status is OutcomeStatus.FAILED
-
-
-def test_a_simulation_with_an_unknown_event_has_the_error_in_its_words(
-    reader: ResultReader,
-) -> None:
-    unknown = base64.b64encode(bytes(4) + (9).to_bytes(4, "big") + bytes(8)).decode()
-    answer = {"error": "HostError: Error(Storage, ExceededLimit)", "events": [unknown]}
-    error = reader.simulation_error(answer)
-    assert (error.raiser, error.code) == ("host", "Storage/ExceededLimit")
 
 
 @pytest.mark.parametrize(

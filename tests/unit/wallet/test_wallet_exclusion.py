@@ -1,6 +1,5 @@
 """When "not found after the bound" is a proof that no ledger has an envelope and none may."""
 
-from dataclasses import replace
 from itertools import product
 from typing import Any, cast
 from uuid import UUID
@@ -65,8 +64,6 @@ def says(
 
 UNUSED, USED, FORGOT = says(None), says(150), says(150, oldest=SIGNED + 1)
 FOUND = says(150, status=OutcomeStatus.SUCCESS)
-#: A ledger has it, with a result of a protocol that is not known.
-NEWER, NEWER_UNUSED = (replace(item, is_unreadable=True) for item in (USED, UNUSED))
 SOON, LATE, HOPELESS = BOUND + 1, BOUND + LAG + 1, BOUND + DISAGREEMENT + 1
 
 
@@ -111,15 +108,6 @@ SOON, LATE, HOPELESS = BOUND + 1, BOUND + LAG + 1, BOUND + DISAGREEMENT + 1
         (2, [UNUSED, FOUND], LATE, X.NOT_YET),
         (3, [UNUSED, UNUSED, FOUND], LATE, X.NOT_YET),
         (2, [UNUSED, FOUND], HOPELESS, X.SPENT),
-        # What cannot be read is settled by the state, as soon as two say so (or the only one).
-        (1, [NEWER], BOUND, X.NOT_YET),
-        (1, [NEWER], SOON, X.SPENT),
-        (1, [NEWER_UNUSED], SOON, X.NOT_YET),
-        (2, [NEWER, NEWER], SOON, X.SPENT),
-        (3, [NEWER, NEWER, UNUSED], SOON, X.SPENT),
-        (3, [NEWER, UNUSED, UNUSED], LATE, X.NOT_YET),
-        (2, [NEWER, NEWER_UNUSED], LATE, X.NOT_YET),
-        (3, [NEWER, UNUSED, UNUSED], HOPELESS, X.SPENT),
     ],
 )
 def test_what_nodes_state(

@@ -5,7 +5,6 @@ from typing import Any, cast
 import pytest
 
 from libs.common.errors import UnavailableError
-from services.wallet.chain import UnknownMetaError
 from services.wallet.domain.chain_facts import LedgerHead, OutcomeStatus
 from services.wallet.domain.exclusion import LAG, Exclusion
 from services.wallet.domain.model import OperationKind
@@ -92,15 +91,6 @@ async def test_a_node_that_fails_says_nothing_and_the_other_counts_later(
     silent = Node()
     silent.outcome_seen = UnavailableError("away")
     assert (await concluded(silent, Node(head=head), head=head))[0] is verdict
-
-
-async def test_what_cannot_be_read_counts_as_taken_by_a_ledger() -> None:
-    """Two nodes that remember it are no proof here that somebody else used the number."""
-    nodes = Node(used=90), Node(used=91)
-    for node in nodes:
-        node.outcome_seen = UnknownMetaError("of a newer protocol")
-    assert await concluded(*nodes) == (Exclusion.SPENT, 91)
-    assert await concluded(nodes[0], Node()) == (Exclusion.NOT_YET, 90)
 
 
 async def test_a_node_whose_ledgers_end_before_the_bound_says_nothing() -> None:

@@ -415,29 +415,6 @@ async def test_a_lookup_that_cannot_be_read_leaves_the_transaction_open(
     assert "outcome unreadable" in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize(
-    ("used", "closed"), [(95, TransactionEvent.FAIL), (None, None)], ids=["used", "unused"]
-)
-async def test_what_cannot_be_read_is_settled_by_the_state_past_the_bound(
-    used: int | None, closed: TransactionEvent | None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    world, transaction = World(), call(max_time=NOW - 1)
-    world.follow(transaction)
-    world.chain.used = used
-
-    async def told(tx_hash: str, functions: Sequence[str]) -> Outcome:
-        raise UnknownMetaError("a result that does not exist yet")
-
-    world.chain.outcome = told  # type: ignore[method-assign]
-    await world.tracker.step()
-    # There is no pail: the call failed.
-    assert world.closed == ({} if closed is None else {transaction.id: closed})
-    assert world.sent == []
-    said = "".join(capfd.readouterr())
-    assert ("outcome unreadable" in said) is (closed is None)
-    assert ("settled by the chain's state" in said) is (closed is not None)
-
-
 async def test_past_the_bound_an_unused_number_excludes() -> None:
     world, transaction = World(), call(max_time=NOW - 1)
     world.follow(transaction)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 from stellar_sdk import StrKey, xdr
 
-from libs.common.log import get_logger
 from services.wallet.chain.build.calls import FarmCall
-from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.errors import error_name
 from services.wallet.chain.node.fields import Json, integer, objects, text, texts
 from services.wallet.chain.node.transaction_results import RESULT_TEXT, telling
-from services.wallet.chain.read.known import known
 from services.wallet.chain.read.result_bytes import fee_of_one_call
 from services.wallet.chain.read.return_values import call_error, host_error, returned
 from services.wallet.domain.chain_facts import (
@@ -19,8 +17,6 @@ from services.wallet.domain.chain_facts import (
     Outcome,
     OutcomeStatus,
 )
-
-log = get_logger(__name__)
 
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
 #: Result codes of a transaction that worked.
@@ -64,7 +60,7 @@ class ResultReader:
         encoded = text(answer, "resultXdr", longest=RESULT_TEXT)
         fee, result = fee_of_one_call(encoded), None
         if fee is None:
-            result = known(xdr.TransactionResult.from_xdr, encoded, "resultXdr")
+            result = xdr.TransactionResult.from_xdr(encoded)
             fee = result.fee_charged.int64
         succeeded = status is OutcomeStatus.SUCCESS
         if succeeded is not (result is None or str(result.result.code.name) in _WORKED):
@@ -90,9 +86,10 @@ class ResultReader:
 
     def simulation_error(self, answer: Json) -> ContractError:
         """Return the reason why a simulation failed, by the diagnostic events in its answer."""
-        events = texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT)
-        found = self._first_error(events, "events")
-        return found or _parse_host_error(str(answer.get("error", "")))
+        events = map(
+            xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT)
+        )
+        return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
 
     def failing_call(self, answer: Json, calls: Sequence[FarmCall]) -> Refusal | None:
         """Return the first call of a multicall that would fail; None when none would."""
@@ -111,20 +108,8 @@ class ResultReader:
 
     def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
         events = texts(answer, "diagnosticEventsXdr", most=_EVENTS, longest=_EVENT_TEXT)
-        found = self._first_error(events, "diagnosticEventsXdr")
+        found = self._error_in(map(xdr.DiagnosticEvent.from_xdr, events))
         return found or ContractError(raiser="transaction", code=_failure_code(result))
-
-    def _first_error(self, events: Iterable[str], name: str) -> ContractError | None:
-        """Return the first error event; None when an event before it is of an unknown kind.
-
-        The events after one that is not understood may only pass its error on, under another name.
-        """
-        decoded = (known(xdr.DiagnosticEvent.from_xdr, event, name) for event in events)
-        try:
-            return self._error_in(decoded)
-        except UnknownMetaError as error:
-            log.warning("reason of a failure not understood", error=str(error))
-            return None
 
     def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
         """Return the first error event.

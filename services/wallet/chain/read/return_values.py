@@ -15,7 +15,6 @@ from stellar_sdk import scval, xdr
 
 from services.wallet.chain.errors import UnknownMetaError, error_name
 from services.wallet.chain.node.fields import INT64, Json, raw_bytes, texts
-from services.wallet.chain.read.known import known
 from services.wallet.domain.chain_facts import CallResult, ContractError
 from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, Returned, carried_by
 
@@ -161,7 +160,7 @@ def decode_meta(meta: bytes) -> xdr.TransactionMetaV3 | xdr.TransactionMetaV4 | 
         raise ValueError("a result meta that ends too early")
     if int.from_bytes(meta[: len(_META_V4)], "big", signed=True) > _NEWEST_META:
         raise UnknownMetaError("the SDK does not know this version of result meta")
-    decoded = known(xdr.TransactionMeta.from_xdr_bytes, meta, "resultMetaXdr")
+    decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
     return decoded.v4 or decoded.v3
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from services.wallet.chain import Chain, UnknownMetaError
-from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.chain import Chain
+from services.wallet.domain.chain_facts import LedgerHead, OutcomeStatus
 from services.wallet.domain.exclusion import (
     Exclusion,
     Statement,
@@ -43,14 +43,9 @@ async def exclusion_of(
 
 async def _statement(node: Chain, transaction: OpenTransaction) -> Statement | None:
     """Return what one node says; None when it says nothing that counts."""
-    is_unreadable = False
     try:
         head = await node.head()
-        try:
-            outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))
-        except UnknownMetaError:
-            outcome = Outcome(status=OutcomeStatus.NOT_FOUND, head=head)
-            is_unreadable = True
+        outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))
         if outcome.status is not OutcomeStatus.NOT_FOUND:
             return Statement(head=head, outcome=outcome, used=outcome.ledger)
         if not is_proof_possible(transaction, head, outcome):
@@ -61,4 +56,4 @@ async def _statement(node: Chain, transaction: OpenTransaction) -> Statement | N
     except PoolError as error:
         log.debug("no statement", transaction=str(transaction.id), error=str(error))
         return None
-    return Statement(head=head, outcome=outcome, used=used, is_unreadable=is_unreadable)
+    return Statement(head=head, outcome=outcome, used=used)

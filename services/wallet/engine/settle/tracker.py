@@ -246,11 +246,7 @@ class Tracker:
 
     async def _looked_up(self, transaction: OpenTransaction, head: LedgerHead) -> Closing | None:
         """Look a transaction up by its hash, or by what all nodes say once its bound has passed."""
-        unreadable: UnknownMetaError | None = None
-        try:
-            outcome = await self._agreed_outcome(transaction)
-        except UnknownMetaError as error:
-            outcome, unreadable = None, error
+        outcome = await self._agreed_outcome(transaction)
         if outcome is not None:
             return await self._closings.included(transaction, outcome)
         exclusion, ledger = await exclusion_of(self._chain, transaction, head)
@@ -258,8 +254,6 @@ class Tracker:
             return await self._closings.excluded(transaction)
         if exclusion is Exclusion.SPENT:
             return await self._forgotten.closing(transaction, ledger=ledger)
-        if unreadable is not None:
-            raise unreadable
         return None
 
     async def _agreed_outcome(self, transaction: OpenTransaction) -> Outcome | None:
