@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +20,7 @@ import aiohttp
 
 from devstack import pgbouncer
 from devstack.folder import check_room, held, told_when_full
+from devstack.ports import free_ports
 from devstack.postgres import EmbeddedPostgres
 from devstack.processes import Command, Process, ProcessDiedError, listens
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
@@ -476,20 +477,6 @@ def _choose_ports(wanted: Mapping[str, int] | None) -> tuple[dict[str, int], dic
     free = iter(free_ports(len(FIXED_PORTS) + len(SERVICES)))
     ports = dict(wanted) if wanted is not None else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Return ports that were free a moment ago.
-
-    They are held together, so that none is given twice.
-    """
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(int(listener.getsockname()[1]))
-    return ports
 
 
 def with_login(dsn: str, user: str, password: str) -> str:
