@@ -15,7 +15,8 @@ from demo.screen import Screen
 from demo.statement import owners_of, verified_statements
 from devstack.farming import FarmResult, farm
 from devstack.paying import Paid, Receivers, pay, prepare
-from devstack.stack import StackConfig, free_ports, open_stack
+from devstack.ports import free_ports
+from devstack.stack import StackConfig, open_stack
 from libs.common.log import configure_logging
 from libs.common.names import GATEWAY
 from libs.kale.amounts import format_kale

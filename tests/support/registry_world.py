@@ -93,7 +93,8 @@ async def eventually(condition: Callable[[], Awaitable[bool]], message: str) -> 
     """Wait until a condition holds."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, message
+        late = asyncio.get_running_loop().time() >= deadline
+        assert not late, f"{message} after {PATIENCE} s"
         await asyncio.sleep(0.05)
 
 

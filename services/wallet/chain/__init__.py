@@ -40,10 +40,11 @@ from services.wallet.chain.errors import (
     DisagreementError,
     FeeCapExceededError,
     NetworkMismatchError,
+    RpcRejectedError,
     RpcUnavailableError,
     SimulationError,
     StaleAnswerError,
-    UnknownMetaError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.facade import Chain, Place, open_chain
 from services.wallet.chain.networks import Network, network_for
@@ -81,11 +82,12 @@ __all__ = [
     "Place",
     "ResourceTemplate",
     "Resources",
+    "RpcRejectedError",
     "RpcUnavailableError",
     "SimulationError",
     "StaleAnswerError",
     "UnderivableError",
-    "UnknownMetaError",
+    "UnknownAnswerError",
     "alone",
     "authorize",
     "check_signed",

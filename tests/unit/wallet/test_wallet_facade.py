@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from stellar_sdk import Keypair, xdr
 
+from libs.common.errors import UnavailableError
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.loads import alone
 from services.wallet.chain.build.payments import memo_key
@@ -13,12 +14,16 @@ from services.wallet.chain.build.resource_templates import exactly
 from services.wallet.chain.errors import (
     DisagreementError,
     NetworkMismatchError,
+    RpcRejectedError,
     SimulationError,
     StaleAnswerError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.essence import essence
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.chain.networks import Network, network_for, verify
+from services.wallet.chain.node.health import NEWEST_PROTOCOL, Health
+from services.wallet.chain.node.questions import LEAST_BID
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.account_bytes import AccountFields
 from services.wallet.chain.read.readers import FarmEntry, read_live_until
@@ -34,6 +39,7 @@ from services.wallet.domain.chain_facts import (
 )
 from services.wallet.domain.logins import AccountSigners
 from services.wallet.domain.trust import TRUST, Decision, Needed
+from tests.support.clock import FakeClock
 from tests.support.farm_facts import BLOCK
 from tests.support.told_nodes import AWAY, TAKEN, Nodes
 
@@ -64,6 +70,7 @@ class Shown:
         self.asked: list[list[str]] = []
         self.gets: dict[str, int] = {}
         self.says: Any = None
+        self.health = Health("node", FakeClock())
         self.name = NETWORK.passphrase
 
     async def entries(self, readers: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -80,7 +87,13 @@ class Shown:
 
     async def ask(self, question: Any) -> Any:
         """As an endpoint's."""
+        if isinstance(self.says, Exception):
+            raise self.says
         return self.says
+
+    def statuses(self) -> list[Any]:
+        """As an endpoint's."""
+        return [self.health.status()]
 
     async def read(self, reading: Any) -> Any:
         """As an endpoint's."""
@@ -170,6 +183,46 @@ async def test_only_for_an_extraordinary_fee_a_second_node_is_asked(
         node.answers = [answer]
     assert await Chain(NETWORK, nodes.endpoints).inclusion_fee() == fee
     assert nodes.asked == ([1, 0, 0] if told[0] == 1000 else [2, 1, 0])
+
+
+@pytest.mark.parametrize("error", [UnknownAnswerError("moved"), RpcRejectedError("no such method")])
+async def test_fees_that_are_not_understood_are_the_least(error: Exception) -> None:
+    shown = Shown()
+    shown.says = error
+    chain = chain_of(shown)
+    assert await chain.inclusion_fee() == LEAST_BID == 100
+    (warning,) = chain.agreed.warnings
+    assert "the fees of others" in warning
+    assert str(error) in warning
+
+
+async def test_fees_that_nobody_tells_are_waited_for() -> None:
+    shown = Shown()
+    shown.says = UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        await chain_of(shown).inclusion_fee()
+
+
+def test_a_newer_protocol_is_told_by_its_node() -> None:
+    shown = Shown()
+    chain = chain_of(shown)
+    shown.health.hear_protocol(NEWEST_PROTOCOL)
+    assert chain.warnings == []
+    shown.health.hear_protocol(99)
+    (warning,) = chain.warnings
+    assert "the Stellar node node is on protocol 99" in warning
+    assert f"was tested with {NEWEST_PROTOCOL}" in warning
+
+
+async def test_a_simulation_that_is_not_understood_is_told_and_waited_for() -> None:
+    shown = Shown()
+    shown.says = UnknownAnswerError("a footprint of another version")
+    chain = chain_of(shown)
+    load = alone(chain.farm_calls.plant(farmer=HERE, index=1, stake=0))
+    with pytest.raises(UnknownAnswerError):
+        await chain.simulate(load, source=HERE)
+    (warning,) = chain.warnings
+    assert "simulations" in warning
 
 
 async def test_the_only_nodes_fee_counts() -> None:

@@ -3,10 +3,9 @@
 import asyncio
 import itertools
 import json
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,16 +17,17 @@ from libs.common.singleflight import SingleFlight
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcBusyError,
+    RpcNoMethodError,
     RpcRejectedError,
     RpcUnavailableError,
     StaleAnswerError,
 )
 from services.wallet.chain.node.bodies import LARGE_AT_ONCE
-from services.wallet.chain.node.fields import Json, close_time_of, integer
+from services.wallet.chain.node.fields import UNDECODABLE, Json, close_time_of, integer
 from services.wallet.chain.node.health import PROBE_EVERY, EndpointState, EndpointStatus, Health
 from services.wallet.chain.node.ledger_entries import MAX_KEYS, Reader, entries_question
 from services.wallet.chain.node.lists import ListSize
-from services.wallet.chain.node.questions import HEAD, HEALTH, PASSPHRASE, Question
+from services.wallet.chain.node.questions import HEAD, HEALTH, IDENTITY, PASSPHRASE, Question
 from services.wallet.chain.node.transaction_results import send_result
 from services.wallet.chain.node.transport import ListRefusedError, Transport, open_transport
 from services.wallet.domain.chain_facts import LedgerHead, SendResult
@@ -36,25 +36,12 @@ from services.wallet.domain.heights import Heights, Judgement, Standing
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
 #: JSON-RPC's code of an internal error of the node; every other code is about the request.
-_INTERNAL_ERROR = -32603
+_INTERNAL_ERROR, _NO_METHOD = -32603, -32601
 #: Requests with envelopes at the same time; the other connections are left for reads.
 _SENDS = 32
 
 #: Characters of a node's words that are kept.
 _KEPT_TEXT = 300
-#: Errors that decoding raises when an answer is not what its method answers.
-_UNDECODABLE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    RecursionError,
-    AssertionError,
-    MemoryError,
-    struct.error,
-)
 
 #: The judgement of an answer of a method that tells no ledger.
 _NO_HEIGHT = Judgement(standing=Standing.FINE)
@@ -147,6 +134,8 @@ class Rpc:
 
         def read(answer: Any) -> tuple[int | None, int | None, T]:
             result, height = self._result(answer, method, request["id"]), question.height
+            if question.may_lack_height and height not in result:
+                height = None
             with self._decoding(method):
                 ledger = None if height is None else integer(result, height, low=1)
                 return ledger, close_time_of(result), question.decode(result)
@@ -242,13 +231,16 @@ class Rpc:
     # Requests and answers --------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        self.health.passphrase = await self.passphrase()
+        identity = await self.ask(IDENTITY)
+        self.health.passphrase = identity.passphrase
+        self.health.hear_protocol(identity.protocol)
         if self.health.passphrase != self._passphrase:
             found, expected = self.health.passphrase, self._passphrase
             reason = f"the node {self.health.host} is on {found!r}, not on {expected!r}"
             self.health.mismatch(reason)
             raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
-        await self.ask(HEALTH)
+        with suppress(RpcNoMethodError):  # the other questions tell, too
+            await self.ask(HEALTH)
         if self._clock.monotonic() - self._timed > PROBE_EVERY / 2:
             await self.ask(HEAD)  # not every node version tells a close time with its health
         if self.health.state is EndpointState.SET_ASIDE and self.recheck is not None:
@@ -311,6 +303,8 @@ class Rpc:
             message = self._transport.clean(_words(error))
             if error.get("code") == _INTERNAL_ERROR:
                 raise self._transport.silent(method, message)
+            if error.get("code") == _NO_METHOD:
+                raise RpcNoMethodError(f"{method}: {message}")
             raise RpcRejectedError(f"{method}: {message}")
         if not isinstance(result, dict):
             raise self._transport.silent(method, "an answer that is not JSON-RPC")
@@ -321,7 +315,7 @@ class Rpc:
         """Treat an answer that no facts can be made of as no answer."""
         try:
             yield
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             why = f"{type(error).__name__}: {error}"[:_KEPT_TEXT]
             raise self._transport.silent(method, f"an answer that cannot be read ({why})") from None
 
