@@ -64,6 +64,8 @@ class WorldConfig:
     #: Variables for registry, which then runs beside the wallet; None: it runs in the whole pool
     #: only.
     registry_environment: Mapping[str, str] | None = None
+    #: Additional variables for harvest.
+    harvest_environment: Mapping[str, str] = field(default_factory=dict)
     #: Whether to run all five services instead of the wallet alone; the farmers are then those of a
     #: pooler.
     whole: bool = False
@@ -179,7 +181,11 @@ def _stack_config(config: WorldConfig) -> StackConfig:
             "registry": {**config.common_environment, **(config.registry_environment or {})},
             "wallet": {**config.common_environment, **wallet},
             # Only callers harvest here: the pool harvests nothing by itself.
-            "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
+            "harvest": {
+                **config.common_environment,
+                "HARVEST_SWEEP_SECONDS": "0",
+                **config.harvest_environment,
+            },
         },
         postgres_home=config.postgres_home,
         nodes=config.nodes,
