@@ -1,7 +1,8 @@
 """Accounts that are not the pool's, with lines for KALE: whom the pool pays on a local network."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import aiohttp
 from stellar_sdk import Account, Asset, Keypair, TransactionBuilder, xdr
@@ -15,6 +16,8 @@ _TOGETHER = 20
 _BID, _BOUND = 10_000, 300
 #: Seconds between two looks for a transaction.
 _LOOK = 0.2
+#: Accounts, and transactions of lines, at a time.
+_PARALLEL = 100
 _LOCALNET = NETWORKS["localnet"]
 
 
@@ -26,10 +29,16 @@ def kale() -> Asset:
 
 async def create_outside(rpc_url: str, keys: Sequence[Keypair]) -> None:
     """Create these accounts on localnet, with XLM and a line for KALE each."""
+    limit = asyncio.Semaphore(_PARALLEL)
+
+    async def within(work: Coroutine[Any, Any, None]) -> None:
+        async with limit:
+            await work
+
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(_fund(session, rpc_url, key.public_key) for key in keys))
-        for start in range(0, len(keys), _TOGETHER):
-            await _trust(session, rpc_url, keys[start : start + _TOGETHER])
+        await asyncio.gather(*(within(_fund(session, rpc_url, key.public_key)) for key in keys))
+        groups = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
+        await asyncio.gather(*(within(_trust(session, rpc_url, group)) for group in groups))
 
 
 async def _fund(session: aiohttp.ClientSession, rpc_url: str, address: str) -> None:
@@ -48,14 +57,18 @@ async def _trust(session: aiohttp.ClientSession, rpc_url: str, keys: Sequence[Ke
     envelope = builder.set_timeout(_BOUND).build()
     for key in keys:
         envelope.sign(key)
-    sent = await call_rpc(session, rpc_url, "sendTransaction", {"transaction": envelope.to_xdr()})
+    request = {"transaction": envelope.to_xdr()}
+    sent = await call_rpc(session, rpc_url, "sendTransaction", request)
     while True:
+        await asyncio.sleep(_LOOK)
+        if sent["status"] == "TRY_AGAIN_LATER":  # the queue is full
+            sent = await call_rpc(session, rpc_url, "sendTransaction", request)
+            continue
         found = await call_rpc(session, rpc_url, "getTransaction", {"hash": sent["hash"]})
         if found["status"] == "SUCCESS":
             return
         if found["status"] != "NOT_FOUND":
             raise RuntimeError(f"no lines for KALE: {found['status']}")
-        await asyncio.sleep(_LOOK)
 
 
 async def _sequence(session: aiohttp.ClientSession, rpc_url: str, key: Keypair) -> int:

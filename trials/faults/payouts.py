@@ -258,7 +258,9 @@ async def _open_pooler(
     arena: Arena, key: Keypair, terms: Mapping[str, Any]
 ) -> AsyncIterator[_Pooler]:
     stack = arena.world.stack
-    config = await agree(stack, pooler_config(stack, FARMERS, blocks=0), key, **terms)
+    # Who was paid out has nothing to stake: beside stakes it would earn next to nothing.
+    config = replace(pooler_config(stack, FARMERS, blocks=0), stake_percentage="0")
+    config = await agree(stack, config, key, **terms)
     settled, _ = await settle(stack, config, lambda _event: None, lambda _text: None)
     async with open_pool_caller(settled) as caller:
         yield _Pooler(config=settled, caller=caller, farmers=await caller.farmers())

@@ -412,13 +412,13 @@ _PAYING: dict[str, Any] = {
         "PAYOUT_MINER_STROOPS": "1",
     },
 }
-#: Phases that pass the failpoints which not every run of payouts passes.
+#: Phases of rows whose failpoints not every run of payouts passes: what a pooler's account pays is
+#: collected first.
 _PAID_IN = {
     "wallet.payouts.recorded": (PAYOUT, SWEEP),
-    "wallet.pool_payments.recorded": (MINERS, POOLER),
     # Miners are told of in this phase, right before they are paid.
-    "harvest.credits.told": (MINERS,),
-    "harvest.credits.noted": (MINERS,),
+    "harvest.credits.told": (PAYOUT, MINERS),
+    "harvest.credits.noted": (PAYOUT, MINERS),
 }
 #: Passages of loops of harvest that are in a run, which is over before the next look of some: they
 #: are killed in the look that they begin with, and the run is asked for while harvest comes back.
