@@ -18,6 +18,8 @@ _BID, _BOUND = 10_000, 300
 _LOOK = 0.2
 #: Accounts, and transactions of lines, at a time.
 _PARALLEL = 100
+#: Seconds that an idle connection is kept.
+_KEEP = 2.0
 _LOCALNET = NETWORKS["localnet"]
 
 
@@ -35,7 +37,9 @@ async def create_outside(rpc_url: str, keys: Sequence[Keypair]) -> None:
         async with limit:
             await work
 
-    async with aiohttp.ClientSession() as session:
+    # The node closes connections that are idle for 5 s.
+    connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP)
+    async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(within(_fund(session, rpc_url, key.public_key)) for key in keys))
         groups = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
         await asyncio.gather(*(within(_trust(session, rpc_url, group)) for group in groups))

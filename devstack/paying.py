@@ -150,10 +150,11 @@ async def agree(
     *,
     miners_part: str = _MINERS_PART,
     threshold: int = 1,
+    interval_seconds: int = 0,
 ) -> PoolerConfig:
     """Register a pooler, who is paid at this key's account, with its terms.
 
-    Its farmers are paid from so many stroops on.
+    Its farmers are paid from so many stroops on, or after so many seconds (0: never).
     """
     own = replace(config, public_key=pooler.public_key)
     async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as stubs:
@@ -177,6 +178,7 @@ async def agree(
                 pooler_fee=_POOLER_FEE,
                 miners_part=miners_part,
                 payout_threshold=threshold,
+                payout_interval_seconds=interval_seconds,
             ),
             timeout=_CALL,
         )

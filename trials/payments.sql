@@ -55,3 +55,22 @@ ORDER BY w.pooler_id;
 -- name: count_open_payouts :one
 -- Payouts of which nobody knows yet how they end.
 SELECT count(*) AS open FROM harvest.payout_items WHERE state = 'open';
+
+-- name: payouts_made :many
+-- What became of payouts, by the cause of farmers' and by who else is paid, and stroops that reached them.
+SELECT
+    CASE WHEN i.kind = 'farmer' THEN i.cause::text ELSE i.kind::text END AS what,
+    i.state::text AS state,
+    i.reason,
+    count(*) AS payouts,
+    sum(i.amount + i.operator_fee) AS stroops
+FROM harvest.payout_items AS i
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: farmers :many
+-- All farmers that have accounts.
+SELECT id AS farmer_id, custodial_public_key AS address
+FROM registry.farmers
+WHERE custodial_public_key IS NOT NULL
+ORDER BY id;

@@ -189,6 +189,9 @@ def _config(plan: PayoutPlan, pooler: Keypair, operator: Keypair) -> WorldConfig
         },
         harvest_environment={
             "PAYOUT_SECONDS": "0",
+            # Only rewards are paid, not what farmers were given to stake: what a thousand harvests
+            # bring is on the chain for seconds before it is booked.
+            "DEPOSIT_SETTLE_SECONDS": str(24 * 3600),
             "PAYOUT_MINIMUM_STROOPS": "1",
             "PAYOUT_MINER_STROOPS": "1",
             # Only miners are paid out of the pooler's account.

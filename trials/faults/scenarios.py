@@ -423,6 +423,8 @@ _PAID_IN = {
 #: Passages of loops of harvest that are in a run, which is over before the next look of some: they
 #: are killed in the look that they begin with, and the run is asked for while harvest comes back.
 _LOOPS = {"harvest.bookkeeping.read": 2}
+#: Failpoints that a run passes for each of its transactions; all others it passes once.
+_SEVERAL = frozenset({"wallet.transaction.signed", "wallet.transaction.accepted"})
 
 
 def _payouts() -> Iterable[Scenario]:
@@ -437,9 +439,7 @@ def _payouts() -> Iterable[Scenario]:
     yield paid
     for name in payout_failpoints():
         process = name.partition(".")[0]
-        # A run is recorded once, and makes several transactions.
-        is_once = process == "harvest" or name in _PAYOUTS_ONLY
-        passages = (_LOOPS.get(name, 1),) if is_once else (1, 3)
+        passages = (1, 3) if name in _SEVERAL else (_LOOPS.get(name, 1),)
         for passage in passages:
             failpoint = f"{name}@{passage}"
             yield replace(
