@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -26,8 +26,7 @@ from trials.faults.checker import Findings, over_cap
 from trials.faults.scenarios import MINERS, OPERATOR_KEY, POOLER, SWEEP
 from trials.payments import SeenPayment
 
-#: Farmers of each of the two poolers, and miners of the first one: as many transactions are on
-#: their way at a time, by as many payers.
+#: Farmers of each of the two poolers, and miners of the first one.
 FARMERS = 3
 #: Stroops from which on farmers are paid who are swept instead.
 _NEVER = 10**15
@@ -35,6 +34,9 @@ _NEVER = 10**15
 _TIMEOUT, _PAUSE = 20.0, 0.2
 #: Seconds in which what was farmed is booked.
 _BOOKED = 60.0
+#: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
+#: several calls are in progress, and so much that each is signed and settled by itself.
+APART = 0.3
 _AWAY = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED})
 T = TypeVar("T")
 #: Kind and id of somebody who is paid.
@@ -49,6 +51,8 @@ class Asked:
     phase: str
     #: Names the run.
     request_id: str
+    #: Whether each farmer is paid by a run of its own, one shortly after the other.
+    in_turn: bool
     #: Payments and fees that the witness had seen before.
     payments_before: int
     fees_before: int
@@ -94,7 +98,7 @@ class Payees:
         self._ripe: int | None = None
         self._harvested = 0
         self._runs = 0
-        #: Who was due when each run was asked for, by the name of the run.
+        #: Who was due when each run was asked for, by the run's request.
         self._due: dict[str, list[_Payee]] = {}
 
     async def earn(self) -> None:
@@ -120,12 +124,13 @@ class Payees:
             for due in found
         )
 
-    def ask(self, phase: str) -> Asked:
-        """Return the next run."""
+    def ask(self, phase: str, *, in_turn: bool) -> Asked:
+        """Return the next run, or runs."""
         self._runs += 1
         return Asked(
             phase=phase,
             request_id=f"{phase} {self._runs}",
+            in_turn=in_turn,
             payments_before=len(self._arena.witness.payments),
             fees_before=len(self._arena.witness.fees),
         )
@@ -142,14 +147,25 @@ class Payees:
             (payout_pb2.PayeeKind.Name(one.kind).removeprefix("PAYEE_KIND_").lower(), one.payee_id)
             for one in due
         ]
+        if asked.in_turn:
+            await begin_in_turn([self._pay_now(asked, one.payee_id) for one in due])
+            return
         request = payout_pb2.RunPayoutsRequest(
             request_id=asked.request_id, max_amount=MAX_I64, pooler_id=pooler.id
         )
         await _patiently(lambda: call(self._calls.payouts.RunPayouts, request, timeout=_TIMEOUT))
 
+    async def _pay_now(self, asked: Asked, farmer_id: str) -> None:
+        request = payout_pb2.PayNowRequest(request_id=asked.request_id, farmer_id=farmer_id)
+        await _patiently(lambda: call(self._calls.payouts.PayNow, request, timeout=_TIMEOUT))
+
     async def findings(self, asked: Asked) -> Findings:
         """Return what is not as promised, now that the witness has caught up."""
-        rows = await self._arena.records.many("payouts_of", f"run:{asked.request_id}")
+        due = self._due.get(asked.request_id, [])
+        names = [f"run:{asked.request_id}"]
+        if asked.in_turn:
+            names = [f"now:{payee_id}:{asked.request_id}" for _, payee_id in due]
+        rows = await self._arena.records.many("payouts_of", names)
         items = [
             Item(
                 payee=(row["kind"], str(row["payee_id"])), state=row["state"], reason=row["reason"]
@@ -164,7 +180,7 @@ class Payees:
         ]
         witness = self._arena.witness
         found = compare(
-            self._due.get(asked.request_id, []),
+            due,
             items,
             told,
             witness.payments[asked.payments_before :],
@@ -264,6 +280,14 @@ async def _open_pooler(
     settled, _ = await settle(stack, config, lambda _event: None, lambda _text: None)
     async with open_pool_caller(settled) as caller:
         yield _Pooler(config=settled, caller=caller, farmers=await caller.farmers())
+
+
+async def begin_in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Begin one call after another, and wait for all calls."""
+    async with asyncio.TaskGroup() as group:
+        for one in calls:
+            group.create_task(one)
+            await asyncio.sleep(APART)
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -55,11 +55,11 @@ INNER JOIN registry.notifications AS n ON d.notification_number = n.number
 WHERE d.webhook_id = ANY($1::uuid[]);
 
 -- name: payouts_of :many
--- What became of the payouts of a run ($1, the name of its request).
+-- What became of the payouts of runs ($1, the names of their requests).
 SELECT i.run_id, i.kind::text AS kind, i.payee_id, i.state::text AS state, i.reason
 FROM harvest.payout_items AS i
 INNER JOIN harvest.payout_runs AS r ON i.run_id = r.id
-WHERE r.request_id = $1
+WHERE r.request_id = ANY($1::text[])
 ORDER BY i.id;
 
 -- name: cut_connections :many

@@ -16,16 +16,13 @@ from trials.faults.breakage import nothing
 from trials.faults.checker import Findings, Question, check
 from trials.faults.closing import closing_check
 from trials.faults.notify import Notifier, open_notifier
-from trials.faults.payouts import Payees, open_payees
+from trials.faults.payouts import Payees, begin_in_turn, open_payees
 from trials.faults.refusal import NotHereError
 from trials.faults.scenarios import NOTIFY, PHASES, Group, Scenario
 from trials.machine import Origin, origin
 
 #: Stroops of KALE that the first farmer stakes; each further farmer stakes one stroop more.
 STAKE = 10_000_000
-#: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
-#: several calls are in progress, and so much that each is signed and settled by itself.
-_APART = 0.3
 #: Seconds between two checks of records that are to become right by themselves.
 _LOOK = 1.0
 _UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
@@ -332,7 +329,7 @@ class _Farm:
             raise self._stopped
         arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
         await arena.witness.catch_up()
-        asked = payees.ask(phase)
+        asked = payees.ask(phase, in_turn=scenario.in_turn)
         kills, started = arena.kills, time.monotonic()
         error, strikes = await _under_attack(arena, scenario, payees.call(asked))
         seconds = time.monotonic() - started
@@ -439,7 +436,7 @@ class _Farm:
         name = f"{scenario.name} {phase} {block}"
         if not scenario.in_turn:
             return self._one_call(name, phase, block, stakes, entropy)
-        return _in_turn(
+        return begin_in_turn(
             [
                 self._one_call(f"{name} {number}", phase, block, {farmer: stake}, entropy)
                 for number, (farmer, stake) in enumerate(stakes.items())
@@ -470,14 +467,6 @@ class _Farm:
             await wait_until(closed, "something is open", seconds=scenario.patience)
         except WaitTimeoutError:
             return  # the check finds it
-
-
-async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Begin one call after another, and wait for all calls."""
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(call)
-            await asyncio.sleep(_APART)
 
 
 async def _under_attack(

@@ -423,8 +423,18 @@ _PAID_IN = {
 #: Passages of loops of harvest that are in a run, which is over before the next look of some: they
 #: are killed in the look that they begin with, and the run is asked for while harvest comes back.
 _LOOPS = {"harvest.bookkeeping.read": 2}
-#: Failpoints that a run passes for each of its transactions; all others it passes once.
-_SEVERAL = frozenset({"wallet.transaction.signed", "wallet.transaction.accepted"})
+#: Failpoints that are not passed for each farmer who is paid by itself.
+_ONCE = frozenset(
+    {
+        "harvest.bookkeeping.read",
+        "harvest.bookkeeping.booked",
+        "harvest.deposits.read",
+        "harvest.deposits.booked",
+        "harvest.credits.told",
+        "harvest.credits.noted",
+        "wallet.pool_payments.recorded",
+    }
+)
 
 
 def _payouts() -> Iterable[Scenario]:
@@ -439,15 +449,22 @@ def _payouts() -> Iterable[Scenario]:
     yield paid
     for name in payout_failpoints():
         process = name.partition(".")[0]
-        passages = (1, 3) if name in _SEVERAL else (_LOOPS.get(name, 1),)
-        for passage in passages:
-            failpoint = f"{name}@{passage}"
+        failpoint = f"{name}@{_LOOPS.get(name, 1)}"
+        yield replace(
+            paid,
+            name=f"payouts: kill at {failpoint}",
+            breakage=b.kill_at(failpoint, name=process),
+            phases=_PAID_IN.get(name, PAYOUTS),
+            quick=failpoint == "harvest.payout.told@1",
+        )
+        if name not in _ONCE:
+            # A run makes one transaction of a few payouts: several take a run each.
             yield replace(
                 paid,
-                name=f"payouts: kill at {failpoint}",
-                breakage=b.kill_at(failpoint, name=process),
-                phases=_PAID_IN.get(name, PAYOUTS),
-                quick=failpoint == "harvest.payout.told@1",
+                name=f"payouts: kill at {name}@3",
+                breakage=b.kill_at(f"{name}@3", name=process),
+                phases=(PAYOUT,),
+                in_turn=True,
             )
     for what, breakage in _lost_payouts().items():
         yield replace(paid, name=f"payouts: {what}", breakage=breakage, hold=6)
