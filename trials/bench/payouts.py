@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -171,6 +171,8 @@ def _config(plan: PayoutPlan, pooler: Keypair, operator: Keypair) -> WorldConfig
 
     async def prepare(stack: Stack, config: PoolerConfig) -> PoolerConfig:
         await create_outside(stack.rpc_url, [pooler, operator])
+        # Rewards alone are paid, whatever farmers were given besides.
+        config = replace(config, stake_percentage="0")
         return await agree(stack, config, pooler, miners_part="0.5")
 
     return WorldConfig(
@@ -189,8 +191,7 @@ def _config(plan: PayoutPlan, pooler: Keypair, operator: Keypair) -> WorldConfig
         },
         harvest_environment={
             "PAYOUT_SECONDS": "0",
-            # Only rewards are paid, not what farmers were given to stake: what a thousand harvests
-            # bring is on the chain for seconds before it is booked.
+            # What a thousand harvests bring is on the chain for seconds before it is booked.
             "DEPOSIT_SETTLE_SECONDS": str(24 * 3600),
             "PAYOUT_MINIMUM_STROOPS": "1",
             "PAYOUT_MINER_STROOPS": "1",

@@ -423,6 +423,8 @@ _PAID_IN = {
 #: Passages of loops of harvest that are in a run, which is over before the next look of some: they
 #: are killed in the look that they begin with, and the run is asked for while harvest comes back.
 _LOOPS = {"harvest.bookkeeping.read": 2}
+#: Those of the short run, whose kills wait for no lease of the run.
+_QUICK = frozenset({"harvest.payout.planned", "wallet.payouts.recorded"})
 #: Failpoints that are not passed for each farmer who is paid by itself.
 _ONCE = frozenset(
     {
@@ -455,7 +457,7 @@ def _payouts() -> Iterable[Scenario]:
             name=f"payouts: kill at {failpoint}",
             breakage=b.kill_at(failpoint, name=process),
             phases=_PAID_IN.get(name, PAYOUTS),
-            quick=failpoint == "harvest.payout.told@1",
+            quick=name in _QUICK,
         )
         if name not in _ONCE:
             # A run makes one transaction of a few payouts: several take a run each.
