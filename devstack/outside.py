@@ -18,8 +18,6 @@ _BID, _BOUND = 10_000, 300
 _LOOK = 0.2
 #: Accounts, and transactions of lines, at a time.
 _PARALLEL = 100
-#: Seconds that an idle connection is kept.
-_KEEP = 2.0
 _LOCALNET = NETWORKS["localnet"]
 
 
@@ -37,8 +35,8 @@ async def create_outside(rpc_url: str, keys: Sequence[Keypair]) -> None:
         async with limit:
             await work
 
-    # The node closes connections that are idle for 5 s.
-    connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP)
+    # The node closes connections that are idle for a while.
+    connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(within(_fund(session, rpc_url, key.public_key)) for key in keys))
         groups = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
