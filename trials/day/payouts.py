@@ -24,9 +24,10 @@ from trials.records import Records
 
 #: Stroops of KALE that a block brings all farmers together, about.
 _BLOCK_REWARD = 25_050_000_000
-#: Blocks' worth of a farmer's part from which on half of the farmers are paid, and blocks after
-#: which all are.
-_THRESHOLD_BLOCKS, _INTERVAL_BLOCKS = 2, 4
+#: Blocks' worth of a farmer's part from which on half of the farmers are paid, blocks after which
+#: all are, and blocks' worth of fees that are moved alone: in a day of so many blocks, and in a
+#: longer one as much more, so that paying a thousand farmers leaves room for farming.
+_THRESHOLD_BLOCKS, _INTERVAL_BLOCKS, _SWEEP_BLOCKS, _BLOCKS = 2, 4, 1, 48
 #: Stroops that nobody earns in a day: who is paid from there on is paid by the interval alone.
 _NEVER = 10**15
 #: What the farmers agree to beside: of the pooler's fee half is its miners'.
@@ -60,32 +61,64 @@ class PaidDay:
 KINDS = ("threshold", "interval", "sweep", "miner", "pooler")
 
 
-def environment(receivers: Receivers, *, block_seconds: int) -> dict[str, dict[str, str]]:
-    """Return the settings by which processes pay while they farm, twice in a block."""
-    own = receivers.environment()
-    return {
-        "wallet": own["wallet"],
-        "harvest": {
-            **own["harvest"],
-            "PAYOUT_SECONDS": str(block_seconds / 2),
-            # What lies in an account unexplained is recorded by then, whoever is killed.
-            "DEPOSIT_SETTLE_SECONDS": "45",
-        },
-    }
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often everybody is paid in a day."""
+
+    #: Farmers, and seconds of a block.
+    farmers: int
+    block_seconds: int
+    #: How many times as rarely as in a short day.
+    times: int
+
+    @classmethod
+    def of(cls, *, farmers: int, blocks: int, block_seconds: int) -> "Pace":
+        """Return the pace of a day of so many blocks."""
+        return cls(farmers=farmers, block_seconds=block_seconds, times=max(1, blocks // _BLOCKS))
+
+    @property
+    def threshold(self) -> int:
+        """Return the stroops from which on half of the farmers are paid."""
+        return max(1, self.times * _THRESHOLD_BLOCKS * _BLOCK_REWARD // self.farmers)
+
+    @property
+    def interval(self) -> int:
+        """Return the seconds after which a farmer is paid whatever it has."""
+        return self.times * _INTERVAL_BLOCKS * self.block_seconds
+
+    @property
+    def sweep(self) -> int:
+        """Return the stroops of fees that are moved alone: about a fifth of rewards are fees."""
+        return max(1, self.times * _SWEEP_BLOCKS * _BLOCK_REWARD // (5 * self.farmers))
+
+    def environment(self, receivers: Receivers) -> dict[str, dict[str, str]]:
+        """Return the settings by which processes pay while they farm, twice in a block."""
+        own = receivers.environment()
+        return {
+            "wallet": own["wallet"],
+            "harvest": {
+                **own["harvest"],
+                "PAYOUT_SECONDS": str(self.block_seconds / 2),
+                "PAYOUT_SWEEP_STROOPS": str(self.sweep),
+                # What lies in an account unexplained is recorded by then, whoever is killed.
+                "DEPOSIT_SETTLE_SECONDS": "45",
+            },
+        }
 
 
 class DayPayouts:
     """The payouts of one day, made by the loop of harvest."""
 
-    def __init__(self, stack: Stack, receivers: Receivers, progress: Progress) -> None:
+    def __init__(self, stack: Stack, receivers: Receivers, pace: Pace, progress: Progress) -> None:
         self._stack = stack
+        self._pace = pace
         #: The first block whose miners were not told of.
         self._untold: int | None = None
         self._receivers = receivers
         self._progress = progress
         self._records = Records(stack.admin_dsn, load_queries(QUERIES))
 
-    async def prepare(self, config: PoolerConfig, *, block_seconds: int) -> PoolerConfig:
+    async def prepare(self, config: PoolerConfig) -> PoolerConfig:
         """Create whom is paid, and register the pooler with its terms."""
         self._progress("creating the accounts that are to be paid")
         await create_outside(self._stack.rpc_url, self._receivers.all)
@@ -95,10 +128,10 @@ class DayPayouts:
             self._receivers.pooler,
             miners_part=_MINERS_PART,
             threshold=_NEVER,
-            interval_seconds=interval_of(block_seconds),
+            interval_seconds=self._pace.interval,
         )
 
-    async def agree(self, config: PoolerConfig, *, block_seconds: int) -> None:
+    async def agree(self, config: PoolerConfig) -> None:
         """Say where farmers are paid; half of them are also paid by a threshold."""
         self._progress("saying where farmers are paid, and from when on")
         rows = [
@@ -110,8 +143,8 @@ class DayPayouts:
             stake_percentage=config.stake_percentage,
             pooler_fee=_POOLER_FEE,
             miners_part=_MINERS_PART,
-            payout_threshold=max(1, _THRESHOLD_BLOCKS * _BLOCK_REWARD // len(rows)),
-            payout_interval_seconds=interval_of(block_seconds),
+            payout_threshold=self._pace.threshold,
+            payout_interval_seconds=self._pace.interval,
             harvest_blocks=1,
         )
         async with calls_of(self._stack, CallerKind.OPERATOR, OPERATOR) as calls:
@@ -126,6 +159,9 @@ class DayPayouts:
         if config.pooler_id is None:
             raise ValueError("the pooler is not registered")
         block = newest if self._untold is None else self._untold
+        self._untold = block
+        if block >= newest:
+            return
         async with open_client(config.targets, config.caller()) as client:
             for number in range(block, newest):
                 told = MinersTold(
@@ -166,11 +202,6 @@ class DayPayouts:
         verdict = await settled_verdict(self._stack, moved.funded, view, collected=moved.collected)
         differences = await payment_differences(self._records, self._stack.rpc_url, reader.payments)
         return verdict, paid_of(await self._records.many("payouts_made"), differences)
-
-
-def interval_of(block_seconds: int) -> int:
-    """Return the seconds after which a farmer is paid whatever it has."""
-    return _INTERVAL_BLOCKS * block_seconds
 
 
 def paid_of(rows: Sequence[asyncpg.Record], differences: Sequence[str]) -> PaidDay:

@@ -23,8 +23,7 @@ from devstack.stack import Progress, Stack, StackConfig, open_stack
 from devstack.wallet_calls import open_caller
 from libs.common.names import SERVICES
 from pooler.config import PoolerConfig
-from trials.day import payouts
-from trials.day.payouts import DayPayouts, PaidDay
+from trials.day.payouts import DayPayouts, Pace, PaidDay
 from trials.machine import Origin, origin
 from trials.payments import PaymentReader
 from trials.world import Carrier, open_channels
@@ -150,7 +149,8 @@ async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
     environment["wallet"]["CHAIN_POLL_MS"] = "100"
     environment["localnet"] = {"LOCALNET_RETENTION_LEDGERS": str(_RETENTION)}
     receivers = Receivers.made(plan.farmers)
-    for name, more in payouts.environment(receivers, block_seconds=plan.block_seconds).items():
+    pace = Pace.of(farmers=plan.farmers, blocks=plan.blocks, block_seconds=plan.block_seconds)
+    for name, more in pace.environment(receivers).items():
         environment[name] |= more
     config = StackConfig(
         directory=DIRECTORY,
@@ -164,13 +164,10 @@ async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
         aiohttp.ClientSession() as session,
     ):
         await open_channels(stack, caller, plan.carrier, {}, progress)
-        seconds_of_block = plan.block_seconds
-        paying = DayPayouts(stack, receivers, progress)
-        asked = await paying.prepare(
-            pooler_config(stack, plan.farmers, plan.blocks), block_seconds=seconds_of_block
-        )
+        paying = DayPayouts(stack, receivers, pace, progress)
+        asked = await paying.prepare(pooler_config(stack, plan.farmers, plan.blocks))
         settled, funded = await settle(stack, asked, lambda _event: None, progress)
-        await paying.agree(settled, block_seconds=seconds_of_block)
+        await paying.agree(settled)
         day = _Day(plan, stack, PaymentReader(session, stack.rpc_url), progress, paying)
         started = time.monotonic()
         await day.farm(settled)

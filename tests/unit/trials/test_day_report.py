@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from devstack.paying import Receivers
 from tests.support.results import ORIGIN
-from trials.day.payouts import KINDS, PaidDay, paid_of
+from trials.day.payouts import KINDS, Pace, PaidDay, paid_of
 from trials.day.run import DayPlan, DayResult, Hour
 from trials.day.tables import report_of
 from trials.report import write
@@ -97,3 +98,13 @@ def test_payouts_are_counted_by_what_became_of_them() -> None:
         differences=["a payment"],
     )
     assert not found.is_whole
+
+
+def test_a_long_day_pays_as_much_more_rarely() -> None:
+    short = Pace.of(farmers=20, blocks=12, block_seconds=12)
+    assert (short.threshold, short.interval, short.sweep) == (2_505_000_000, 48, 250_500_000)
+    long = Pace.of(farmers=1000, blocks=288, block_seconds=12)
+    assert (long.threshold, long.interval, long.sweep) == (300_600_000, 288, 30_060_000)
+    environment = long.environment(Receivers.made(1))["harvest"]
+    assert environment["PAYOUT_SWEEP_STROOPS"] == "30060000"
+    assert environment["PAYOUT_SECONDS"] == "6.0"
