@@ -425,7 +425,8 @@ _PAID_IN = {
 _LOOPS = {"harvest.bookkeeping.read": 2}
 #: Those of the short run, whose kills wait for no lease of the run.
 _QUICK = frozenset({"harvest.payout.planned", "wallet.payouts.recorded"})
-#: Failpoints that are not passed for each farmer who is paid by itself.
+#: Failpoints that are not passed for each farmer who is paid by itself: ledgers are settled as a
+#: whole.
 _ONCE = frozenset(
     {
         "harvest.bookkeeping.read",
@@ -435,6 +436,8 @@ _ONCE = frozenset(
         "harvest.credits.told",
         "harvest.credits.noted",
         "wallet.pool_payments.recorded",
+        "wallet.settle.after",
+        "wallet.settle.before",
     }
 )
 
