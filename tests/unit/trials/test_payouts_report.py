@@ -95,6 +95,7 @@ def sent(*, bumped: bool = True) -> dict[str, Any]:
         TransactionBuilder(Account(key.public_key, 1), Network.PUBLIC_NETWORK_PASSPHRASE, 100)
         .append_payment_op(other, Asset("KALE", other), "1", source=other)
         .append_bump_sequence_op(5)
+        .set_timeout(60)
         .build()
     )
     inner.sign(key)
