@@ -72,8 +72,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: may take together within 24 hours; 0: no limit.
     sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals or payouts, or 99
-    #: payments of poolers, at a time. Never less than there were: a payment belongs to its payer
-    #: for ever.
+    #: payments of poolers, at a time, in about a ledger: 5 pay 95 farmers a ledger, and 53 are
+    #: what 1,000 farmers need to be paid in three (docs/payouts.md). Never less than there were: a
+    #: payment belongs to its payer for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
     #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
     #: code, the token's instance, the multicall) may cost within 24 hours, apart from
