@@ -243,6 +243,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetDataEntry": _services(_HARVEST),
         "PublishRoot": _services(_HARVEST),
     },
+    # Who leaves, and when nothing is left of it, is registry's to say.
+    "kalepool.wallet.v1.ClosingService": {
+        "CloseAccount": _services(_REGISTRY),
+    },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),
         "DeployMulticall": OPERATORS,

@@ -22,6 +22,7 @@ from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.closing import AccountCloser
 from services.wallet.engine.treasury.data_entries import RootWriter
 from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.onboarding import Onboarder
@@ -235,6 +236,17 @@ async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
             await wakeup.wait(seen, LEDGERLESS)
 
     await repeat("onboard", step)
+
+
+async def close_accounts(closer: AccountCloser, wakeup: Wakeup) -> None:
+    """Close accounts of farmers and poolers that leave, as long as there are any to close."""
+
+    async def step() -> None:
+        seen = wakeup.count
+        if not await closer.step():
+            await wakeup.wait(seen, LEDGERLESS)
+
+    await repeat("close accounts", step)
 
 
 async def bring_back(lost: LostFarmers, ledgers: Wakeup) -> None:

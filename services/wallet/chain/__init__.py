@@ -6,6 +6,7 @@ domain/chain_facts.py or the types listed here; the types of stellar_sdk stay in
 """
 
 from services.wallet.chain.build.calls import FarmCall, raw
+from services.wallet.chain.build.closing import Closed, sign_closings
 from services.wallet.chain.build.data_entries import sign_data_entry
 from services.wallet.chain.build.deploy import (
     RENEW,
@@ -60,6 +61,7 @@ __all__ = [
     "RENEW",
     "CarriedCall",
     "Chain",
+    "Closed",
     "Deployment",
     "DeploymentStep",
     "DisagreementError",
@@ -94,6 +96,7 @@ __all__ = [
     "raw",
     "replacing_bid",
     "sign_bumped",
+    "sign_closings",
     "sign_data_entry",
     "sign_direct",
     "sign_new_accounts",

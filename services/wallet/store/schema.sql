@@ -13,7 +13,7 @@ CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
     'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer', 'payout',
-    'pool_payment', 'data_entry'
+    'pool_payment', 'data_entry', 'close_account'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'

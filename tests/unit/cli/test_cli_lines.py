@@ -21,6 +21,7 @@ from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
     agreement_pb2,
     approval_pb2,
+    closing_pb2,
     custody_pb2,
     data_entry_pb2,
     engine_pb2,
@@ -49,6 +50,7 @@ MODULES = (
     wallet_payout_pb2,
     custody_pb2,
     data_entry_pb2,
+    closing_pb2,
     approval_pb2,
     keys_pb2,
     order_pb2,

@@ -47,6 +47,9 @@ SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
 -- name: wallet_by_farmer :one
 SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = $1;
 
+-- name: wallet_by_pooler :one
+SELECT * FROM wallet.wallets_with_accounts WHERE pooler_id = $1 AND kind = 'pooler';
+
 -- name: wallet_by_address :one
 SELECT * FROM wallet.wallets_with_accounts WHERE address = $1 AND kind = 'farmer';
 
