@@ -17,6 +17,9 @@ class RegistrySettings(ServiceSettings):
     #: Seconds between two looks for registrations that a crash has cut off, and the age from which
     #: one counts as cut off.
     recovery_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    #: Seconds between two looks at a farmer or pooler that leaves, and is not gone yet
+    #: (docs/leaving.md).
+    leaving_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = 10.0
     #: Seconds without a heartbeat after which a pooler that sent some counts as gone
     #: (docs/notifications.md).
     pooler_gone_seconds: Annotated[Seconds, Field(gt=0, le=86_400)] = 120.0

@@ -129,6 +129,9 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
     )
     message.farms_for_itself = pooler.farms_for_itself
     message.terms_version = pooler.terms_version
+    message.stage = registry_pb2.PoolerStage.Value(f"POOLER_STAGE_{pooler.stage.name}")
+    if pooler.waits_for:
+        message.waits_for.CopyFrom(_wait(pooler.waits_for, pooler.waits_message))
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)
@@ -168,7 +171,18 @@ def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
         terms_version=farmer.terms_version,
     )
     message.registered_at.FromDatetime(farmer.created_at)
+    if farmer.leaving_since is not None:
+        message.leaving_since.FromDatetime(farmer.leaving_since)
+        message.leaving_word = registry_pb2.LeavingWord.Value(
+            f"LEAVING_WORD_{farmer.leaving_word.upper()}"
+        )
+    if farmer.waits_for:
+        message.waits_for.CopyFrom(_wait(farmer.waits_for, farmer.waits_message))
     return message
+
+
+def _wait(reason: str, text: str) -> registry_pb2.LeavingWait:
+    return registry_pb2.LeavingWait(reason=reason, message=text)
 
 
 def registered_message(farmer: Farmer) -> registry_pb2.RegisterFarmerResponse:

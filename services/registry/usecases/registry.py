@@ -19,6 +19,7 @@ from services.registry.domain.errors import (
     MaxFarmersTooLowError,
     PayoutAddressNotSetError,
     PoolerExistsError,
+    PoolerLeavingError,
     PoolerNotFoundError,
     PoolerSuspendedError,
     PoolFullError,
@@ -28,7 +29,7 @@ from services.registry.domain.errors import (
     TermsNotFoundError,
 )
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
-from services.registry.domain.status import FarmerEvent, sources, target
+from services.registry.domain.status import FarmerEvent, PoolerStage, sources, target
 from services.registry.domain.terms import FeeRules, NewTerms, Terms, check_fees, joined_stake
 from services.registry.store.store import Store
 
@@ -244,6 +245,8 @@ class Registry:
                 return known
             if not pooler.is_active:
                 raise PoolerSuspendedError(f"pooler {pooler.pooler_id} is suspended")
+            if pooler.stage is not PoolerStage.FARMING:
+                raise PoolerLeavingError(f"pooler {pooler.pooler_id} leaves the pool")
             if pooler.current_farmers >= pooler.max_farmers:
                 raise PoolFullError(
                     f"the pooler has its {pooler.max_farmers} farmers",

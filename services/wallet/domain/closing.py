@@ -117,11 +117,20 @@ def reason_of(obstacle: Obstacle) -> FailureReason:
     return FailureReason.ACCOUNT_HOLDS
 
 
+def workable_from(*, index: int, timestamp: int, now: int, interval: int) -> int:
+    """Return the first block that somebody may still work, by the running one and the time.
+
+    A block takes works until somebody plants in the next one. Where nobody does for as long again
+    as a block lasts, nobody is waited for who would still work it.
+    """
+    return index if now < timestamp + 2 * interval else index + 1
+
+
 def unharvested(pails: dict[int, PailState], current: int) -> AccountNotEmptyError | None:
     """Return why the pails (by block) of an account keep it open; None when they do not.
 
-    One in the running block may still be worked, and one that was worked can be harvested. What
-    was not worked in its block is lost.
+    One in a block from `current` on may still be worked, and one that was worked can be harvested.
+    What was not worked in its block is lost.
     """
     for block, pail in sorted(pails.items()):
         if block >= current or pail.zeros is not None:

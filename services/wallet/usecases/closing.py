@@ -7,11 +7,11 @@ from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.log import get_security_logger
 from services.wallet.chain import Chain
-from services.wallet.domain.closing import Closing, ClosingAccount, unharvested
+from services.wallet.domain.closing import Closing, ClosingAccount, unharvested, workable_from
 from services.wallet.domain.errors import (
     AccountBusyError,
+    BusyError,
     ChainUnknownError,
-    OperationNotFoundError,
     PoolerWalletNotFoundError,
 )
 from services.wallet.domain.model import Operation, OperationState, Wallet
@@ -90,7 +90,7 @@ class Closings:
         operation = await self.operations.by_id(operation_id)
         if operation is None or operation.settled_at is not None:
             # It has ended since: the next call judges it.
-            raise OperationNotFoundError(f"closing {operation_id} has just ended: ask again")
+            raise BusyError(f"closing {operation_id} has just ended: ask again")
         return operation
 
     async def _check(self, wallet: Wallet) -> str:
@@ -110,7 +110,13 @@ class Closings:
     async def _check_pails(self, wallet: Wallet) -> None:
         if not self.chain_view.is_fresh:
             raise ChainUnknownError("the chain was not read for a while", retry_after=1.0)
-        current = self.chain_view.current.farm.index
+        seen = self.chain_view.current
+        current = workable_from(
+            index=seen.farm.index,
+            timestamp=seen.farm.timestamp,
+            now=seen.ledger.close_time,
+            interval=seen.head.block_seconds,
+        )
         first = max(0, current - _PAILS_LIVE)
         blocks = await self.closings.unharvested(wallet.id, first=first)
         chain = self.chain.trusted(Decision.CLOSE_ACCOUNT)

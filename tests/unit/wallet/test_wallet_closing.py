@@ -17,6 +17,7 @@ from services.wallet.domain.closing import (
     closing_of,
     reason_of,
     unharvested,
+    workable_from,
 )
 from services.wallet.domain.errors import (
     AccountHoldsError,
@@ -159,6 +160,11 @@ def test_what_it_holds_is_named(account: ClosingAccount, named: str) -> None:
 )
 def test_what_is_no_obstacle(account: ClosingAccount) -> None:
     assert isinstance(judged(account), Closing)
+
+
+@pytest.mark.parametrize(("now", "first"), [(1_000, 7), (1_599, 7), (1_600, 8)])
+def test_nobody_is_waited_for_when_a_block_has_lasted_twice_its_time(now: int, first: int) -> None:
+    assert workable_from(index=7, timestamp=1_000, now=now, interval=300) == first
 
 
 def pail(zeros: int | None) -> PailState:
