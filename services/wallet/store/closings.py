@@ -1,6 +1,7 @@
 """The closing of accounts of farmers and poolers that leave, as wallet records it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId, new_id
@@ -8,6 +9,17 @@ from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import OperationKind
 from services.wallet.store.custody import add_records, lock_audit_log
 from services.wallet.store.orders import Orders
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetiredKey:
+    """The key of an account that is closed."""
+
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: What closed it; None: nothing did.
+    operation_id: OperationId | None
 
 
 class ClosingStore:
@@ -54,3 +66,40 @@ class ClosingStore:
             )
             await add_records(session, [act], self._orders)
         return operation_id
+
+    # Keys ---------------------------------------------------------------------------------------
+
+    async def unretired(self, *, limit: int) -> dict[WalletId, OperationId]:
+        """Return wallets whose account is closed, and whose key is not retired, with the closing.
+
+        Who wrote that is for the caller to judge.
+        """
+        rows = await self._database.many("unretired_closings", limit)
+        return {WalletId(row["wallet_id"]): OperationId(row["operation_id"]) for row in rows}
+
+    async def retire(self, wallet_ids: Sequence[WalletId]) -> None:
+        """Note that the keys of closed accounts are not needed from now on."""
+        await self._database.execute("insert_retired_keys", list(wallet_ids))
+
+    async def retired(
+        self, *, seconds: float, after: WalletId | None, limit: int
+    ) -> list[RetiredKey]:
+        """Return keys that are there and were retired so many seconds ago, in order."""
+        rows = await self._database.many("retired_keys", seconds, after, limit)
+        return [RetiredKey(**row) for row in rows]
+
+    async def destroy(self, key: RetiredKey) -> bool:
+        """Destroy a key, and record that; return False when it was gone already."""
+        async with self._database.transaction() as session:
+            await lock_audit_log(session)
+            row = await session.one("destroy_key", key.wallet_id)
+            if row is None or not row["destroyed"]:
+                return False
+            act = Act(
+                actor="wallet",
+                action=Action.DESTROY_KEY,
+                subject=f"wallet {key.wallet_id}",
+                details=f"{key.address}, closed by {key.operation_id}",
+            )
+            await add_records(session, [act], self._orders)
+        return True

@@ -43,6 +43,7 @@ from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
+from services.wallet.engine.treasury.retired_keys import RetiredKeys
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
@@ -225,6 +226,7 @@ class Engine:
             loops.pay(self._payment_carrier(numbers), changes),
             loops.write_roots(self._root_writer(), self._ledgers),
             loops.close_accounts(self._account_closer(), changes),
+            loops.retire_keys(self._retired_keys()),
             loops.keep_channels(self.keeper, self._ledgers),
             loops.keep_payers(self.payer_keeper, self._ledgers),
             loops.keep_rent(self.rent, self._ledgers),
@@ -318,6 +320,14 @@ class Engine:
             signers=self.signers,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
+        )
+
+    def _retired_keys(self) -> RetiredKeys:
+        return RetiredKeys(
+            store=self._stores.closings,
+            operations=self._stores.operations,
+            chain=self.chain,
+            holding=self._settings.key_holding_seconds,
         )
 
     def _numbers(self) -> PayerNumbers:

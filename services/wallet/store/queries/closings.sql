@@ -55,3 +55,40 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
+
+-- name: unretired_closings :many
+-- Wallets whose account is closed by what its row says, and whose key is not known as retired, $1 at most.
+SELECT o.wallet_id, o.id AS operation_id
+FROM wallet.operations AS o
+WHERE o.kind = 'close_account'
+  AND o.state = 'succeeded'
+  AND NOT EXISTS (SELECT 1 FROM wallet.retired_keys AS r WHERE r.wallet_id = o.wallet_id)
+ORDER BY o.wallet_id
+LIMIT $1;
+
+-- name: insert_retired_keys :exec
+INSERT INTO wallet.retired_keys (wallet_id)
+SELECT n.wallet_id FROM unnest($1::uuid[]) AS n (wallet_id)
+ORDER BY n.wallet_id
+ON CONFLICT DO NOTHING;
+
+-- name: retired_keys :many
+-- Keys that are there and have been retired for $1 seconds, from the one after $2 on (none: the first), $3 at most,
+-- with the newest closing of each account.
+SELECT r.wallet_id, w.address, c.operation_id
+FROM wallet.retired_keys AS r
+INNER JOIN wallet.wallets AS w ON w.id = r.wallet_id
+LEFT JOIN LATERAL (
+    SELECT o.id AS operation_id FROM wallet.operations AS o
+    WHERE o.wallet_id = r.wallet_id AND o.kind = 'close_account'
+    ORDER BY o.id DESC
+    LIMIT 1
+) AS c ON true
+WHERE r.retired_at <= now() - make_interval(secs => $1::float8)
+  AND ($2::uuid IS NULL OR r.wallet_id > $2)
+  AND EXISTS (SELECT 1 FROM wallet.sealed_keys AS k WHERE k.wallet_id = r.wallet_id)
+ORDER BY r.wallet_id
+LIMIT $3;
+
+-- name: destroy_key :one
+SELECT wallet.destroy_key($1) AS destroyed;
