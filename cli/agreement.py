@@ -120,6 +120,7 @@ async def draft(
     payout_address: str | None = None,
     owner_account: str = "",
     objection: Annotated[bool, Parameter(negative="")] = False,
+    leave: Annotated[bool, Parameter(negative="")] = False,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
@@ -133,6 +134,8 @@ async def draft(
         Another account that is to speak for it.
     objection
         That what operators have announced does not come.
+    leave
+        That it leaves the pool, with everything.
     terms
         Terms that it agrees to, and is paid by to the address.
     """
@@ -141,6 +144,7 @@ async def draft(
         payout_address=payout_address,
         owner_account=owner_account,
         objection=objection,
+        leave=leave,
         terms=terms,
         session=session,
     )
@@ -158,6 +162,7 @@ async def sign(
     payout_address: str | None = None,
     owner_account: str = "",
     objection: Annotated[bool, Parameter(negative="")] = False,
+    leave: Annotated[bool, Parameter(negative="")] = False,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
@@ -173,6 +178,8 @@ async def sign(
         Another account that is to speak for it.
     objection
         That what operators have announced does not come.
+    leave
+        That it leaves the pool, with everything.
     terms
         Terms that it agrees to, and is paid by to the address.
     """
@@ -181,6 +188,7 @@ async def sign(
         payout_address=payout_address,
         owner_account=owner_account,
         objection=objection,
+        leave=leave,
         terms=terms,
         session=session,
     )
@@ -197,15 +205,16 @@ async def _wish(
     payout_address: str | None,
     owner_account: str,
     objection: bool,
+    leave: bool,
     terms: TermsOptions,
     session: Session,
 ) -> agreement_pb2.Wish:
     has_terms = terms != _NO_TERMS
-    wishes = [has_terms or payout_address is not None, bool(owner_account), objection]
+    wishes = [has_terms or payout_address is not None, bool(owner_account), objection, leave]
     if sum(wishes) != 1:
         raise CommandLineError(
-            "give one of --payout-address (with or without terms), terms, --owner-account and "
-            "--objection"
+            "give one of --payout-address (with or without terms), terms, --owner-account, "
+            "--objection and --leave"
         )
     if has_terms:
         agreed = await _terms(farmer_id, terms, session)
@@ -215,6 +224,8 @@ async def _wish(
         return agreement_pb2.Wish(owner_account=owner_account)
     if objection:
         return agreement_pb2.Wish(objection=True)
+    if leave:
+        return agreement_pb2.Wish(leave=True)
     return agreement_pb2.Wish(payout_address=payout_address or "")
 
 

@@ -104,6 +104,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.pooler_marks": {"wallet": "SIu", "registry": "S"},
     "wallet.reconciled_balances": {"wallet": "SIU"},
     "wallet.refusals": {"wallet": "SIu"},
+    "wallet.leave_wishes": {"wallet": "SI", "registry": "S"},
     # The database sets the moment.
     "wallet.retired_keys": {"wallet": "Si"},
     "wallet.row_keys": {"wallet": "SIu"},

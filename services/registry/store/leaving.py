@@ -25,7 +25,13 @@ class LeavingStore:
         self._database = database
 
     async def leave(
-        self, farmer_id: FarmerId, word: Word, *, asked_by: str, with_pooler: bool = False
+        self,
+        farmer_id: FarmerId,
+        word: Word,
+        *,
+        asked_by: str,
+        with_pooler: bool = False,
+        wish: int = 0,
     ) -> bool:
         """Have a farmer leave; return False when its status does not allow that."""
         row = await self._database.one(
@@ -35,8 +41,14 @@ class LeavingStore:
             word.value,
             asked_by,
             with_pooler,
+            wish,
         )
         return row is not None
+
+    async def wishes(self, *, limit: int) -> dict[FarmerId, int]:
+        """Return the newest signed wishes of farmers to leave that are to be carried out."""
+        rows = await self._database.many("leave_wishes", limit)
+        return {FarmerId(row["farmer_id"]): row["number"] for row in rows}
 
     async def word(self, farmer_id: FarmerId) -> Word | None:
         """Return whose word it was that a farmer leaves; None: nobody's ever."""

@@ -2,7 +2,7 @@
 
 -- name: leave_farmer :one
 -- A farmer ($1) in one of the statuses ($3) leaves ($2) by a word ($4, $5); the stronger word stays. $6: it leaves
--- because its pooler does.
+-- because its pooler does; $7: by this signed wish of its own (0: by none).
 WITH moved AS (
     UPDATE registry.farmers AS f
     SET status = $2::registry.farmer_status
@@ -10,8 +10,8 @@ WITH moved AS (
     WHERE f.id = $1 AND b.id = f.id AND f.status = ANY($3::registry.farmer_status[])
     RETURNING f.id, b.status = $2::registry.farmer_status AS was_leaving
 )
-INSERT INTO registry.leavings AS l (owner_id, is_pooler, word, asked_by, with_pooler)
-SELECT m.id, false, $4::registry.leaving_word, $5, $6 FROM moved AS m
+INSERT INTO registry.leavings AS l (owner_id, is_pooler, word, asked_by, with_pooler, wish)
+SELECT m.id, false, $4::registry.leaving_word, $5, $6, $7 FROM moved AS m
 ON CONFLICT (owner_id) DO UPDATE SET
     word = CASE WHEN (SELECT m.was_leaving FROM moved AS m) THEN greatest(l.word, excluded.word) ELSE excluded.word END,
     asked_by = CASE
@@ -23,6 +23,7 @@ ON CONFLICT (owner_id) DO UPDATE SET
         WHEN (SELECT m.was_leaving FROM moved AS m) THEN l.with_pooler AND excluded.with_pooler
         ELSE excluded.with_pooler
     END,
+    wish = greatest(l.wish, excluded.wish),
     waits_for = '',
     message = '',
     due_at = now()
@@ -124,3 +125,15 @@ RETURNING pooler_id;
 
 -- name: uncount_farmer :exec
 UPDATE registry.poolers SET current_farmers = current_farmers - 1 WHERE id = $1;
+
+-- name: leave_wishes :many
+-- Signed wishes of farmers to leave that were not carried out, the newest of each, $1 at most: of those that may leave
+-- now. A suspended farmer's waits until it is resumed.
+SELECT f.id AS farmer_id, max(w.number) AS number
+FROM wallet.leave_wishes AS w
+INNER JOIN registry.farmers AS f ON f.id = w.farmer_id
+LEFT JOIN registry.leavings AS l ON l.owner_id = f.id
+WHERE f.status IN ('active', 'leaving') AND w.number > coalesce(l.wish, 0)
+GROUP BY f.id
+ORDER BY f.id
+LIMIT $1;

@@ -100,6 +100,9 @@ class Departures:
 
     async def step(self) -> bool:
         """Look at some who leave, and take what steps can be taken; tell whether there were any."""
+        for farmer_id, number in (await self.store.wishes(limit=PAGE)).items():
+            if await self.store.leave(farmer_id, Word.OWNER, asked_by="owner account", wish=number):
+                security.warning("farmer leaves", farmer=str(farmer_id), word=Word.OWNER.value)
         claimed = await self.store.claim(limit=PAGE, lease=LEASE)
         for one in claimed:
             try:

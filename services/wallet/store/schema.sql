@@ -1185,6 +1185,18 @@ GRANT UPDATE (kek_id, wrapped_data_key) ON wallet.sealed_keys TO kalepool_wallet
 CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
 
 -- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
+-- Signed wishes of farmers to leave, numbered: registry carries them out.
+CREATE TABLE wallet.leave_wishes (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    farmer_id uuid NOT NULL,
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    signed_at wallet.moment NOT NULL DEFAULT now(),
+    PRIMARY KEY (wallet_id, number)
+);
+CREATE INDEX idx_leave_wishes_signed ON wallet.leave_wishes (signed_at);
+GRANT SELECT, INSERT ON wallet.leave_wishes TO kalepool_wallet;
+GRANT SELECT ON wallet.leave_wishes TO kalepool_registry;
 -- Keys of accounts that are closed, and since when this is known: by the database's clock, which no role sets. They are
 -- destroyed later, a day later at the earliest, so that a row that wallet did not mean is told in time.
 CREATE TABLE wallet.retired_keys (

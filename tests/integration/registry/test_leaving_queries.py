@@ -284,3 +284,40 @@ async def test_what_is_left_of_a_farmer_and_of_a_pooler(tables: Tables) -> None:
         "miners": 10,
         "funds": 11,
     }
+
+
+async def test_signed_wishes_are_carried_out_once(tables: Tables) -> None:
+    pooler = await tables.pool.pooler()
+    people = {
+        status: await tables.pool.farmer(pooler, status=status)
+        for status in ("active", "suspended", "leaving", "closing", "departed")
+    }
+
+    async def wishes(status: str, number: int) -> None:
+        await insert_row(
+            tables.admin,
+            "wallet.leave_wishes",
+            wallet_id=people[status].wallet_id,
+            number=number,
+            farmer_id=people[status].farmer_id,
+            signature=bytes(64),
+        )
+
+    for status in people:
+        await wishes(status, 1)
+    await wishes("active", 2)
+    active, leaving = [FarmerId(people[name].farmer_id) for name in ("active", "leaving")]
+    assert await tables.store.wishes(limit=9) == {active: 2, leaving: 1}
+    assert await tables.store.wishes(limit=1) == dict([min((active, 2), (leaving, 1))])
+    await tables.leaves(active, OWNER, wish=2)
+    await tables.leaves(leaving, POOLER)
+    assert await tables.store.wishes(limit=9) == {leaving: 1}
+    await tables.leaves(leaving, OWNER, wish=1)
+    assert (await tables.row(leaving))[0] == "owner"
+    # Called off, only another one counts.
+    await tables.store.stay(active, OPERATOR)
+    await tables.leaves(active)
+    await tables.store.stay(active, OPERATOR)
+    assert await tables.store.wishes(limit=9) == {}
+    await wishes("active", 3)
+    assert await tables.store.wishes(limit=9) == {active: 3}

@@ -1,6 +1,9 @@
 """Farmers and poolers that leave: step by step, called off in time, whoever fails meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from kalepool.registry.v1 import notification_pb2, registry_pb2
@@ -8,7 +11,12 @@ from stellar_sdk import Keypair
 
 from libs.common import failpoints
 from libs.common.errors import FailedPreconditionError, UnavailableError
-from libs.common.ids import new_id
+from libs.common.ids import FarmerId, new_id
+from services.registry.domain.errors import LeavingNotYoursError
+from services.registry.domain.leaving import Word
+from services.registry.domain.status import FarmerStatus
+from services.registry.usecases.leaving import Departures
+from services.registry.usecases.registry import Registry
 from tests.support.database import DatabaseAccess, connect
 from tests.support.registry_world import RegistryWorld, eventually, open_registry_world, refusal
 
@@ -240,6 +248,47 @@ async def test_a_refusal_that_was_not_noted_is_asked_for_again(brisk: RegistryWo
         return (await brisk.read_farmer(farmer_id)).waits_for.reason == "ACCOUNT_BUSY"
 
     await eventually(is_told, "nobody says what it waits for")
+
+
+async def test_what_an_owner_account_signed_is_carried_out_and_not_called_off_by_a_pooler(
+    brisk: RegistryWorld,
+) -> None:
+    farmer = await brisk.farmer((await brisk.pooler()).pooler_id)
+    await owes_fees(brisk, farmer, 1)
+    async with connect(brisk.database.admin_dsn) as admin:
+        await admin.execute(
+            "INSERT INTO wallet.leave_wishes (wallet_id, number, farmer_id, signature)"
+            " SELECT id, 1, farmer_id, $2 FROM wallet.wallets WHERE farmer_id = $1",
+            farmer.farmer_id,
+            bytes(64),
+        )
+    found = await has_status(brisk, farmer.farmer_id, LEAVING)
+    assert found.leaving_word == registry_pb2.LEAVING_WORD_OWNER
+    await stay(brisk, farmer.farmer_id)
+    await asyncio.sleep(0.5)
+    assert (await brisk.read_farmer(farmer.farmer_id)).status == ACTIVE
+
+
+async def test_a_weaker_word_is_told_whose_is_stronger() -> None:
+    registry = Registry(store=cast(Any, Weak()), wallet=cast(Any, None))
+    departures = Departures(
+        registry=registry, store=cast(Any, Weak()), wallet=cast(Any, None), pause=1.0
+    )
+    with pytest.raises(LeavingNotYoursError) as caught:
+        await departures.stay(FarmerId(new_id()), Word.POOLER, actor="pooler")
+    assert caught.value.metadata == {"word": "operator"}
+
+
+class Weak:
+    """A store of a farmer that leaves by an operator's word."""
+
+    async def stay(self, _farmer: FarmerId, _word: Word) -> bool:
+        """It does not."""
+        return False
+
+    async def farmer(self, _farmer: FarmerId) -> Any:
+        """The farmer."""
+        return SimpleNamespace(status=FarmerStatus.LEAVING, leaving_word="operator")
 
 
 # Poolers -----------------------------------------------------------------------------------------

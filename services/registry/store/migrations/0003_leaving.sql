@@ -52,6 +52,8 @@ CREATE TABLE registry.leavings (
     asked_at registry.moment NOT NULL DEFAULT now(),
     -- It leaves because its pooler does.
     with_pooler boolean NOT NULL DEFAULT false,
+    -- Number of the newest signed wish that was carried out: each is once.
+    wish int NOT NULL DEFAULT 0,
     -- Why it has not left yet, for machines and for people; empty: that was not looked at.
     waits_for text NOT NULL DEFAULT '' CHECK (octet_length(waits_for) <= 100),
     message text NOT NULL DEFAULT '' CHECK (octet_length(message) <= 4000),
@@ -59,7 +61,7 @@ CREATE TABLE registry.leavings (
     due_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_leavings_due ON registry.leavings (due_at);
-GRANT SELECT, INSERT, UPDATE (word, asked_by, asked_at, with_pooler, waits_for, message, due_at)
+GRANT SELECT, INSERT, UPDATE (word, asked_by, asked_at, with_pooler, wish, waits_for, message, due_at)
 ON registry.leavings TO kalepool_registry;
 
 -- What is personal of a farmer goes with it, in the statement by which it has left: nobody leaves otherwise.

@@ -1,6 +1,18 @@
--- Keys of closed accounts are destroyed after a while.
+-- Farmers sign that they leave; keys of closed accounts are destroyed after a while.
 -- Closings among all operations, of one wallet and of all.
 CREATE INDEX idx_operations_closings ON wallet.operations (wallet_id, id) WHERE kind = 'close_account';
+-- Signed wishes of farmers to leave, numbered: registry carries them out.
+CREATE TABLE wallet.leave_wishes (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    farmer_id uuid NOT NULL,
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    signed_at wallet.moment NOT NULL DEFAULT now(),
+    PRIMARY KEY (wallet_id, number)
+);
+CREATE INDEX idx_leave_wishes_signed ON wallet.leave_wishes (signed_at);
+GRANT SELECT, INSERT ON wallet.leave_wishes TO kalepool_wallet;
+GRANT SELECT ON wallet.leave_wishes TO kalepool_registry;
 -- Keys of accounts that are closed, and since when this is known: by the database's clock, which no role sets. They are
 -- destroyed later, a day later at the earliest, so that a row that wallet did not mean is told in time.
 CREATE TABLE wallet.retired_keys (
