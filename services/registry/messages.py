@@ -10,6 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.amounts import format_percentage, parse_percentage
+from services.registry.domain.leaving import Word
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.terms import NewTerms, Terms
 
@@ -85,6 +86,11 @@ def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewT
         text=request.text,
     )
     return pooler_id, terms, change(f"PublishTerms/{pooler_id}", request.request_id, vars(terms))
+
+
+def word_of(caller: Caller) -> Word:
+    """Return whose word it is that a farmer leaves, or stays."""
+    return Word.POOLER if caller.kind is CallerKind.POOLER else Word.OPERATOR
 
 
 def _proof(caller: Caller) -> str:

@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import Enum, unique
 from uuid import UUID
 
-from libs.common.grpc.identity import Caller, CallerKind
-
 
 @unique
 class Word(Enum):
@@ -16,11 +14,6 @@ class Word(Enum):
     POOLER = "pooler"
     OWNER = "owner"
     OPERATOR = "operator"
-
-
-def word_of(caller: Caller) -> Word:
-    """Return whose word a call is."""
-    return Word.POOLER if caller.kind is CallerKind.POOLER else Word.OPERATOR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from libs.common.ids import FarmerId, PoolerId
 from libs.common.paging import id_after, size_of, token_after
 from libs.kale.amounts import format_percentage
 from services.registry import messages
-from services.registry.domain.leaving import word_of
 from services.registry.domain.status import FarmerEvent
 from services.registry.usecases.leaving import Departures
 from services.registry.usecases.registry import Registry
@@ -197,7 +196,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.LeaveFarmerResponse:
         """See registry.proto."""
         farmer = await self._departures.leave(
-            FarmerId(UUID(request.farmer_id)), word_of(caller()), actor=caller().actor
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
         )
         return registry_pb2.LeaveFarmerResponse(farmer=messages.farmer_message(farmer))
 
@@ -208,7 +207,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.StayFarmerResponse:
         """See registry.proto."""
         farmer = await self._departures.stay(
-            FarmerId(UUID(request.farmer_id)), word_of(caller()), actor=caller().actor
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
         )
         return registry_pb2.StayFarmerResponse(farmer=messages.farmer_message(farmer))
 

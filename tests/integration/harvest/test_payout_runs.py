@@ -17,7 +17,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.clients import WalletPayouts
 from services.harvest.domain.credits import miner_id
 from services.harvest.domain.payout_runs import Item, Payout, Run, Settled, Whose, name_of_run
-from services.harvest.domain.payouts import Cause, PayeeKind, Pending, Reason, Terms
+from services.harvest.domain.payouts import Pending, Reason, Terms
 from services.harvest.store.payouts import PayoutStore, PayoutTerms
 from services.harvest.store.store import Store
 from services.harvest.usecases.payout_runner import PayoutRunner
@@ -565,50 +565,6 @@ async def test_a_suspended_farmer_is_paid_by_name_alone(pool: Pool, payouts: Pay
         wish = Wish(request_id=f"now {place}", asked_by="x")
         await payouts.pay_now(wish, farmer_id, 20, by_operator=by_operator)
     assert pool.wallet.by_name == [True, True, False]
-
-
-@pytest.mark.parametrize("status", ["leaving", "closing"])
-async def test_who_leaves_is_paid_whatever_its_terms_and_its_pooler(
-    pool: Pool, payouts: Payouts, status: str
-) -> None:
-    person = await pool.farmer(1)
-    other = await pool.farmer(1)
-    await pool.ledger.admin.execute("UPDATE registry.poolers SET is_active = false")
-    await pool.ledger.admin.execute(
-        "UPDATE registry.farmers SET status = $2::registry.farmer_status WHERE id = $1",
-        person.farmer_id,
-        status,
-    )
-    reasons = {one.payee.payee_id: one.reason for one in await pending(payouts)}
-    assert reasons == {
-        person.farmer_id: Reason.LEAVING,
-        other.farmer_id: Reason.POOLER_SUSPENDED,
-    }
-    made = await run(payouts)
-    assert (made.items, made.paid, made.total_paid) == (1, 1, 1)
-    (item,) = await payouts.payouts(EVERYBODY, run_id=made.run_id, before=None, limit=9)
-    assert (item.payee_id, item.cause) == (person.farmer_id, Cause.LEAVING)
-
-
-@pytest.mark.parametrize("stage", ["farming", "leaving", "closing"])
-async def test_a_pooler_that_leaves_and_its_miners_are_paid_at_once(
-    pool: Pool, payouts: Payouts, stage: str
-) -> None:
-    person = await pool.farmer()
-    await pool.earns(person, 1_000, (100, 0, 100))
-    await run(payouts)
-    address = await pool.miner(2)
-    await pool.divide(pool.ledger.pooler, 1, "pooler:fee")
-    await pool.ledger.admin.execute(
-        "UPDATE registry.poolers SET stage = $1::registry.pooler_stage", stage
-    )
-    leaving = {one.payee.kind for one in await pending(payouts) if one.payee.is_leaving}
-    expected = set() if stage == "farming" else {PayeeKind.POOLER, PayeeKind.MINER}
-    assert leaving == expected
-    await run(payouts)
-    is_paid = stage != "farming"
-    assert (pool.wallet.paid[address] == 2) is is_paid
-    assert (pool.wallet.paid[str(pool.ledger.pooler)] > 0) is is_paid
 
 
 async def test_miners_of_a_suspended_pooler_are_paid_and_the_pooler_is_not(

@@ -37,6 +37,16 @@ class Tables:
         """Have it leave."""
         return await self.store.leave(farmer, word, asked_by=word.value, **values)
 
+    async def books(self, owner: UUID, role: str, amount: int) -> None:
+        """Have an account of the ledger hold so much."""
+        number = await self.admin.fetchval("SELECT count(*) + 1 FROM harvest.accounts")
+        await insert_row(
+            self.admin, "harvest.accounts", id=number, owner_id=owner, role=role, asset="kale"
+        )
+        await insert_row(
+            self.admin, "harvest.account_balances", account_id=number, amount=amount, entries=1
+        )
+
     async def status(self, farmer: FarmerId) -> str:
         """What it is now."""
         found = await self.admin.fetchval(
@@ -222,26 +232,15 @@ async def test_only_who_left_with_the_pooler_stays_with_it(tables: Tables) -> No
 async def test_what_is_left_of_a_farmer_and_of_a_pooler(tables: Tables) -> None:
     pooler = PoolerId(await tables.pool.pooler())
     farmer, other = await tables.farmer(pooler), await tables.farmer(pooler)
-    miner, number = new_id(), 0
-
-    async def books(owner: UUID, role: str, amount: int, asset: str = "kale") -> None:
-        nonlocal number
-        number += 1
-        await insert_row(
-            tables.admin, "harvest.accounts", id=number, owner_id=owner, role=role, asset=asset
-        )
-        await insert_row(
-            tables.admin, "harvest.account_balances", account_id=number, amount=amount, entries=1
-        )
-
+    miner = new_id()
     assert await tables.store.left(farmer) == {}
-    await books(farmer, "farmer:available", 5)
-    await books(farmer, "farmer:pending_out", 6)
-    await books(farmer, "farmer:staked", 7)
-    await books(other, "farmer:available", 0)
-    await books(pooler, "pooler:fee", 8)
-    await books(pooler, "miner:earned", 9)
-    await books(miner, "miner:earned", 10)
+    await tables.books(farmer, "farmer:available", 5)
+    await tables.books(farmer, "farmer:pending_out", 6)
+    await tables.books(farmer, "farmer:staked", 7)
+    await tables.books(other, "farmer:available", 0)
+    await tables.books(pooler, "pooler:fee", 8)
+    await tables.books(pooler, "miner:earned", 9)
+    await tables.books(miner, "miner:earned", 10)
     await insert_row(
         tables.admin, "harvest.miners", id=miner, pooler_id=pooler, address="G" + "A" * 55
     )

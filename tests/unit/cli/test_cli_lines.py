@@ -218,10 +218,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "farmer_id": SOMEBODY,
         "wish": {"payout_address": ""},
     },
-    f"agreement draft {SOMEBODY} --leave": {
-        "farmer_id": SOMEBODY,
-        "wish": {"leave": True},
-    },
+    f"agreement draft {SOMEBODY} --leave": {"farmer_id": SOMEBODY, "wish": {"leave": True}},
     f"agreement draft {SOMEBODY} --objection": {
         "farmer_id": SOMEBODY,
         "wish": {"objection": True},

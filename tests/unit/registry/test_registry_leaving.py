@@ -3,7 +3,8 @@
 import pytest
 
 from libs.common.grpc.identity import Caller, CallerKind
-from services.registry.domain.leaving import Waits, Word, waits_for, word_of
+from services.registry.domain.leaving import Waits, Word, waits_for
+from services.registry.messages import word_of
 
 
 @pytest.mark.parametrize(
