@@ -101,9 +101,9 @@ class Group:
     is_whole: bool = True
 
 
-#: Failpoints that no block passes: rotation and export of keys, and roots that are written to the
-#: chain, are killed in tests of their own.
-_ELSEWHERE = ("wallet.key", "wallet.root")
+#: Failpoints that no block passes: rotation and export of keys, roots that are written to the
+#: chain, and accounts that are closed, are killed in tests of their own.
+_ELSEWHERE = ("wallet.key", "wallet.root", "wallet.closing")
 
 
 def failpoints() -> list[str]:

@@ -15,6 +15,7 @@ from kalepool.wallet.v1 import (
     wallet_pb2,
 )
 from stellar_sdk import (
+    AccountMerge,
     Asset,
     ChangeTrust,
     CreateAccount,
@@ -285,3 +286,26 @@ async def test_an_account_is_closed_once_whenever_wallet_dies(leaving: Leaving, 
     await leaving.closed(farmer)
     assert await leaving.account(address) is None
     assert (await leaving.account(outside)).balance.int64 == FUNDED + 10_000_000
+
+
+async def test_an_account_that_its_owner_closed_counts_as_closed_whenever_wallet_dies(
+    leaving: Leaving,
+) -> None:
+    world = leaving.world
+    outside = (await leaving.outside()).public_key
+    farmer, address = await leaving.farmer(outside)
+    owner = await owner_of(world, farmer, leaving.rpc)
+    await world.wait_until_settled()
+    await owner.does(ChangeTrust(Network().kale, "0"), AccountMerge(outside))
+    await world.restart(FAILPOINTS="wallet.closing.gone=kill")
+    await world.wait_until_serving()
+    try:
+        with suppress(errors.PoolError):
+            await leaving.close(farmer)
+        await world.wait_until_dead()
+    finally:
+        await world.restart()
+        await world.wait_until_serving()
+    closed = await leaving.closed(farmer)
+    assert closed.transaction_hash == ""
+    assert await leaving.account(address) is None

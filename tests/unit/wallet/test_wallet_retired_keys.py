@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from libs.common import failpoints
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationKind, OperationState
@@ -134,3 +135,17 @@ async def test_all_keys_have_their_turn(world: World) -> None:
     await world.retiring.step()
     last = keys[-1].wallet_id
     assert [after for _, after, _ in world.asked] == [None, last, None]
+
+
+async def test_who_dies_after_a_key_goes_on_with_the_next(world: World) -> None:
+    first, second = world.key(), world.key()
+    failpoints.arm("wallet.key.destroyed@1=raise")
+    try:
+        with pytest.raises(failpoints.FailpointError):
+            await world.retiring.step()
+    finally:
+        failpoints.arm("")
+    assert world.destroyed == [first.wallet_id]
+    world.keys = [second]
+    assert await world.retiring.step() == 1
+    assert world.destroyed == [first.wallet_id, second.wallet_id]
