@@ -77,11 +77,14 @@ class WishOptions:
         Another account that is to speak for it.
     objection
         That what operators have announced does not come.
+    leave
+        That it leaves the pool, with everything.
     """
 
     payout_address: str | None = None
     owner_account: str = ""
     objection: Annotated[bool, Parameter(negative="")] = False
+    leave: Annotated[bool, Parameter(negative="")] = False
 
 
 _NO_WISH = WishOptions()
@@ -196,11 +199,12 @@ async def _wish(
     farmer_id: str, wish: WishOptions, terms: TermsOptions, session: Session
 ) -> agreement_pb2.Wish:
     has_terms, address = terms != _NO_TERMS, wish.payout_address
-    wishes = [has_terms or address is not None, bool(wish.owner_account), wish.objection]
+    is_of_terms = has_terms or address is not None
+    wishes = [is_of_terms, bool(wish.owner_account), wish.objection, wish.leave]
     if sum(wishes) != 1:
         raise CommandLineError(
-            "give one of --payout-address (with or without terms), terms, --owner-account and "
-            "--objection"
+            "give one of --payout-address (with or without terms), terms, --owner-account, "
+            "--objection and --leave"
         )
     if has_terms:
         agreed = await _terms(farmer_id, terms, session)
@@ -210,6 +214,8 @@ async def _wish(
         return agreement_pb2.Wish(owner_account=wish.owner_account)
     if wish.objection:
         return agreement_pb2.Wish(objection=True)
+    if wish.leave:
+        return agreement_pb2.Wish(leave=True)
     return agreement_pb2.Wish(payout_address=address or "")
 
 

@@ -160,6 +160,24 @@ async def resume(farmer_id: str, /, *, session: Run) -> None:
     session.output.message((await session.ask(session.registry.ResumeFarmer, request)).farmer)
 
 
+@app.command
+async def leave(farmer_id: str, /, *, session: Run) -> None:
+    """Have a farmer leave: all that it has is paid to its address, and its account is closed.
+
+    kalepool farmer show tells how far that is, and what it waits for. Until its account is being
+    closed, kalepool farmer stay calls it off.
+    """
+    request = registry_pb2.LeaveFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.LeaveFarmer, request)).farmer)
+
+
+@app.command
+async def stay(farmer_id: str, /, *, session: Run) -> None:
+    """Call a farmer's leaving off."""
+    request = registry_pb2.StayFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.StayFarmer, request)).farmer)
+
+
 async def _tell_pending(farmer_id: str, session: Session) -> None:
     """Say where withdrawals go until the new payout address counts, if it does not count yet."""
     request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)

@@ -197,6 +197,23 @@ async def resume(pooler_id: str, /, *, session: Run) -> None:
 
 
 @app.command
+async def leave(pooler_id: str, /, *, session: Run) -> None:
+    """Have a pooler leave with all of its farmers: they are paid, and their accounts are closed.
+
+    kalepool pooler show tells how far that is; kalepool pooler stay calls it off.
+    """
+    request = registry_pb2.LeavePoolerRequest(pooler_id=pooler_id)
+    session.output.message((await session.ask(session.registry.LeavePooler, request)).pooler)
+
+
+@app.command
+async def stay(pooler_id: str, /, *, session: Run) -> None:
+    """Call a pooler's leaving off, for farmers that leave because of it, too."""
+    request = registry_pb2.StayPoolerRequest(pooler_id=pooler_id)
+    session.output.message((await session.ask(session.registry.StayPooler, request)).pooler)
+
+
+@app.command
 async def heartbeat(pooler_id: str, /, *, session: Run) -> None:
     """Say that the pooler is alive."""
     request = registry_pb2.HeartbeatRequest(pooler_id=pooler_id)

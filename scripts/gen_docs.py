@@ -26,7 +26,7 @@ from pooler.shares.domain.model import BLOCK_EDGES
 from services.access import ACCESS
 from services.migrations import MigrationSettings
 from services.registry.domain.deliveries import DELIVERY_EDGES
-from services.registry.domain.status import TRANSITIONS
+from services.registry.domain.status import POOLER_TRANSITIONS, TRANSITIONS
 from services.wallet.chain.node.health import ENDPOINT_EDGES
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
@@ -140,7 +140,7 @@ def states() -> str:
     """Draw the state machines as diagrams, each edge with its sentence."""
     return "\n".join(
         [
-            "# States of operations, transactions, farmers, deliveries, nodes and mined blocks\n",
+            "# States of operations, transactions, farmers, poolers, deliveries, nodes, blocks\n",
             GENERATED,
             "From the tables in the code, where each edge has its sentence. What is stored\n"
             "steps on by a guarded UPDATE, so that two processes never both make a step.\n",
@@ -154,6 +154,9 @@ def states() -> str:
             "## Farmers\n",
             "`services/registry/domain/status.py`.\n",
             *_machine(TRANSITIONS),
+            "## Poolers that leave\n",
+            "`services/registry/domain/status.py`.\n",
+            *_machine(POOLER_TRANSITIONS),
             "## Deliveries\n",
             "A notification on its way to a webhook ([notifications](notifications.md)):\n"
             "`services/registry/domain/deliveries.py`.\n",

@@ -100,6 +100,9 @@ _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES
 _CREDITS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: What the farmer itself has signed: who suspends it, or leaves, takes nothing of that away.
 _FARMERS_OWN = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: All that a farmer has goes to its own address, and nowhere else: leaving moves nothing that a
+#: pause would not hold up where it is signed.
+_LEAVES = _row(pooler=_OPERATORS, farmer=_OPERATORS, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -145,6 +148,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "UpdateFarmer": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
         "SuspendFarmer": _by_token(OPERATORS),
         "ResumeFarmer": _by_token(OPERATORS),
+        "LeaveFarmer": _by_token(_acts(_LEAVES, _own(farmer_id=Owned.FARMER))),
+        "StayFarmer": _by_token(_acts(_LEAVES, _own(farmer_id=Owned.FARMER))),
+        "LeavePooler": _by_token(OPERATORS),
+        "StayPooler": _by_token(OPERATORS),
     },
     # A webhook is its pooler's, and so is what is sent to it: it names no farmer as its owner.
     "kalepool.registry.v1.NotificationService": {
@@ -283,6 +290,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.DataEntryService": {
         "GetDataEntry": _services(_HARVEST),
         "PublishRoot": _services(_HARVEST),
+    },
+    # Who leaves, and when nothing is left of it, is registry's to say.
+    "kalepool.wallet.v1.ClosingService": {
+        "CloseAccount": _services(_REGISTRY),
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),

@@ -65,6 +65,10 @@ COVERED: Mapping[str, Covered] = {
     ),
     # Each pooler has a budget of its own of the treasury's reserves.
     f"{_REGISTRY}/RegisterPooler": Covered(moves="reserves of the treasury, for as many farmers"),
+    f"{_REGISTRY}/LeaveFarmer": Covered(moves="all that a farmer has, and its account"),
+    f"{_REGISTRY}/LeavePooler": Covered(
+        moves="all that a pooler's farmers have, and their accounts"
+    ),
     f"{_REGISTRY}/PublishTerms": Covered(moves="what a pooler's new farmers agree to"),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
@@ -90,6 +94,8 @@ FREE: Mapping[str, str] = {
     f"{_REGISTRY}/UpdateFarmer": "moves nothing: stakes and addresses are wallet's to take",
     f"{_REGISTRY}/SuspendFarmer": _STOPS,
     f"{_REGISTRY}/ResumeFarmer": "lets a farmer be planted again",
+    f"{_REGISTRY}/StayFarmer": "stops something: the farmer is planted again",
+    f"{_REGISTRY}/StayPooler": "stops something: the farmers are planted again",
     f"{_NOTIFICATION}/CreateWebhook": "moves nothing: tells somebody what happens",
     f"{_NOTIFICATION}/ListWebhooks": _READS,
     f"{_NOTIFICATION}/DeleteWebhook": "moves nothing: what it told is still listed",

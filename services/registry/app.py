@@ -27,9 +27,11 @@ from services.registry.domain.webhooks import WebhookKeys
 from services.registry.receivers import open_receivers
 from services.registry.servicers import notifications as notification_servicer
 from services.registry.servicers.registry import RegistryServicer
+from services.registry.store.leaving import LeavingStore
 from services.registry.store.notifications import NotificationStore
 from services.registry.store.store import MIGRATIONS, QUERIES, Store
 from services.registry.usecases.deliveries import AT_ONCE, Bell, Deliverer, SendingTerms
+from services.registry.usecases.leaving import Departures
 from services.registry.usecases.notifications import Notifications
 from services.registry.usecases.registry import Registry
 from services.second_person import COVERED
@@ -70,6 +72,12 @@ class _Wiring:
         self._registry = Registry(
             store=self._store, wallet=wallet, join_limits=settings.join_limits()
         )
+        self._departures = Departures(
+            registry=self._registry,
+            store=LeavingStore(database),
+            wallet=wallet,
+            pause=settings.leaving_seconds,
+        )
         self._bell = Bell()
         self._notification_store = NotificationStore(database)
         self._keys = settings.webhook_keys()
@@ -94,6 +102,7 @@ class _Wiring:
         settings = self._settings
         return [
             loops.provision_for_ever(self._registry, interval=settings.recovery_seconds),
+            loops.see_off(self._departures),
             loops.take_notices(self._notifications),
             loops.watch_poolers(
                 self._registry, self._bell, gone_after=settings.pooler_gone_seconds
@@ -154,6 +163,8 @@ class _Wiring:
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
-        servicer = RegistryServicer(self._registry, max_farmers=self._settings.max_farmers)
+        servicer = RegistryServicer(
+            self._registry, self._departures, max_farmers=self._settings.max_farmers
+        )
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(servicer, server)
         notification_servicer.register(self._notifications, self._notification_store, server)

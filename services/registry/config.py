@@ -21,6 +21,9 @@ class RegistrySettings(ServiceSettings):
     #: Farmers of one owner account that may join by themselves within 24 hours (SELF_JOIN_DAILY is
     #: for all of them together).
     self_join_owner_daily: Annotated[Count, Field(ge=1, le=1_000_000)] = 1
+    #: Seconds between two looks at a farmer or pooler that leaves, and is not gone yet
+    #: (docs/leaving.md).
+    leaving_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = 10.0
     #: Seconds without a heartbeat after which a pooler that sent some counts as gone
     #: (docs/notifications.md).
     pooler_gone_seconds: Annotated[Seconds, Field(gt=0, le=86_400)] = 120.0

@@ -10,6 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.amounts import format_percentage, parse_percentage
+from services.registry.domain.leaving import Word
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.terms import NewTerms, Terms
 
@@ -114,6 +115,11 @@ def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewT
     return pooler_id, terms, change(f"PublishTerms/{pooler_id}", request.request_id, vars(terms))
 
 
+def word_of(caller: Caller) -> Word:
+    """Return whose word it is that a farmer leaves, or stays."""
+    return Word.POOLER if caller.kind is CallerKind.POOLER else Word.OPERATOR
+
+
 def _proof(caller: Caller) -> str:
     """Return by what a caller is known, as wallet names it."""
     if caller.kind is CallerKind.OPERATOR:
@@ -160,6 +166,9 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
     message.terms_version = pooler.terms_version
     message.is_listed = pooler.is_listed
     message.is_open_to_join = pooler.is_open_to_join
+    message.stage = registry_pb2.PoolerStage.Value(f"POOLER_STAGE_{pooler.stage.name}")
+    if pooler.waits_for:
+        message.waits_for.CopyFrom(_wait(pooler.waits_for, pooler.waits_message))
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)
@@ -199,7 +208,18 @@ def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
         terms_version=farmer.terms_version,
     )
     message.registered_at.FromDatetime(farmer.created_at)
+    if farmer.leaving_since is not None:
+        message.leaving_since.FromDatetime(farmer.leaving_since)
+        message.leaving_word = registry_pb2.LeavingWord.Value(
+            f"LEAVING_WORD_{farmer.leaving_word.upper()}"
+        )
+    if farmer.waits_for:
+        message.waits_for.CopyFrom(_wait(farmer.waits_for, farmer.waits_message))
     return message
+
+
+def _wait(reason: str, text: str) -> registry_pb2.LeavingWait:
+    return registry_pb2.LeavingWait(reason=reason, message=text)
 
 
 def registered_message(farmer: Farmer) -> registry_pb2.RegisterFarmerResponse:

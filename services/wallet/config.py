@@ -97,6 +97,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     audit_head_interval_ms: Milliseconds = 300_000
     #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
     key_export: bool = False
+    #: Seconds between the end of a farmer's account that has left and that of its key
+    #: (docs/leaving.md). Backups keep it for as long as they are kept.
+    key_holding_seconds: Annotated[WholeSeconds, Field(ge=86_400)] = 2_592_000
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling_ms: Milliseconds = 86_400_000
     #: Payout addresses that a farmer may have registered within 24 hours, or within

@@ -118,7 +118,9 @@ class Group:
 #: Failpoints that neither a block, a withdrawal nor a payout passes, and the tests that kill there.
 ELSEWHERE = {
     "wallet.keys.": "tests/unit/wallet/test_wallet_key_rotation.py",
+    "wallet.key.destroyed": "tests/unit/wallet/test_wallet_retired_keys.py",
     "wallet.key.": "tests/unit/wallet/test_wallet_custody_usecases.py",
+    "wallet.closing.": "tests/integration/wallet/test_wallet_closing.py",
     "wallet.root.": "tests/integration/wallet/test_wallet_data_entries.py",
     "wallet.fee_mark.": "tests/integration/wallet/test_wallet_fee_keeping.py",
     "harvest.closing.": "tests/integration/harvest/test_statements.py",

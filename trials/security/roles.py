@@ -35,6 +35,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "harvest.journals": {"harvest": "S"},
     "harvest.leaves": {"harvest": "Su"},
     "harvest.ledger_marks": {"harvest": "SIu"},
+    "harvest.leftovers": {"registry": "S"},
     "harvest.miner_chunks": {"harvest": "S"},
     "harvest.miner_credits": {"harvest": "S"},
     "harvest.miner_pots": {"harvest": "S"},
@@ -66,6 +67,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     # Only the database makes and deletes deliveries, and deletes notifications, when they are old.
     "registry.deliveries": {"registry": "Su"},
     "registry.farmers": {**_READERS, "registry": "SIu", "wallet": "S"},
+    "registry.leavings": {"registry": "SIu"},
     "registry.notifications": {"registry": "SI"},
     "registry.poolers": {**_READERS, "registry": "SIu", "wallet": "S"},
     "registry.requests": {"registry": "SI"},
@@ -109,6 +111,9 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.pooler_marks": {"wallet": "SIu", "registry": "S"},
     "wallet.reconciled_balances": {"wallet": "SIU"},
     "wallet.refusals": {"wallet": "SIu"},
+    "wallet.leave_wishes": {"wallet": "SI", "registry": "S"},
+    # The database sets the moment.
+    "wallet.retired_keys": {"wallet": "Si"},
     "wallet.row_keys": {"wallet": "SIu"},
     "wallet.schema_migrations": {"wallet": "s"},
     "wallet.sealed_keys": {"wallet": "SIu"},

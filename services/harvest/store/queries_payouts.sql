@@ -35,6 +35,7 @@ SELECT
     coalesce(o.amount, 0) AS open_amount,
     f.status = 'suspended' AS farmer_suspended,
     f.status = 'departed' AS farmer_departed,
+    f.status IN ('leaving', 'closing') AS is_leaving,
     NOT p.is_active AS pooler_suspended,
     coalesce(a.is_paused, false) AS signing_paused,
     t.amount AS left_today,
@@ -104,7 +105,8 @@ SELECT
     coalesce(h.message, '') AS message,
     o.run_id,
     coalesce(o.amount, 0) AS open_amount,
-    NOT p.is_active AS pooler_suspended
+    NOT p.is_active AS pooler_suspended,
+    p.stage IN ('leaving', 'closing') AS is_leaving
 FROM registry.poolers AS p
 CROSS JOIN LATERAL (
     SELECT
@@ -149,6 +151,7 @@ SELECT
     o.run_id,
     coalesce(o.amount, 0) AS open_amount,
     NOT p.is_active AS pooler_suspended,
+    p.stage IN ('leaving', 'closing') AS is_leaving,
     c.since AS uncollected_since
 FROM (
     SELECT
@@ -377,7 +380,7 @@ WHERE $1::boolean IS DISTINCT FROM coalesce(
 SELECT
     coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended,
     coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
-    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status IN ('leaving', 'closing')), false) AS farmer_leaving,
     coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
     coalesce(bool_or(a.is_held_apart), false) AS signing_paused
 FROM registry.farmers AS f

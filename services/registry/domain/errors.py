@@ -104,6 +104,24 @@ class FarmerStatusError(FailedPreconditionError):
     default_reason = "FARMER_STATUS"
 
 
+class PoolerLeavingError(FailedPreconditionError):
+    """A pooler that leaves takes no new farmers."""
+
+    default_reason = "POOLER_LEAVING"
+
+
+class PoolerStageError(FailedPreconditionError):
+    """How far the pooler's leaving is does not allow the change."""
+
+    default_reason = "POOLER_STAGE"
+
+
+class LeavingNotYoursError(FailedPreconditionError):
+    """Somebody with a stronger word has the farmer leave: only such a one calls it off."""
+
+    default_reason = "LEAVING_NOT_YOURS"
+
+
 class RequestIdReusedError(FailedPreconditionError):
     """The request id stands for another request."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.registry.domain.errors import (
     NotOpenToJoinError,
+    PoolerLeavingError,
     PoolerSuspendedError,
     PoolFullError,
     SelfJoinLimitError,
@@ -11,6 +12,7 @@ from services.registry.domain.errors import (
     SelfJoinOwnerLimitError,
 )
 from services.registry.domain.model import Pooler
+from services.registry.domain.status import PoolerStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,11 @@ class Joined:
 
 
 def check_place(pooler: Pooler) -> None:
-    """Raise PoolerSuspendedError or PoolFullError for a pooler that takes nobody."""
+    """Raise PoolerSuspendedError, PoolerLeavingError or PoolFullError: the pooler takes nobody."""
     if not pooler.is_active:
         raise PoolerSuspendedError(f"pooler {pooler.pooler_id} is suspended")
+    if pooler.stage is not PoolerStage.FARMING:
+        raise PoolerLeavingError(f"pooler {pooler.pooler_id} leaves the pool")
     if pooler.current_farmers >= pooler.max_farmers:
         raise PoolFullError(
             f"the pooler has its {pooler.max_farmers} farmers",

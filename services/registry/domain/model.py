@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from libs.common.ids import FarmerId, PoolerId
-from services.registry.domain.status import FarmerStatus
+from services.registry.domain.status import FarmerStatus, PoolerStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,11 @@ class Pooler:
     is_listed: bool
     #: Lets farmers join by themselves.
     is_open_to_join: bool
+    #: How far it is on its way out.
+    stage: PoolerStage
+    #: What that waits for, for machines and for people; empty: nothing that is known.
+    waits_for: str
+    waits_message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,13 @@ class Farmer:
     registered_by: str
     #: By what that was known, as wallet names it.
     proof: str
+    #: Since when it leaves; None: it does not.
+    leaving_since: datetime | None
+    #: Whose word that is; empty: nobody's.
+    leaving_word: str
+    #: What it waits for, for machines and for people; empty: nothing that is known.
+    waits_for: str
+    waits_message: str
 
 
 @dataclass(frozen=True, kw_only=True)

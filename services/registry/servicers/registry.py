@@ -12,14 +12,16 @@ from libs.common.paging import id_after, size_of, token_after
 from libs.kale.amounts import format_percentage
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
+from services.registry.usecases.leaving import Departures
 from services.registry.usecases.registry import Registry
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Servicer of kalepool.registry.v1.RegistryService."""
 
-    def __init__(self, registry: Registry, *, max_farmers: int) -> None:
+    def __init__(self, registry: Registry, departures: Departures, *, max_farmers: int) -> None:
         self._registry = registry
+        self._departures = departures
         self._max_farmers = max_farmers
 
     async def RegisterPooler(
@@ -198,3 +200,45 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer_id = FarmerId(UUID(request.farmer_id))
         farmer = await self._registry.move_farmer(farmer_id, FarmerEvent.RESUMED)
         return registry_pb2.ResumeFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def LeaveFarmer(
+        self,
+        request: registry_pb2.LeaveFarmerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.LeaveFarmerResponse:
+        """See registry.proto."""
+        farmer = await self._departures.leave(
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
+        )
+        return registry_pb2.LeaveFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def StayFarmer(
+        self,
+        request: registry_pb2.StayFarmerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.StayFarmerResponse:
+        """See registry.proto."""
+        farmer = await self._departures.stay(
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
+        )
+        return registry_pb2.StayFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def LeavePooler(
+        self,
+        request: registry_pb2.LeavePoolerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.LeavePoolerResponse:
+        """See registry.proto."""
+        pooler_id = PoolerId(UUID(request.pooler_id))
+        pooler = await self._departures.leave_pooler(pooler_id, actor=caller().actor)
+        return registry_pb2.LeavePoolerResponse(pooler=messages.pooler_message(pooler))
+
+    async def StayPooler(
+        self,
+        request: registry_pb2.StayPoolerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.StayPoolerResponse:
+        """See registry.proto."""
+        pooler_id = PoolerId(UUID(request.pooler_id))
+        pooler = await self._departures.stay_pooler(pooler_id, actor=caller().actor)
+        return registry_pb2.StayPoolerResponse(pooler=messages.pooler_message(pooler))

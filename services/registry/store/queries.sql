@@ -14,8 +14,10 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         LIMIT 1
     ), false) AS farms_for_itself,
     coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
-    p.is_listed, p.is_open_to_join
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE p.id = $1;
 
 -- name: lock_pooler :one
@@ -29,8 +31,10 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         LIMIT 1
     ), false) AS farms_for_itself,
     coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
-    p.is_listed, p.is_open_to_join
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE p.id = $1
 FOR NO KEY UPDATE OF p;
 
@@ -44,8 +48,10 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         LIMIT 1
     ), false) AS farms_for_itself,
     coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
-    p.is_listed, p.is_open_to_join
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE $1::uuid IS NULL OR p.id > $1::uuid
 ORDER BY p.id
 LIMIT $2;
@@ -98,8 +104,10 @@ SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wall
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
     f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
-    f.registered_by, f.proof
+    f.registered_by, f.proof, l.asked_at AS leaving_since, coalesce(l.word::text, '') AS leaving_word,
+    coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.farmers AS f
+LEFT JOIN registry.leavings AS l ON l.owner_id = f.id AND f.status IN ('leaving', 'closing')
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE f.id = $1;
@@ -113,8 +121,10 @@ SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wall
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
     f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
-    f.registered_by, f.proof
+    f.registered_by, f.proof, l.asked_at AS leaving_since, coalesce(l.word::text, '') AS leaving_word,
+    coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.farmers AS f
+LEFT JOIN registry.leavings AS l ON l.owner_id = f.id AND f.status IN ('leaving', 'closing')
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE ($1::uuid IS NULL OR f.pooler_id = $1::uuid) AND ($2::uuid IS NULL OR f.id > $2::uuid)
@@ -186,7 +196,7 @@ WHERE p.id = ANY($1::uuid []);
 SELECT
     coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended,
     coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
-    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status IN ('leaving', 'closing')), false) AS farmer_leaving,
     coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
     coalesce(bool_or(a.is_held_apart), false) AS signing_paused
 FROM registry.farmers AS f

@@ -10,12 +10,13 @@ from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
 from services.registry.domain.joining import Joined
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
-from services.registry.domain.status import FarmerStatus
+from services.registry.domain.status import FarmerStatus, PoolerStage
 from services.registry.domain.terms import NewTerms, Terms, digest_of
+from services.registry.store.leaving import QUERIES as LEAVING_QUERIES
 from services.registry.store.notifications import QUERIES as NOTIFICATION_QUERIES
 
-#: Queries of poolers and farmers, and of notifications.
-QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES)
+#: Queries of poolers and farmers, of notifications, and of who leaves.
+QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES, LEAVING_QUERIES)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -40,7 +41,7 @@ class Store:
     async def pooler(self, pooler_id: PoolerId) -> Pooler | None:
         """Return one pooler; None when there is none."""
         row = await self.database.one("pooler", pooler_id)
-        return None if row is None else Pooler(**row)
+        return None if row is None else _pooler(row)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
         """Return one pooler; None when there is none.
@@ -48,7 +49,7 @@ class Store:
         Its row is locked: nobody else changes the row until the transaction ends.
         """
         row = await session.one("lock_pooler", pooler_id)
-        return None if row is None else Pooler(**row)
+        return None if row is None else _pooler(row)
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
         """Return the poolers (ids) that own these farmers.
@@ -78,7 +79,7 @@ class Store:
 
     async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
         """Return poolers in the order of their ids."""
-        return [Pooler(**row) for row in await self.database.many("list_poolers", after, limit)]
+        return [_pooler(row) for row in await self.database.many("list_poolers", after, limit)]
 
     async def update_pooler(
         self,
@@ -279,6 +280,10 @@ class Store:
         """Note a request; return False when another call was faster."""
         row = await session.one("insert_request", request_id, method, digest, subject)
         return row is not None
+
+
+def _pooler(row: Record) -> Pooler:
+    return Pooler(**{**row, "stage": PoolerStage(row["stage"])})
 
 
 def _farmer(row: Record) -> Farmer:

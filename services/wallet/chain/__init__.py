@@ -7,6 +7,7 @@ domain/chain_facts.py or the types listed here; the types of stellar_sdk stay in
 
 from services.wallet.chain.build.calls import FarmCall, raw
 from services.wallet.chain.build.challenges import NONCE_BYTES, sign_challenge
+from services.wallet.chain.build.closing import Closed, sign_closings
 from services.wallet.chain.build.data_entries import sign_data_entry
 from services.wallet.chain.build.deploy import (
     RENEW,
@@ -64,6 +65,7 @@ __all__ = [
     "RENEW",
     "CarriedCall",
     "Chain",
+    "Closed",
     "Deployment",
     "DeploymentStep",
     "DisagreementError",
@@ -102,6 +104,7 @@ __all__ = [
     "replacing_bid",
     "sign_bumped",
     "sign_challenge",
+    "sign_closings",
     "sign_data_entry",
     "sign_direct",
     "sign_new_accounts",

@@ -362,8 +362,13 @@ class Objection:
     """That what operators have announced does not come."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeaveWish:
+    """To leave the pool, with everything."""
+
+
 #: What a farmer wants, and signs.
-Wish: TypeAlias = TermsWish | PayoutWish | OwnerWish | Objection
+Wish: TypeAlias = TermsWish | PayoutWish | OwnerWish | Objection | LeaveWish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,6 +424,12 @@ def objection_text(parties: Parties, place: Place) -> str:
     """Return what the owner account signs against all that operators have announced."""
     lines = ["Address and owner account stay as they are."]
     return _text("I object to what operators have announced.", parties, place, lines, None)
+
+
+def leave_text(parties: Parties, place: Place, number: int, address: str) -> str:
+    """Return what the owner account signs to leave the pool, for the `number`th time."""
+    lines = [f"Leaving: number {number}"]
+    return _text("I leave the pool, with everything.", parties, place, lines, address)
 
 
 def _terms_lines(terms: Terms, operator_bps: int) -> list[str]:

@@ -339,6 +339,30 @@ class HistoryGoneError(OutOfRangeError):
     default_reason = "HISTORY_GONE"
 
 
+class AccountBusyError(FailedPreconditionError):
+    """An operation of the account is open: it is closed once nothing is on its way."""
+
+    default_reason = "ACCOUNT_BUSY"
+
+
+class AccountNotEmptyError(FailedPreconditionError):
+    """The account holds KALE, or has a pail that can be worked or harvested."""
+
+    default_reason = "ACCOUNT_NOT_EMPTY"
+
+
+class AccountHoldsError(FailedPreconditionError):
+    """The account has what the pool may not give up, or what the network does not merge."""
+
+    default_reason = "ACCOUNT_HOLDS"
+
+
+class XlmUnpayableError(FailedPreconditionError):
+    """The XLM of an account that is to be closed cannot be paid to its payout address."""
+
+    default_reason = "XLM_UNPAYABLE"
+
+
 class BusyError(ConflictError):
     """The operations were being changed all the time; the call may be repeated."""
 

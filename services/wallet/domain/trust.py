@@ -47,6 +47,8 @@ class Decision(Enum):
     SETTLE_CALL = "settle a call of the farm"
     SETTLE_FUNDING = "settle an account that is there"
     SETTLE_DATA_ENTRY = "settle a root that stands in the data entry"
+    CLOSE_ACCOUNT = "close an account"
+    DESTROY_KEY = "destroy the key of a closed account"
     EXCLUDE_ENVELOPE = "exclude an envelope"
     SETTLE_BY_PAIL = "settle by a pail"
     REFUSE_BY_SIMULATION = "refuse by a simulation"
@@ -98,6 +100,11 @@ TRUST: Mapping[Decision, Needed] = {
     # A root that nodes claim to stand in the data entry is not written, until a day later; one that
     # seems missing costs a fee.
     Decision.SETTLE_DATA_ENTRY: Needed.TWO_WORDS,
+    # What an account holds that is to be closed, and that it is gone. The ledger refuses to remove
+    # a line with KALE, and to merge an account that has anything else.
+    Decision.CLOSE_ACCOUNT: Needed.TWO_WORDS,
+    # That an account is still gone. A key that was destroyed never comes back.
+    Decision.DESTROY_KEY: Needed.TWO_WORDS,
     # "No ledger has it and none may", by the words of each node (domain/exclusion.py): the farm
     # refuses a second plant or harvest, so a wrong end costs a fee.
     Decision.EXCLUDE_ENVELOPE: Needed.TWO_WORDS,

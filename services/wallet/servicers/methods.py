@@ -3,6 +3,7 @@
 from services.wallet.servicers import (
     agreements,
     approvals,
+    closing,
     custody,
     data_entries,
     engine,
@@ -33,6 +34,7 @@ FULL_NAMES = (
     reconciliation.FULL_NAME,
     fees.FULL_NAME,
     data_entries.FULL_NAME,
+    closing.FULL_NAME,
 )
 #: Methods that take longer than a request usually may.
 SLOW = (
@@ -53,4 +55,5 @@ INTERNAL = (
     *tokens.INTERNAL,
     *agreements.INTERNAL,
     *data_entries.INTERNAL,
+    *closing.INTERNAL,
 )

@@ -16,6 +16,7 @@ from services.wallet.domain.agreements import (
     Agreement,
     AgreementRules,
     Giver,
+    LeaveWish,
     Objection,
     OwnerWish,
     Parties,
@@ -33,10 +34,12 @@ from services.wallet.domain.agreements import (
     check_own_change,
     effective_from,
     in_force,
+    leave_text,
     objection_text,
     owner_text,
     owner_wait,
 )
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     AgreementLimitError,
     NothingAnnouncedError,
@@ -68,6 +71,9 @@ class Held:
     addresses: AddressPast
     #: When that was so.
     now: datetime
+    #: How often it wanted to leave, and what it signed the last time.
+    leave_wishes: int = 0
+    leave_signature: bytes = b""
 
     @property
     def wallet_id(self) -> WalletId:
@@ -134,12 +140,15 @@ class OwnSayStore:
     async def _held(self, session: Session, farmer_id: FarmerId) -> Held:
         row = await self._wallets.lock(session, farmer_id)
         wallet_id = WalletId(row["id"])
+        wish = await session.one("newest_leave_wish", wallet_id)
         return Held(
             row=row,
             agreements=await self._agreements.of_wallet(wallet_id, session=session),
             owner=await self._owners.accounts(wallet_id, session=session),
             addresses=await self._withdrawals.past_of(wallet_id, session=session),
             now=(await moments_after(session, None)).now,
+            leave_wishes=0 if wish is None else wish["number"],
+            leave_signature=b"" if wish is None else wish["signature"],
         )
 
     # Agreements -------------------------------------------------------------------------------
@@ -311,6 +320,30 @@ class OwnSayStore:
             if held.owner.pending is not None:
                 await self._insert_owner(session, held, held.owner.address, giver, wait=0.0)
 
+    async def wish_to_leave(self, farmer_id: FarmerId, giver: Giver) -> bool:
+        """Record that a farmer leaves, by the owner account's signature; registry carries it out.
+
+        Return False when this signature was used for that last. Raises OwnerAccountMissingError and
+        SignatureWrongError.
+        """
+        async with self._database.transaction() as session:
+            held = await self._held(session, farmer_id)
+            if giver.signature is not None and giver.signature == held.leave_signature:
+                return False
+            giver = _signed(held, text_of(held, LeaveWish(), self.rules), giver)
+            number = held.leave_wishes + 1
+            await session.execute(
+                "insert_leave_wish", held.wallet_id, number, farmer_id, giver.signature
+            )
+            act = Act(
+                actor=giver.given_by,
+                action=Action.WISH_TO_LEAVE,
+                subject=f"wallet {held.wallet_id}",
+                details=f"number {number}{_how(held, giver)}",
+            )
+            await append(session, [act], self._orders)
+        return True
+
     async def _insert_owner(
         self, session: Session, held: Held, owner: str, giver: Giver, *, wait: float
     ) -> datetime:
@@ -351,6 +384,8 @@ def text_of(held: Held, wish: Wish, rules: AgreementRules) -> str:
             if held.addresses.now.pending is None and held.owner.pending is None:
                 raise NothingAnnouncedError("no change of address or owner account is to come")
             return objection_text(parties, place)
+        case LeaveWish():
+            return leave_text(parties, place, held.leave_wishes + 1, held.addresses.newest)
 
 
 def _signed(held: Held, text: str, giver: Giver) -> Giver:

@@ -13,7 +13,7 @@ CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
     'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer', 'payout',
-    'pool_payment', 'data_entry'
+    'pool_payment', 'data_entry', 'close_account'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -220,6 +220,8 @@ CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_fo
 CREATE INDEX idx_operations_found_ends ON wallet.operations (id) WHERE is_found;
 CREATE INDEX idx_operations_held ON wallet.operations (id)
 WHERE state = 'queued' AND unproven >= 2;
+-- Closings among all operations, of one wallet and of all.
+CREATE INDEX idx_operations_closings ON wallet.operations (wallet_id, id) WHERE kind = 'close_account';
 -- What has ended, in the order of the ends: harvest books it.
 CREATE INDEX idx_operations_ends ON wallet.operations (settled_at, id) WHERE settled_at IS NOT NULL;
 
@@ -1183,9 +1185,34 @@ GRANT UPDATE (kek_id, wrapped_data_key) ON wallet.sealed_keys TO kalepool_wallet
 CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
 
 -- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
+-- Signed wishes of farmers to leave, numbered: registry carries them out.
+CREATE TABLE wallet.leave_wishes (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    farmer_id uuid NOT NULL,
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    signed_at wallet.moment NOT NULL DEFAULT now(),
+    PRIMARY KEY (wallet_id, number)
+);
+CREATE INDEX idx_leave_wishes_signed ON wallet.leave_wishes (signed_at);
+GRANT SELECT, INSERT ON wallet.leave_wishes TO kalepool_wallet;
+GRANT SELECT ON wallet.leave_wishes TO kalepool_registry;
+-- Keys of accounts that are closed, and since when this is known: by the database's clock, which no role sets. They are
+-- destroyed later, a day later at the earliest, so that a row that wallet did not mean is told in time.
+CREATE TABLE wallet.retired_keys (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    retired_at wallet.moment NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT (wallet_id) ON wallet.retired_keys TO kalepool_wallet;
 CREATE FUNCTION wallet.refuse_change_of_seed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND EXISTS (
+        SELECT 1 FROM wallet.retired_keys AS r
+        WHERE r.wallet_id = OLD.wallet_id AND r.retired_at <= now() - interval '1 day'
+    ) THEN
+        RETURN OLD;
+    END IF;
     RAISE EXCEPTION 'the sealed seed of wallet % never changes and is never deleted', OLD.wallet_id;
 END
 $$;
@@ -1205,6 +1232,16 @@ END
 $$;
 CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
+-- Destroys the key of a closed account; false: there is none.
+CREATE FUNCTION wallet.destroy_key(retired uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM wallet.sealed_keys AS k WHERE k.wallet_id = retired;
+    RETURN FOUND;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.destroy_key(uuid) FROM public;
+GRANT EXECUTE ON FUNCTION wallet.destroy_key(uuid) TO kalepool_wallet;
 
 CREATE TABLE wallet.key_rotations (
     id uuid PRIMARY KEY,

@@ -226,6 +226,10 @@ class WalletStore:
         """Return a farmer's wallet; None when there is none."""
         return self._optional(await self._database.one("wallet_by_farmer", farmer_id))
 
+    async def by_pooler(self, pooler_id: PoolerId) -> Wallet | None:
+        """Return a pooler's custodial account; None when there is none."""
+        return self._optional(await self._database.one("wallet_by_pooler", pooler_id))
+
     async def of_farmer(self, farmer_id: FarmerId) -> Wallet:
         """Return a farmer's wallet, which has to exist.
 

@@ -6,6 +6,7 @@ import grpc
 from kalepool.wallet.v1 import (
     agreement_pb2_grpc,
     approval_pb2_grpc,
+    closing_pb2_grpc,
     custody_pb2_grpc,
     data_entry_pb2_grpc,
     engine_pb2_grpc,
@@ -34,6 +35,7 @@ from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import agreements as agreement_servicer
 from services.wallet.servicers import approvals as approval_servicer
+from services.wallet.servicers import closing as closing_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import data_entries as data_entry_servicer
 from services.wallet.servicers import engine as engine_servicer
@@ -52,6 +54,7 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
+from services.wallet.usecases.closing import Closings
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.data_entries import DataEntries
 from services.wallet.usecases.fee_keeping import FeeKeeping
@@ -127,6 +130,15 @@ class Callers:
             store=self._stores.data_entries,
             operations=self._stores.operations,
             treasury=self._engine.treasury,
+            wakeup=changes,
+        )
+        self._closings = Closings(
+            wallets=self._stores.wallets,
+            closings=self._stores.closings,
+            operations=self._stores.operations,
+            reader=self._engine.account_reader,
+            chain=self._engine.chain,
+            chain_view=self._engine.chain_view,
             wakeup=changes,
         )
         self._tokens = Tokens(
@@ -300,6 +312,8 @@ class Callers:
             self._logins, trust_domain=self._settings.trust_domain
         )
         login_pb2_grpc.add_LoginServiceServicer_to_server(logins, server)
+        closing = closing_servicer.ClosingServicer(self._closings)
+        closing_pb2_grpc.add_ClosingServiceServicer_to_server(closing, server)
 
     def _sees_chain(self) -> bool:
         return self._engine.chain_view.is_fresh

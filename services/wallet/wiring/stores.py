@@ -9,6 +9,7 @@ from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
+from services.wallet.store.closings import ClosingStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.data_entries import DataEntryStore
 from services.wallet.store.fee_marks import FeeMarkStore
@@ -88,3 +89,4 @@ class Stores:
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)
         self.data_entries = DataEntryStore(database, orders)
+        self.closings = ClosingStore(database, orders)

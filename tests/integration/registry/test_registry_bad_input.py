@@ -206,6 +206,10 @@ BY_ID = {
     "GetFarmer": "farmer_id",
     "SuspendFarmer": "farmer_id",
     "ResumeFarmer": "farmer_id",
+    "LeaveFarmer": "farmer_id",
+    "StayFarmer": "farmer_id",
+    "LeavePooler": "pooler_id",
+    "StayPooler": "pooler_id",
 }
 #: Methods that name something that may not exist.
 NAMING = {**BY_ID, "UpdatePooler": "pooler_id", "UpdateFarmer": "farmer_id"} | {
@@ -240,7 +244,10 @@ async def test_malformed_ids_are_named(world: RegistryWorld, text: str) -> None:
 async def test_long_request_ids_are_named_where_they_mean_nothing_else(
     world: RegistryWorld,
 ) -> None:
-    for method in ("SuspendPooler", "ResumePooler", "SuspendFarmer", "ResumeFarmer"):
+    for method in (
+        *("SuspendPooler", "ResumePooler", "SuspendFarmer", "ResumeFarmer"),
+        *("LeavePooler", "StayPooler", "LeaveFarmer", "StayFarmer"),
+    ):
         error = await refusal(
             call(world.stub, method, **{BY_ID[method]: SOMEBODY}, request_id="x" * 129)
         )

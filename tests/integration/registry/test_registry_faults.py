@@ -231,6 +231,10 @@ async def test_postgres_is_away_and_comes_back(world: RegistryWorld) -> None:
         "UpdateFarmer": {"farmer_id": farmer_id, "stake_percentage": "0.05"},
         "SuspendFarmer": {"farmer_id": farmer_id},
         "ResumeFarmer": {"farmer_id": farmer_id},
+        "StayFarmer": {"farmer_id": farmer_id},
+        "StayPooler": {"pooler_id": pooler_id},
+        "LeaveFarmer": {"farmer_id": farmer_id},
+        "LeavePooler": {"pooler_id": pooler_id},
     }
 
     def call(method: str) -> Any:

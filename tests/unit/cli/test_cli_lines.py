@@ -21,6 +21,7 @@ from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
     agreement_pb2,
     approval_pb2,
+    closing_pb2,
     custody_pb2,
     data_entry_pb2,
     engine_pb2,
@@ -50,6 +51,7 @@ MODULES = (
     wallet_payout_pb2,
     custody_pb2,
     data_entry_pb2,
+    closing_pb2,
     approval_pb2,
     keys_pb2,
     order_pb2,
@@ -223,6 +225,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "farmer_id": SOMEBODY,
         "wish": {"payout_address": ""},
     },
+    f"agreement draft {SOMEBODY} --leave": {"farmer_id": SOMEBODY, "wish": {"leave": True}},
     f"agreement draft {SOMEBODY} --objection": {
         "farmer_id": SOMEBODY,
         "wish": {"objection": True},

@@ -70,6 +70,16 @@ class RegistryServiceStub:
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerResponse.FromString,
                 _registered_method=True)
+        self.LeavePooler = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/LeavePooler',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.FromString,
+                _registered_method=True)
+        self.StayPooler = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/StayPooler',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.FromString,
+                _registered_method=True)
         self.Heartbeat = channel.unary_unary(
                 '/kalepool.registry.v1.RegistryService/Heartbeat',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
@@ -119,6 +129,16 @@ class RegistryServiceStub:
                 '/kalepool.registry.v1.RegistryService/ResumeFarmer',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.FromString,
+                _registered_method=True)
+        self.LeaveFarmer = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/LeaveFarmer',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.FromString,
+                _registered_method=True)
+        self.StayFarmer = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/StayFarmer',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.FromString,
                 _registered_method=True)
 
 
@@ -187,6 +207,30 @@ class RegistryServiceServicer:
         """Takes a suspension back. Doing it twice is no error.
 
         Command line: kalepool pooler resume POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LeavePooler(self, request, context):
+        """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+        are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+        Repeating it is no error.
+
+        Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler leave POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StayPooler(self, request, context):
+        """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+        are not gone yet, are planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+        Command line: kalepool pooler stay POOLER_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -315,6 +359,31 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaveFarmer(self, request, context):
+        """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+        its payout address whatever its terms, its account is closed, and what is personal of it is removed
+        (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+        the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+        (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool farmer leave FARMER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StayFarmer(self, request, context):
+        """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+        it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+        Command line: kalepool farmer stay FARMER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -347,6 +416,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ResumePooler,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerResponse.SerializeToString,
+            ),
+            'LeavePooler': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeavePooler,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.SerializeToString,
+            ),
+            'StayPooler': grpc.unary_unary_rpc_method_handler(
+                    servicer.StayPooler,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.SerializeToString,
             ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
@@ -397,6 +476,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ResumeFarmer,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.SerializeToString,
+            ),
+            'LeaveFarmer': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaveFarmer,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.SerializeToString,
+            ),
+            'StayFarmer': grpc.unary_unary_rpc_method_handler(
+                    servicer.StayFarmer,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -567,6 +656,60 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/ResumePooler',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeavePooler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/LeavePooler',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StayPooler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/StayPooler',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -837,6 +980,60 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/ResumeFarmer',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaveFarmer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/LeaveFarmer',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StayFarmer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/StayFarmer',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,22 @@ class RegistryServiceStub:
 
     Command line: kalepool pooler resume POOLER_ID
     """
+    LeavePooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.LeavePoolerRequest, _registry_pb2.LeavePoolerResponse]
+    """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+    are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+    Repeating it is no error.
+
+    Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler leave POOLER_ID
+    """
+    StayPooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.StayPoolerRequest, _registry_pb2.StayPoolerResponse]
+    """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+    are not gone yet, are planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+    Command line: kalepool pooler stay POOLER_ID
+    """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _registry_pb2.HeartbeatResponse]
     """Says that the pooler is alive: sets last_seen to now.
 
@@ -159,6 +175,23 @@ class RegistryServiceStub:
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
     """
+    LeaveFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.LeaveFarmerRequest, _registry_pb2.LeaveFarmerResponse]
+    """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+    its payout address whatever its terms, its account is closed, and what is personal of it is removed
+    (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+    the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+    (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool farmer leave FARMER_ID
+    """
+    StayFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.StayFarmerRequest, _registry_pb2.StayFarmerResponse]
+    """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+    it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+    Command line: kalepool farmer stay FARMER_ID
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -207,6 +240,22 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Takes a suspension back. Doing it twice is no error.
 
     Command line: kalepool pooler resume POOLER_ID
+    """
+    LeavePooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.LeavePoolerRequest, _registry_pb2.LeavePoolerResponse]  # type: ignore[assignment]
+    """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+    are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+    Repeating it is no error.
+
+    Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler leave POOLER_ID
+    """
+    StayPooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.StayPoolerRequest, _registry_pb2.StayPoolerResponse]  # type: ignore[assignment]
+    """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+    are not gone yet, are planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+    Command line: kalepool pooler stay POOLER_ID
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _registry_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that the pooler is alive: sets last_seen to now.
@@ -291,6 +340,23 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
     """
+    LeaveFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.LeaveFarmerRequest, _registry_pb2.LeaveFarmerResponse]  # type: ignore[assignment]
+    """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+    its payout address whatever its terms, its account is closed, and what is personal of it is removed
+    (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+    the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+    (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool farmer leave FARMER_ID
+    """
+    StayFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.StayFarmerRequest, _registry_pb2.StayFarmerResponse]  # type: ignore[assignment]
+    """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+    it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+    Command line: kalepool farmer stay FARMER_ID
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Registers and manages poolers and farmers. A pooler is who runs the mining machine; a farmer is
@@ -372,6 +438,34 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a suspension back. Doing it twice is no error.
 
         Command line: kalepool pooler resume POOLER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def LeavePooler(
+        self,
+        request: _registry_pb2.LeavePoolerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.LeavePoolerResponse, _abc.Awaitable[_registry_pb2.LeavePoolerResponse]]:
+        """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+        are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+        Repeating it is no error.
+
+        Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler leave POOLER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def StayPooler(
+        self,
+        request: _registry_pb2.StayPoolerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.StayPoolerResponse, _abc.Awaitable[_registry_pb2.StayPoolerResponse]]:
+        """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+        are not gone yet, are planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+        Command line: kalepool pooler stay POOLER_ID
         """
 
     @_abc_1.abstractmethod
@@ -515,6 +609,35 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer resume FARMER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def LeaveFarmer(
+        self,
+        request: _registry_pb2.LeaveFarmerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.LeaveFarmerResponse, _abc.Awaitable[_registry_pb2.LeaveFarmerResponse]]:
+        """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+        its payout address whatever its terms, its account is closed, and what is personal of it is removed
+        (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+        the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+        (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool farmer leave FARMER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def StayFarmer(
+        self,
+        request: _registry_pb2.StayFarmerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.StayFarmerResponse, _abc.Awaitable[_registry_pb2.StayFarmerResponse]]:
+        """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+        it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+        Command line: kalepool farmer stay FARMER_ID
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -73,3 +73,9 @@ ORDER BY m.number;
 -- name: insert_pooler_mark :exec
 INSERT INTO wallet.pooler_marks (pooler_id, number, farms_for_itself, registered_at, effective_at, mac)
 VALUES ($1, $2, $3, $4, $4, $5);
+
+-- name: newest_leave_wish :one
+SELECT w.number, w.signature FROM wallet.leave_wishes AS w WHERE w.wallet_id = $1 ORDER BY w.number DESC LIMIT 1;
+
+-- name: insert_leave_wish :exec
+INSERT INTO wallet.leave_wishes (wallet_id, number, farmer_id, signature) VALUES ($1, $2, $3, $4);
