@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
-from kalepool.wallet.v1 import token_pb2, token_pb2_grpc
+from kalepool.wallet.v1 import login_pb2, login_pb2_grpc, token_pb2, token_pb2_grpc
 
 from gateway.auth import Credentials
 from gateway.bindings import EVERYWHERE, Method
@@ -51,6 +51,7 @@ class Backends:
         self.channels = channels
         self._timeout = timeout
         self._tokens = token_pb2_grpc.TokenServiceStub(channels["wallet"])
+        self._logins = login_pb2_grpc.LoginServiceStub(channels["wallet"])
         self._callables: dict[tuple[str, str], Any] = {}
 
     async def call(
@@ -117,6 +118,28 @@ class Backends:
         request = token_pb2.ExchangeTokenRequest(token=token)
         try:
             return await self._tokens.ExchangeToken(
+                request, timeout=_EXCHANGE, metadata=grpc.aio.Metadata(*passed_on())
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def start_login(
+        self, request: login_pb2.StartLoginRequest
+    ) -> login_pb2.StartLoginResponse:
+        """Get a challenge for an account; raise the PoolError that wallet raised."""
+        try:
+            return await self._logins.StartLogin(
+                request, timeout=_EXCHANGE, metadata=grpc.aio.Metadata(*passed_on())
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def finish_login(
+        self, request: login_pb2.FinishLoginRequest
+    ) -> login_pb2.FinishLoginResponse:
+        """Get a token for a challenge that was signed; raise the PoolError that wallet raised."""
+        try:
+            return await self._logins.FinishLogin(
                 request, timeout=_EXCHANGE, metadata=grpc.aio.Metadata(*passed_on())
             )
         except grpc.aio.AioRpcError as error:

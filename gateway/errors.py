@@ -36,3 +36,9 @@ class ForeignFormError(PermissionDeniedError):
     """A form was not sent from a page of this gateway and of this session."""
 
     default_reason = "FOREIGN_FORM"
+
+
+class SessionEndedError(UnauthenticatedError):
+    """A form was sent after its session had ended."""
+
+    default_reason = "SESSION_ENDED"

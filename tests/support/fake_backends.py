@@ -34,14 +34,19 @@ FARMER = "0190a5f0-0000-7000-8000-000000000002"
 #: Tokens that the fake TokenService knows.
 OPERATOR_TOKEN = "kp_" + "o" * 43
 POOLER_TOKEN = "kp_" + "p" * 43
+OWNER_TOKEN = "kp_" + "w" * 43
+#: The account that the owner's token speaks for.
+ACCOUNT = "GABXLH7NA4UHS3OQQ34SJZ5CT42LUIR7ZZOIOH35W6BKON5KMZ3NQAOQ"
 SUBJECTS = {
     OPERATOR_TOKEN: f"spiffe://{DOMAIN}/operator/ann",
     POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
+    OWNER_TOKEN: f"spiffe://{DOMAIN}/owner/{ACCOUNT}",
 }
 #: What the gateway's own certificate may call.
 PUBLIC = (
     *("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken"),
     *("GetPoolSummary", "GetFarmerSummary", "ListBlockReports", "GetBlockReport"),
+    *("StartLogin", "FinishLogin"),
 )
 
 
