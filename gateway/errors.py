@@ -43,3 +43,9 @@ class StatementTooLongError(FailedPreconditionError):
     """The file has more lines than a page gives: take a day's, or `kalepool statement save`."""
 
     default_reason = "STATEMENT_TOO_LONG"
+
+
+class SessionEndedError(UnauthenticatedError):
+    """A form was sent after its session had ended."""
+
+    default_reason = "SESSION_ENDED"

@@ -1,6 +1,7 @@
 """A pool that farms, and a browser to look at it: for the pictures and for the browser test."""
 
 import asyncio
+import base64
 import json
 import shutil
 import urllib.request
@@ -20,13 +21,19 @@ from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, withdrawal_pb2, withdr
 from playwright.async_api import Browser, BrowserContext, async_playwright
 from stellar_sdk import Keypair
 
-from devstack.farmers import pooler_config, settle
-from devstack.stack import Stack, StackConfig, open_stack
-from libs.common.grpc.client import open_channel
+from devstack.farmers import fund, pooler_config, settle
+from devstack.paying import Calls, calls_of
+from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
+from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.identity import CallerKind
 from pooler.run import run
 
 #: Names under which Chromium is installed.
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+#: Stroops of KALE from which on the farmer with an owner is paid: more than it earns here.
+_THRESHOLD = 10_000_000_000
+#: Seconds for a call.
+_CALL = 60.0
 #: Seconds until the pool has something to show, at the latest.
 _PATIENCE = 300.0
 
@@ -45,6 +52,9 @@ class Shown:
     pooler_id: str
     #: Address of one of its farmers.
     address: str
+    #: The farmer that has an owner account, and that account's key.
+    owned: str
+    owner: Keypair
     #: A block that was farmed and harvested.
     block_index: int
 
@@ -60,7 +70,11 @@ class Shown:
             "pooler": f"/poolers/{self.pooler_id}",
             "operator": "/operator",
             "notifications": "/notifications",
+            "own": f"/farmers/{self.owned}",
+            "me": "/me",
+            "wish": f"/farmers/{self.owned}/wish?wish=owner-account&account={self.address}",
             "login": "/login",
+            "login by account": "/login/stellar",
             "docs": "/docs",
             "missing": "/nothing-is-here",
         }
@@ -92,13 +106,26 @@ async def open_farming_pool(
     directory: Path, *, farmers: int = 8, harvested: int = 2
 ) -> AsyncIterator[Shown]:
     """Run a pool that goes on farming while the block runs; some blocks are harvested before."""
-    config = StackConfig(directory=directory, ledger_seconds=0.5, block_seconds=20, gateway=True)
+    config = StackConfig(
+        directory=directory,
+        ledger_seconds=0.5,
+        block_seconds=20,
+        gateway=True,
+        environment={
+            "wallet": {"LOGIN_HOME_DOMAIN": "pool.example"},
+            "registry": {"LEAVING_SECONDS": "1"},
+        },
+    )
     async with open_stack(config, print) as stack:
         own, _ = await settle(stack, pooler_config(stack, farmers, 1000), _ignore, print)
+        owner = Keypair.random()
+        owned = await _join(stack, str(own.pooler_id), owner)
         farming = asyncio.create_task(run(own, _ignore))
         try:
             async with asyncio.timeout(_PATIENCE):
-                yield await _shown(stack, str(own.pooler_id), farming, harvested)
+                found = await _farmed(stack, farming, harvested)
+                shown = await _shown(stack, str(own.pooler_id), found, (owned, owner))
+            yield shown
         finally:
             farming.cancel()
             with suppress(asyncio.CancelledError):
@@ -115,14 +142,58 @@ async def sign_in(context: BrowserContext, url: str, token: str) -> None:
     await page.close()
 
 
-async def _shown(
-    stack: Stack, pooler_id: str, farming: "asyncio.Task[Any]", harvested: int
-) -> Shown:
-    """Wait until blocks are harvested; return what there is to look at."""
+async def sign_in_by_account(context: BrowserContext, url: str, key: Keypair) -> None:
+    """Sign in as an owner does whose wallet is not in the browser."""
+    page = await context.new_page()
+    await page.goto(f"{url}/login/stellar?account={key.public_key}")
+    signature = key.sign_message(await page.input_value("#text"))
+    await page.fill("#signature", base64.b64encode(signature).decode())
+    await page.click("form:has(#signature) button")
+    await page.wait_for_selector("form.session")
+    await page.close()
+
+
+async def _join(stack: Stack, pooler_id: str, owner: Keypair) -> str:
+    """Publish terms, and register a farmer whose owner agrees to them; return its id."""
+    async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as calls:
+        terms = registry_pb2.PublishTermsRequest(
+            pooler_id=pooler_id, pooler_fee="0.05", payout_threshold=_THRESHOLD
+        )
+        await call(calls.registry.PublishTerms, terms, timeout=_CALL)
+        joining = registry_pb2.RegisterFarmerRequest(
+            pooler_id=pooler_id,
+            stake_percentage="0.25",
+            owner_account=owner.public_key,
+            terms_version=1,
+        )
+        joined = await call(calls.registry.RegisterFarmer, joining, timeout=_CALL)
+        await fund(stack.rpc_url, [await _address(calls, joined.farmer_id)])
+    return str(joined.farmer_id)
+
+
+async def _address(calls: Calls, farmer_id: str) -> str:
+    """Wait until a farmer's account is on the chain; return its address."""
+    while True:
+        request = registry_pb2.GetFarmerRequest(farmer_id=farmer_id)
+        farmer = (await call(calls.registry.GetFarmer, request, timeout=_CALL)).farmer
+        if farmer.is_funded:
+            return str(farmer.custodial_wallet)
+        await asyncio.sleep(0.5)
+
+
+async def _farmed(stack: Stack, farming: "asyncio.Task[Any]", harvested: int) -> int:
+    """Wait until blocks are harvested; return the newest of them."""
     while len(found := await _harvested(stack)) < harvested:
         if farming.done():
             farming.result()
         await asyncio.sleep(1)
+    return found[0]
+
+
+async def _shown(
+    stack: Stack, pooler_id: str, block_index: int, owned: tuple[str, Keypair]
+) -> Shown:
+    """Return what there is to look at."""
     farmer = await _farmer(stack, pooler_id)
     await _listed(stack, pooler_id)
     await _notified(stack, farmer.farmer_id)
@@ -133,7 +204,9 @@ async def _shown(
         pooler_token=await _token(stack, role=pooler, pooler_id=pooler_id),
         pooler_id=pooler_id,
         address=farmer.custodial_wallet,
-        block_index=found[0],
+        owned=owned[0],
+        owner=owned[1],
+        block_index=block_index,
     )
 
 

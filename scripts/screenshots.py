@@ -12,7 +12,7 @@ from typing import Literal
 
 from playwright.async_api import Browser
 
-from scripts.browsing import Shown, open_browser, open_farming_pool, sign_in
+from scripts.browsing import Shown, open_browser, open_farming_pool, sign_in, sign_in_by_account
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -51,6 +51,7 @@ PICTURES = {
     "farmer": "",
     "pooler": "pooler",
     "operator": "operator",
+    "own": "owner",
 }
 #: Pages with all looks; the others have the first.
 _IN_ALL = frozenset({"overview", "operator"})
@@ -75,7 +76,9 @@ async def shoot(browser: Browser, shown: Shown, folder: Path) -> list[Path]:
             viewport={"width": look.width, "height": look.height},
             locale="en-GB",
         )
-        if who:
+        if who == "owner":
+            await sign_in_by_account(context, url, shown.owner)
+        elif who:
             await sign_in(context, url, tokens[who])
         page = await context.new_page()
         await page.goto(f"{url}{shown.paths[name]}")

@@ -1,6 +1,7 @@
 """/login and /logout: a person signs in by an API token, and out again."""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qs, urlencode
 
 from gateway.errors import TokenUnknownError
@@ -18,11 +19,8 @@ LOGIN = "/login"
 
 def login_page(request: Request, viewer: Viewer) -> Page:
     """Return the page with the form."""
-    try:
-        wanted = parse_qs(request.query, max_num_fields=20).get("to", [""])[0]
-    except ValueError:  # too many fields
-        wanted = ""
-    return _form(own_path(wanted), viewer.kind)
+    query = query_of(request)
+    return _form(own_path(query.get("to", "")), viewer.kind, has_ended="ended" in query)
 
 
 def refused_page(to: str) -> Page:
@@ -30,15 +28,29 @@ def refused_page(to: str) -> Page:
     return _form(to, "", status=401, is_refused=True)
 
 
-def path_to_login(request: Request) -> str:
-    """Return the path of the form, which leads back to the page that was asked for."""
-    back = own_path(request.path)
-    return f"{LOGIN}?{urlencode({'to': back})}" if back else LOGIN
+def query_of(request: Request) -> Mapping[str, str]:
+    """Return the fields of a query, the first of each name; none when there are too many."""
+    try:
+        found = parse_qs(request.query, max_num_fields=20)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items()}
+
+
+def path_to_login(path: str, *, has_ended: bool) -> str:
+    """Return the path of the form, which leads back to the page that was asked for.
+
+    It says that a session has ended, where one has.
+    """
+    back = own_path(path)
+    query = {**({"to": back} if back else {}), **({"ended": "yes"} if has_ended else {})}
+    return f"{LOGIN}?{urlencode(query)}" if query else LOGIN
 
 
 def own_path(text: str) -> str:
     """Return a path of our own pages; empty for anything else."""
-    return text if _OWN_PATH.fullmatch(text) and text not in {LOGIN, "/logout"} else ""
+    is_own = _OWN_PATH.fullmatch(text) and not text.startswith((LOGIN, "/logout"))
+    return text if is_own else ""
 
 
 async def sign_in(gateway: Gateway, sessions: Sessions, request: Request) -> Page | Reply:
@@ -53,7 +65,7 @@ async def sign_in(gateway: Gateway, sessions: Sessions, request: Request) -> Pag
         return refused_page(to)
     request.record.identity = credentials.identity
     viewer = Viewer(address=request.address, credentials=credentials)
-    return _led_to(to if to not in {"", "/"} else viewer.home, sessions.begin(token))
+    return led_to(to if to not in {"", "/"} else viewer.home, sessions.begin(token))
 
 
 async def sign_out(gateway: Gateway, sessions: Sessions, request: Request) -> Reply:
@@ -63,19 +75,26 @@ async def sign_out(gateway: Gateway, sessions: Sessions, request: Request) -> Re
     form = await read_form(gateway, request)
     if viewer.session is not None:
         check_proof(sessions, viewer.session, form)
-    return _led_to("/", sessions.end())
+    return led_to("/", sessions.end())
 
 
-def _form(to: str, kind: str, *, status: int = 200, is_refused: bool = False) -> Page:
+def _form(
+    to: str,
+    kind: str,
+    *,
+    status: int = 200,
+    is_refused: bool = False,
+    has_ended: bool = False,
+) -> Page:
     return Page(
         template="login.html",
         title="Sign in",
-        content={"to": to, "kind": kind, "is_refused": is_refused},
+        content={"to": to, "kind": kind, "is_refused": is_refused, "has_ended": has_ended},
         status=status,
     )
 
 
-def _led_to(path: str, cookie: str) -> Reply:
+def led_to(path: str, cookie: str) -> Reply:
     """Return the reply that sets a cookie and leads to a page."""
     return Reply(
         status=303,

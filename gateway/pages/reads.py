@@ -15,17 +15,16 @@ from kalepool.wallet.v1 import agreement_pb2, custody_pb2, engine_pb2, reconcile
 
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
+from gateway.pages.calls import Calls
 from gateway.pages.viewer import Viewer
 from gateway.poolers import Mining, PoolerAddress, PoolerDoors
-from libs.common.errors import DeadlineExceededError, PoolError
+from libs.common.errors import PoolError
 from libs.http.addresses import UNKNOWN
 from libs.http.kept import Kept
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 M = TypeVar("M", bound=Message)
-#: Seconds in which a service has to answer: a person waits.
-_PATIENCE = 5.0
 #: Seconds for which what is public is kept.
 _FRESH = 2.0
 #: Rows of lists that a page shows in full.
@@ -88,9 +87,8 @@ class PoolReads:
         self, backends: Backends, poolers: PoolerDoors, methods: Mapping[str, Method]
     ) -> None:
         """Take the RPCs that are served by HTTP, by their full names."""
-        self._backends = backends
+        self._calls = Calls(backends, methods)
         self._poolers = poolers
-        self._methods = methods
         self._public: Kept[Any] = Kept(_FRESH)
 
     async def aclose(self) -> None:
@@ -383,14 +381,4 @@ class PoolReads:
         return found
 
     async def _call(self, caller: Caller, name: str, request: Message, answer: type[M]) -> M:
-        method = self._methods[f"kalepool.{name}"]
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                found = await self._backends.call(method, request, caller)
-        except TimeoutError:
-            raise DeadlineExceededError(
-                f"{method.served_by} did not answer in {_PATIENCE:g} s", retry_after=1.0
-            ) from None
-        if not isinstance(found, answer):
-            raise TypeError(type(found))
-        return found
+        return await self._calls.call(caller, name, request, answer)

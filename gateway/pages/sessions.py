@@ -1,4 +1,4 @@
-"""Sessions of people: a cookie with their API token in it, sealed with a key of the gateway's.
+"""Sessions of people: a cookie with their token in it, sealed with a key of the gateway's.
 
 The gateway keeps no session: whoever has the key reads the cookie, so several gateways share it by
 a file, and a gateway that was killed knows its people again.
@@ -37,7 +37,7 @@ class Session:
 
     #: Names the session; forms carry a proof of it.
     id: bytes = field(repr=False)
-    #: The API token, or the login token.
+    #: The API token, or the login token of an owner account.
     token: str = field(repr=False)
     #: Unix time (s) at which it ends.
     ends: int
@@ -70,11 +70,17 @@ class Sessions:
         """Return the name of the cookie; the prefix has browsers keep it to this host and TLS."""
         return "__Host-kalepool" if self._is_secure else "kalepool"
 
-    def begin(self, token: str) -> str:
-        """Begin a session; return the header that sets its cookie."""
-        ends = int(self._clock()) + self._seconds
+    def begin(self, token: str, *, until: float | None = None) -> str:
+        """Begin a session; return the header that sets its cookie.
+
+        It ends with its token, where `until` tells when that does (Unix time, s).
+        """
+        now = int(self._clock())
+        ends = now + self._seconds
+        if until is not None:
+            ends = max(now, min(ends, int(until)))
         sealed = self._sealed(Session(id=secrets.token_bytes(_ID), token=token, ends=ends))
-        return f"{self.name}={sealed}; Max-Age={self._seconds}{self._attributes}"
+        return f"{self.name}={sealed}; Max-Age={ends - now}{self._attributes}"
 
     def end(self) -> str:
         """Return the header that takes the cookie away."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from gateway.pages.static_files import static_files
 from gateway.words import in_http
+from libs.kale.amounts import parse_percentage
 from libs.kale.constants import STROOPS_PER_KALE
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -51,6 +52,16 @@ def by_zeros(counts: Mapping[int, int]) -> str:
     """Return how many farmers have which zeros, the most zeros first: 17 with 6, 8 with 5."""
     said = [f"{number(counts[zeros])} with {zeros}" for zeros in sorted(counts, reverse=True)]
     return ", ".join(said) or NOTHING
+
+
+def share(decimal: str) -> str:
+    """Return a part as the services write it in percent: 0.025 is 2.5 %; what is none stays."""
+    try:
+        parts = parse_percentage(decimal)
+    except ValueError:
+        return decimal or NOTHING
+    digits = f"{parts // 100}.{parts % 100:02d}".rstrip("0").rstrip(".")
+    return f"{digits} %"
 
 
 def mean(total: int, count: int) -> str:
@@ -191,6 +202,7 @@ def environment() -> jinja2.Environment:
         minute=minute,
         moment=moment,
         number=number,
+        share=share,
         short=short,
     )
     made.globals.update(

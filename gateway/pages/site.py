@@ -6,19 +6,25 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.bindings import Method
+from gateway.errors import SessionEndedError
 from gateway.handling import Gateway
 from gateway.health import PoolHealth
-from gateway.pages import login, overview
+from gateway.pages import login, overview, stellar_login
 from gateway.pages.block import block
+from gateway.pages.calls import Calls
 from gateway.pages.farmer import farmer
+from gateway.pages.forms import check_own, check_proof, parse_form, read_form
+from gateway.pages.me import me
 from gateway.pages.miner import miner
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
+from gateway.pages.owner_calls import OwnerCalls
 from gateway.pages.page import Download, Page
+from gateway.pages.paying import paid_page, schedule_page
 from gateway.pages.payouts import payouts
 from gateway.pages.pooler import pooler
 from gateway.pages.poolers import order_of, poolers
-from gateway.pages.reads import PoolReads
+from gateway.pages.reads import PoolReads, is_id
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
 from gateway.pages.statement import (
@@ -31,6 +37,7 @@ from gateway.pages.statement import (
     statement_file,
 )
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
+from gateway.pages.wishes import signed_page, wish_page
 from libs.common.errors import InvalidArgumentError, PoolError
 from libs.http.addresses import limited_by
 from libs.http.errors import NoSuchPathError, headers_of, phrase_of, status_of
@@ -48,11 +55,15 @@ _IN_PATH = frozenset({"address", "farmer_id", "index", "miner_address", "month",
 _FILES: Mapping[str, Form] = {"statement.json": "json", "statement.csv": "csv", "tax.csv": "tax"}
 _STATEMENT = "/statements/{month}"
 _MINER = "/poolers/{pooler_id}/miners/{address}"
+_FARMER = "/farmers/{farmer_id}"
+_WISH = f"{_FARMER}/wish"
 _ROOT = Template(segments=("",), variables=(), verb="", text="/")
 _HTML = "text/html; charset=utf-8"
 
 #: Makes a page, or a file, for who looks.
 Make = Callable[[Request, Viewer], Awaitable[Page | Download]]
+#: Does what a form says, which only a session's own page can have sent.
+Act = Callable[[Request, Viewer, Mapping[str, str]], Awaitable[Page]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +97,7 @@ class Site:
         self._health = health
         self._sessions = sessions
         self._reads = PoolReads(gateway.backends, gateway.poolers, methods)
+        self._owner_calls = OwnerCalls(Calls(gateway.backends, methods))
         self._kept: Kept[Reply] = Kept(_FRESH)
 
     async def aclose(self) -> None:
@@ -98,7 +110,10 @@ class Site:
         found: list[tuple[str, Template, Handler]] = []
         for view in self._views():
             found += [(verb, view.template, self._viewed(view)) for verb in ("GET", "HEAD")]
+        for path, act in self._acts().items():
+            found.append(("POST", parse_template(path), self._acted(act)))
         found.append(("POST", parse_template(login.LOGIN), self._sign_in))
+        found.append(("POST", parse_template(stellar_login.PATH), self._sign_in_by_account))
         found.append(("POST", parse_template("/logout"), self._sign_out))
         return [
             (
@@ -120,7 +135,11 @@ class Site:
         page = Page(
             template="error.html",
             title=phrase_of(status),
-            content={"error": error, "request_id": request.request_id},
+            content={
+                "error": error,
+                "request_id": request.request_id,
+                "back": _farmer_of(request) if request.method == "POST" else "",
+            },
             status=status,
         )
         reply = self._rendered(page, known_viewer(request))
@@ -149,8 +168,11 @@ class Site:
             ),
             _View(
                 template=parse_template("/farmers/{address}"),
-                make=lambda request, viewer: farmer(reads, viewer, _named(request, "address")),
+                make=lambda request, viewer: farmer(
+                    reads, self._owner_calls, viewer, _named(request, "address")
+                ),
             ),
+            *self._own(),
             *self._statements(),
             _View(
                 template=parse_template(_MINER),
@@ -192,6 +214,65 @@ class Site:
             ),
             _View(template=parse_template(login.LOGIN), make=_login, is_kept=False),
         ]
+
+    def _own(self) -> list[_View]:
+        """Return the pages of owners."""
+        return [
+            _View(
+                template=parse_template("/me"),
+                make=lambda request, viewer: me(self._owner_calls, viewer, _after(request)),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template(_WISH),
+                make=lambda request, viewer: wish_page(
+                    self._owner_calls,
+                    viewer,
+                    _named(request, "farmer_id"),
+                    parse_form(request.query.encode()),
+                ),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template(stellar_login.PATH),
+                make=lambda request, viewer: stellar_login.stellar_page(
+                    self._gateway, request, viewer
+                ),
+                is_kept=False,
+            ),
+        ]
+
+    def _acts(self) -> Mapping[str, Act]:
+        """Return what forms do, by the path that they are sent to."""
+        calls = self._owner_calls
+        return {
+            _WISH: lambda request, viewer, form: signed_page(
+                calls, viewer, _named(request, "farmer_id"), form
+            ),
+            f"{_FARMER}/pay": lambda request, viewer, form: paid_page(
+                calls, viewer, _named(request, "farmer_id"), form
+            ),
+            f"{_FARMER}/schedule": lambda request, viewer, form: schedule_page(
+                calls, viewer, _named(request, "farmer_id"), form
+            ),
+        }
+
+    def _acted(self, act: Act) -> Handler:
+        """Return the handler of a form that changes something in the name of who has signed in."""
+
+        async def handle(request: Request) -> Reply:
+            check_own(request.headers)
+            viewer = await self._viewer(request)
+            with self._gateway.admitted(request, viewer.credentials):
+                if viewer.error is not None:
+                    raise viewer.error
+                if viewer.credentials is None:
+                    raise SessionEndedError("your session has ended")
+                form = await read_form(self._gateway, request)
+                check_proof(self._sessions, viewer.session, form)
+                return self._rendered(await act(request, viewer, form), viewer)
+
+        return handle
 
     def _statements(self) -> list[_View]:
         """Return the pages and files of statements."""
@@ -258,7 +339,8 @@ class Site:
         """Return what leads to the form; raise what keeps a session from being checked."""
         if viewer.error is not None:
             raise viewer.error
-        headers = [("location", login.path_to_login(request))]
+        wanted = _farmer_of(request) or request.path
+        headers = [("location", login.path_to_login(wanted, has_ended=viewer.is_stale))]
         if viewer.is_stale:
             headers.append(("set-cookie", self._sessions.end()))
         return Reply(status=303, body=b"", media_type=_HTML, headers=tuple(headers))
@@ -267,6 +349,12 @@ class Site:
         self._count(request)
         with self._gateway.admitted(request, None):
             done = await login.sign_in(self._gateway, self._sessions, request)
+        return done if isinstance(done, Reply) else self._rendered(done, known_viewer(request))
+
+    async def _sign_in_by_account(self, request: Request) -> Reply:
+        self._count(request)
+        with self._gateway.admitted(request, None):
+            done = await stellar_login.sign_in(self._gateway, self._sessions, request)
         return done if isinstance(done, Reply) else self._rendered(done, known_viewer(request))
 
     async def _sign_out(self, request: Request) -> Reply:
@@ -326,6 +414,12 @@ def _saved(file: Download) -> Reply:
         ("content-disposition", f'attachment; filename="{file.name}"'),
     )
     return Reply(status=200, body=file.text.encode(), media_type=file.media_type, headers=headers)
+
+
+def _farmer_of(request: Request) -> str:
+    """Return the path of the farmer's page with the forms of a path; empty for other paths."""
+    farmer_id = request.variables.get("farmer_id", "")
+    return f"/farmers/{farmer_id}" if is_id(farmer_id) else ""
 
 
 async def _login(request: Request, viewer: Viewer) -> Page:

@@ -12,6 +12,7 @@ _FILES = {
     "pool.js": "text/javascript; charset=utf-8",
     "uplot.css": "text/css; charset=utf-8",
     "uplot.js": "text/javascript; charset=utf-8",
+    "wallet.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 #: The style sheet that begins as the reference's does.

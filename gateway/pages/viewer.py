@@ -7,7 +7,7 @@ from gateway.backends import Caller
 from gateway.handling import Gateway
 from gateway.pages.sessions import Session, Sessions
 from libs.common.errors import PoolError, UnauthenticatedError
-from libs.common.grpc.identity import is_operator, is_pooler
+from libs.common.grpc.identity import is_operator, is_owner, is_pooler
 from libs.http.request import Request
 
 #: Where the viewer is kept in the request's scope, for a page that tells an error.
@@ -36,20 +36,27 @@ class Viewer:
 
     @property
     def name(self) -> str:
-        """Return what people call who has signed in: ann, or the id of a pooler."""
+        """Return what people call who has signed in: ann, the id of a pooler, or an account."""
         return self.identity.rpartition("/")[2]
 
     @property
     def kind(self) -> str:
-        """Return operator or pooler; empty for nobody."""
+        """Return operator, pooler or owner; empty for nobody."""
         if is_operator(self.identity):
             return "operator"
+        if is_owner(self.identity):
+            return "owner"
         return "pooler" if is_pooler(self.identity) else ""
 
     @property
     def home(self) -> str:
         """Return the path of the viewer's own page."""
-        return {"operator": "/operator", "pooler": f"/poolers/{self.name}"}.get(self.kind, "/")
+        homes = {"operator": "/operator", "owner": "/me", "pooler": f"/poolers/{self.name}"}
+        return homes.get(self.kind, "/")
+
+    def owns(self, account: str) -> bool:
+        """Tell whether the viewer has signed in as an account, which speaks for a farmer."""
+        return self.kind == "owner" and self.name == account
 
     def caller(self) -> Caller:
         """Return in whose name services are called."""

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from scripts.browsing import Shown, chromium, open_browser, open_farming_pool, sign_in
+from scripts.browsing import (
+    Shown,
+    chromium,
+    open_browser,
+    open_farming_pool,
+    sign_in,
+    sign_in_by_account,
+)
 from scripts.screenshots import pictures, shoot
 
 pytestmark = [
@@ -20,10 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 AXE = (ROOT / "tests" / "support" / "axe" / "axe.min.js").read_text(encoding="utf-8")
 PAGES = (
     *("overview", "blocks", "block", "farmer", "poolers", "pooler", "operator", "notifications"),
-    *("login", "docs", "missing"),
+    *("login", "login by account", "me", "own", "wish", "docs", "missing"),
 )
 PRIVATE = frozenset({"pooler", "operator", "notifications"})
-WITH_PLOTS = ("overview", "block", "farmer", "pooler")
+OWNERS = frozenset({"me", "own", "wish"})
+WITH_PLOTS = ("overview", "block", "farmer", "pooler", "own")
 #: What is found that keeps people from reading a page.
 GRAVE = frozenset({"serious", "critical"})
 #: Milliseconds within which the chain goes on, and a block ends.
@@ -77,17 +85,22 @@ async def visit(context: BrowserContext, shown: Shown, name: str) -> Visit:
 
 @pytest.fixture(scope="module")
 async def signed_in(browser: Browser, shown: Shown) -> Any:
-    """What a browser keeps of the operator's session."""
+    """What a browser keeps of the sessions, by pages: the operator's, and an owner's."""
+    url, kept = shown.stack.gateway_url, {}
     context = await browser.new_context()
-    await sign_in(context, shown.stack.gateway_url, shown.operator_token)
-    kept = await context.storage_state()
+    await sign_in(context, url, shown.operator_token)
+    kept |= dict.fromkeys(PRIVATE, await context.storage_state())
+    await context.close()
+    context = await browser.new_context()
+    await sign_in_by_account(context, url, shown.owner)
+    kept |= dict.fromkeys(OWNERS, await context.storage_state())
     await context.close()
     return kept
 
 
 async def context_for(browser: Browser, name: str, signed_in: Any, **options: Any) -> Any:
-    """Return who looks: the operator, who may see everything, or nobody in particular."""
-    own = {"storage_state": signed_in} if name in PRIVATE else {}
+    """Return who looks: the operator, an owner, or nobody in particular."""
+    own = {"storage_state": signed_in[name]} if name in signed_in else {}
     return await browser.new_context(**own, **options)
 
 

@@ -37,9 +37,13 @@ POOLER_TOKEN = "kp_" + "p" * 43
 #: Tokens of owner accounts that have logged in.
 ACCOUNTS = ("G" + "A" * 55, "G" + "B" * 55)
 LOGIN_TOKENS = tuple(f"{'h' * 60}.{account * 4}.{'s' * 86}" for account in ACCOUNTS)
+#: An account that is one, and its login token.
+ACCOUNT = "GABXLH7NA4UHS3OQQ34SJZ5CT42LUIR7ZZOIOH35W6BKON5KMZ3NQAOQ"
+OWNER_TOKEN = f"{'h' * 60}.{ACCOUNT * 4}.{'s' * 86}"
 SUBJECTS = {
     OPERATOR_TOKEN: f"spiffe://{DOMAIN}/operator/ann",
     POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
+    OWNER_TOKEN: f"spiffe://{DOMAIN}/owner/{ACCOUNT}",
     **{
         token: f"spiffe://{DOMAIN}/owner/{account}"
         for token, account in zip(LOGIN_TOKENS, ACCOUNTS, strict=True)

@@ -18,7 +18,7 @@ from services.wallet.chain.build.data_entries import data_key
 from services.wallet.chain.build.deploy import DeploymentStep, sign_step, unsigned_step
 from services.wallet.chain.build.envelopes import bid_in, unsigned
 from services.wallet.chain.build.loads import Load
-from services.wallet.chain.build.payments import MEMO_ENTRY, memo_key
+from services.wallet.chain.build.payments import memo_key
 from services.wallet.chain.build.resource_templates import ResourceTemplate, TemplateReader, exactly
 from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.errors import (
@@ -41,9 +41,9 @@ from services.wallet.chain.read.account_bytes import (
 )
 from services.wallet.chain.read.challenges import read_signers
 from services.wallet.chain.read.closing_accounts import (
-    AccountEntry,
     closing_account,
-    read_whole_account,
+    closing_keys,
+    closing_readers,
 )
 from services.wallet.chain.read.entries import account_state
 from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
@@ -324,27 +324,9 @@ class Chain:
         The accounts are in the order of `addresses`. Of their data entries only the one that wants
         a memo is looked up: nodes tell how many entries an account has, and list none.
         """
-        readers: dict[str, Reader[AccountEntry | TrustlineFields | bytes]] = {}
-        keys = {
-            address: (
-                ledger_keys.account_key(address),
-                ledger_keys.trustline_key(address, self._asset),
-                memo_key(address),
-            )
-            for address in addresses
-        }
-        for account, line, memo in keys.values():
-            readers |= {account: read_whole_account, line: read_trustline_entry, memo: read_data}
-        ledger, found = await self._rpc.entries(readers)
-        return ledger, [
-            closing_account(
-                address,
-                found.get(account),
-                found.get(line),
-                (MEMO_ENTRY.decode(),) if memo in found else (),
-            )
-            for address, (account, line, memo) in keys.items()
-        ]
+        keys = {address: closing_keys(address, self._asset) for address in addresses}
+        ledger, found = await self._rpc.entries(closing_readers(keys.values()))
+        return ledger, [closing_account(address, place, found) for address, place in keys.items()]
 
     async def data_entry(self, address: str, name: str) -> tuple[int, bytes | None]:
         """Return the ledger that was read, and the value of an account's data entry."""

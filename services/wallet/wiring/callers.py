@@ -141,6 +141,11 @@ class Callers:
             chain_view=self._engine.chain_view,
             wakeup=changes,
         )
+        self._open_logins()
+
+    def _open_logins(self) -> None:
+        """Make the use cases by which people call without a certificate."""
+        settings = self._settings
         self._tokens = Tokens(
             store=self._stores.tokens,
             keys=self._engine.token_keys,

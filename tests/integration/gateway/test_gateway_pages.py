@@ -27,7 +27,9 @@ NOW = 1_796_000_400
 ADDRESS = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 OWN = {"Sec-Fetch-Site": "same-origin"}
-PUBLIC_PAGES = ("/", "/blocks", "/blocks/7", "/poolers", f"/farmers/{ADDRESS}", "/login")
+PUBLIC_PAGES = (
+    *("/", "/blocks", "/blocks/7", "/poolers", f"/farmers/{ADDRESS}", "/login", "/login/stellar"),
+)
 PRIVATE_PAGES = ("/operator", "/payouts", "/notifications", f"/poolers/{POOLER}")
 EXTREMES = report_pb2.Extremes(
     min_stake=10_000_000, max_stake=20_000_000, min_zeros=4, max_zeros=8, min_gap=1, max_gap=40
@@ -296,7 +298,7 @@ async def test_the_operator_may_close_farmers_figures(site: GatewayWorld) -> Non
     site.pool.answers["GetFarmerSummary"] = closed
     answer = await site.get(f"/farmers/{ADDRESS}", token=None)
     assert answer.status_code == 403
-    assert "shows farmers’ figures to their poolers only" in answer.text
+    assert "shows farmers’ figures to their owners and poolers only" in answer.text
     # Whoever has signed in asks in the own name.
     site.pool.answers["GetFarmerSummary"] = farmer
     await sign_in(site, POOLER_TOKEN)
@@ -507,8 +509,13 @@ async def test_a_token_that_was_revoked_ends_the_session(tmp_path: Path) -> None
         site.pool.revoked.add(OPERATOR_TOKEN)
         await asyncio.sleep(0.1)
         answer = await site.get("/operator", token=None)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login?to=%2Foperator")
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            "/login?to=%2Foperator&ended=yes",
+        )
         assert "Max-Age=0" in answer.headers["set-cookie"]
+        form = await site.get(answer.headers["location"], token=None)
+        assert "Your session has ended. Sign in again." in text_of(form.text)
         public = await site.get("/", token=None)
         assert public.status_code == 200
         assert "Sign in" in public.text

@@ -13,6 +13,7 @@ from libs.common import failpoints
 from libs.common.errors import FailedPreconditionError, UnavailableError
 from libs.common.ids import FarmerId, new_id
 from services.registry.domain.errors import LeavingNotYoursError
+from services.registry.domain.joining import JoinLimits
 from services.registry.domain.leaving import Word
 from services.registry.domain.status import FarmerStatus
 from services.registry.usecases.leaving import Departures
@@ -270,7 +271,11 @@ async def test_what_an_owner_account_signed_is_carried_out_and_not_called_off_by
 
 
 async def test_a_weaker_word_is_told_whose_is_stronger() -> None:
-    registry = Registry(store=cast(Any, Weak()), wallet=cast(Any, None))
+    registry = Registry(
+        store=cast(Any, Weak()),
+        wallet=cast(Any, None),
+        join_limits=JoinLimits(daily=0, owner_daily=1),
+    )
     departures = Departures(
         registry=registry, store=cast(Any, Weak()), wallet=cast(Any, None), pause=1.0
     )

@@ -115,3 +115,25 @@ def test_a_proof_is_of_one_session(clock: Clock) -> None:
     assert not ours.is_proof(one, "é")
     assert sessions(clock).is_proof(one, ours.proof(one))
     assert not sessions(clock, secret=b"t" * 43).is_proof(one, ours.proof(one))
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds"), [(100.9, 100), (599, 599), (600, 600), (601, 600), (0, 0), (-5, 0)]
+)
+def test_a_session_ends_with_its_token(clock: Clock, until: float, seconds: int) -> None:
+    ours = sessions(clock)
+    header = ours.begin(TOKEN, until=clock.now + until)
+    assert f"; Max-Age={seconds};" in header
+    clock.now += seconds - 1
+    assert ours.open(cookie_of(header)) is not None
+    clock.now += 1
+    assert ours.open(cookie_of(header)) is None
+
+
+def test_the_longest_token_that_wallet_gives_fits_into_a_cookie(clock: Clock) -> None:
+    ours = sessions(clock)
+    header = ours.begin("a" * 2048)
+    session = ours.open(cookie_of(header))
+    assert session is not None
+    assert session.token == "a" * 2048
+    assert len(header) < 4096  # what browsers take

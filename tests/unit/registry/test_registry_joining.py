@@ -15,6 +15,7 @@ from services.registry.domain.joining import (
     check_place,
 )
 from services.registry.domain.model import Pooler
+from services.registry.domain.status import PoolerStage
 
 POOLER = Pooler(
     pooler_id=PoolerId(new_id()),
@@ -30,6 +31,9 @@ POOLER = Pooler(
     terms_version=1,
     is_listed=True,
     is_open_to_join=True,
+    stage=PoolerStage.FARMING,
+    waits_for="",
+    waits_message="",
 )
 LIMITS = JoinLimits(daily=5, owner_daily=2)
 
