@@ -114,6 +114,8 @@ async def open_farming_pool(
         environment={
             "wallet": {"LOGIN_HOME_DOMAIN": "pool.example"},
             "registry": {"LEAVING_SECONDS": "1"},
+            # One address signs in again and again.
+            "gateway": {"WRONG_TOKEN_LIMIT": "1000"},
         },
     )
     async with open_stack(config, print) as stack:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 from kalepool.harvest.v1 import ledger_pb2
+from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import agreement_pb2, withdrawal_pb2
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from stellar_sdk import Keypair
@@ -277,6 +278,27 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     await who.context.close()
 
 
+async def leave(page: Page, owned: Owned) -> str:
+    """Leave the pool by the owner's signature; return the account once it is closed."""
+    await page.goto(owned.path)
+    await page.click("form:has(input[name=wish][value=leave]) button")
+    await expect(page.locator("h1")).to_have_text("Leave the pool")
+    await is_readable(page)
+    await page.click(SIGN)
+    await expect(page.locator("main [role=status]")).to_contain_text("Your signature counts")
+    async with calls_of(owned.shown.stack, CallerKind.OPERATOR, OPERATOR) as calls:
+
+        async def has_left() -> bool:
+            request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+            found = await call(calls.registry.GetFarmer, request, timeout=CALL)
+            return bool(found.farmer.status == registry_pb2.FARMER_STATUS_DEPARTED)
+
+        await eventually(has_left, patience=3 * PATIENCE)
+        request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+        told = await call(calls.registry.GetFarmer, request, timeout=CALL)
+        return str(told.farmer.custodial_wallet)
+
+
 # What goes wrong ------------------------------------------------------------------------------
 
 
@@ -379,4 +401,22 @@ async def test_another_account_sees_nothing_of_the_farmer_but_what_everybody_doe
     await page.goto(owned.path)
     await expect(page.locator("#earned")).to_be_visible()
     assert await page.locator("#agreement, #pay, #schedule, #wishes").count() == 0
+    await who.context.close()
+
+
+async def test_an_owner_leaves_with_everything(browser: Browser, owned: Owned) -> None:
+    """The last test here: the farmer is gone after it."""
+    who = await person(browser, owned.wallet())
+    page = who.page
+    await sign_in(page, owned)
+    if not await held(owned, owned.receiver):
+        await page.goto(owned.path)
+        await signs_an_address(page, owned.receiver.public_key)
+    before = await held(owned, owned.receiver)
+    account = await leave(page, owned)
+    assert await held(owned, owned.receiver) > before
+    # Its account was sponsored by the pool, so nothing of it is left on the chain.
+    found = await read_kale_balances(owned.shown.stack.rpc_url, [account], kale())
+    assert not found
+    assert who.errors == []
     await who.context.close()
