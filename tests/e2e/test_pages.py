@@ -86,7 +86,8 @@ async def visit(context: BrowserContext, shown: Shown, name: str) -> Visit:
 @pytest.fixture(scope="module")
 async def signed_in(browser: Browser, shown: Shown) -> Any:
     """What a browser keeps of the sessions, by pages: the operator's, and an owner's."""
-    url, kept = shown.stack.gateway_url, {}
+    url = shown.stack.gateway_url
+    kept: dict[str, Any] = {}
     context = await browser.new_context()
     await sign_in(context, url, shown.operator_token)
     kept |= dict.fromkeys(PRIVATE, await context.storage_state())
