@@ -117,11 +117,12 @@ test-fast: setup ## Run the unit tests only
 demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
 
-bench: setup ## Measure the wallet on mainnet's limits, then the gateway, shares and the ledger (BENCH_ARGS='--farmers 100': only the wallet)
+bench: setup ## Measure the wallet on mainnet's limits, then the gateway, shares, the ledger and payouts (BENCH_ARGS='--farmers 100': only the wallet)
 	@$(PY) -m trials.bench run $(BENCH_ARGS)
 	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
 	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.shares bench)
 	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.ledger)
+	$(if $(filter-out --compare,$(BENCH_ARGS)),,@$(PY) -m trials.bench.payouts)
 
 yield: setup ## Compare strategies with the best possible ones in simulated blocks (YIELD_ARGS='--blocks 300 --blocks-1000 100 --warm-up 50')
 	@$(PY) -m trials.yields $(YIELD_ARGS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from backup.seal import CHUNK, BackupError
-from libs.common.db.tls import DatabaseAddress, is_local
+from libs.common.db.tls import DatabaseAddress, is_local_database
 
 #: Environment variables of libpq by option of an address: https://www.postgresql.org/docs/current/libpq-envars.html
 _OPTIONS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "host": "PGHOST"}
@@ -40,7 +40,7 @@ def environment(address: DatabaseAddress) -> Mapping[str, str]:
         "PGPASSWORD": unquote(parts.password or ""),
         "PGDATABASE": unquote(parts.path.removeprefix("/")),
     }
-    if not is_local(address.dsn):
+    if not is_local_database(address.dsn):
         named["PGSSLMODE"] = "verify-full"
         named["PGSSLROOTCERT"] = str(address.authority or "system")
     given = {_OPTIONS[key]: value for key, value in parse_qsl(parts.query) if key in _OPTIONS}

@@ -32,25 +32,62 @@ _COLUMNS = (
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class TermsOptions:
-    """The terms of an agreement."""
+    """The terms of an agreement.
 
-    #: Version of its pooler's terms, which say the rest; what is given here goes before.
+    Parameters
+    ----------
+    terms_version
+        Version of its pooler's terms, which say the rest; what is given here goes before.
+    pooler_fee
+        The pooler's part of each reward, a decimal from 0 to 1.
+    miners_part
+        The miners' part of the pooler's.
+    stake_percentage
+        What a plant stakes of the balance at most.
+    payout_threshold
+        KALE from which on the farmer is paid out.
+    payout_interval
+        Seconds after which it is paid out at the latest; 0: by the threshold alone.
+    harvest_blocks
+        Blocks that are harvested together, 1 to 20.
+    """
+
     terms_version: Count = 0
-    #: The pooler's part of each reward, a decimal from 0 to 1.
     pooler_fee: str = ""
-    #: The miners' part of the pooler's.
     miners_part: str = ""
-    #: What a plant stakes of the balance at most.
     stake_percentage: str = ""
-    #: KALE from which on the farmer is paid out.
     payout_threshold: str = ""
-    #: Seconds after which it is paid out at the latest; 0: by the threshold alone.
     payout_interval: Count | None = None
-    #: Blocks that are harvested together, 1 to 20.
     harvest_blocks: Count = 0
 
 
 _NO_TERMS = TermsOptions()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WishOptions:
+    """What a farmer wants, besides terms.
+
+    Parameters
+    ----------
+    payout_address
+        Where it wants to be paid out (G...), or the empty text for nowhere.
+    owner_account
+        Another account that is to speak for it.
+    objection
+        That what operators have announced does not come.
+    leave
+        That it leaves the pool, with everything.
+    """
+
+    payout_address: str | None = None
+    owner_account: str = ""
+    objection: Annotated[bool, Parameter(negative="")] = False
+    leave: Annotated[bool, Parameter(negative="")] = False
+
+
+_NO_WISH = WishOptions()
 
 
 @app.command
@@ -68,7 +105,7 @@ async def set_terms(farmer_id: str, /, *, terms: TermsOptions = _NO_TERMS, sessi
     Parameters
     ----------
     terms
-        The new terms.
+        The new terms. Without a version and a fee, what is not given stays as it is in force.
     """
     request = agreement_pb2.SetAgreementRequest(
         farmer_id=farmer_id, terms=await _terms(farmer_id, terms, session)
@@ -117,34 +154,17 @@ async def draft(
     farmer_id: str,
     /,
     *,
-    payout_address: str | None = None,
-    owner_account: str = "",
-    objection: Annotated[bool, Parameter(negative="")] = False,
+    wish: WishOptions = _NO_WISH,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
     """Show the text that a farmer's owner account signs (SEP-53): all lines, without the last end.
 
-    Parameters
-    ----------
-    payout_address
-        Where the farmer wants to be paid out (G...), or the empty text for nowhere.
-    owner_account
-        Another account that is to speak for it.
-    objection
-        That what operators have announced does not come.
-    terms
-        Terms that it agrees to, and is paid by to the address.
+    With terms it agrees to them, and is paid by them to the address.
     """
-    wish = await _wish(
-        farmer_id,
-        payout_address=payout_address,
-        owner_account=owner_account,
-        objection=objection,
-        terms=terms,
-        session=session,
+    request = agreement_pb2.DraftWishRequest(
+        farmer_id=farmer_id, wish=await _wish(farmer_id, wish, terms, session)
     )
-    request = agreement_pb2.DraftWishRequest(farmer_id=farmer_id, wish=wish)
     reply = await session.ask(session.agreements.DraftWish, request)
     session.output.line(reply, reply.text)
 
@@ -155,9 +175,7 @@ async def sign(
     /,
     *,
     signature: str,
-    payout_address: str | None = None,
-    owner_account: str = "",
-    objection: Annotated[bool, Parameter(negative="")] = False,
+    wish: WishOptions = _NO_WISH,
     terms: TermsOptions = _NO_TERMS,
     session: Run,
 ) -> None:
@@ -167,55 +185,38 @@ async def sign(
     ----------
     signature
         The account's signature over the text of `draft`, in base64.
-    payout_address
-        Where the farmer wants to be paid out (G...), or the empty text for nowhere.
-    owner_account
-        Another account that is to speak for it.
-    objection
-        That what operators have announced does not come.
-    terms
-        Terms that it agrees to, and is paid by to the address.
     """
-    wish = await _wish(
-        farmer_id,
-        payout_address=payout_address,
-        owner_account=owner_account,
-        objection=objection,
-        terms=terms,
-        session=session,
-    )
     request = agreement_pb2.SignWishRequest(
-        farmer_id=farmer_id, wish=wish, signature=_signature(signature)
+        farmer_id=farmer_id,
+        wish=await _wish(farmer_id, wish, terms, session),
+        signature=_signature(signature),
     )
     reply = await session.ask(session.agreements.SignWish, request)
     session.output.message(reply)
 
 
 async def _wish(
-    farmer_id: str,
-    *,
-    payout_address: str | None,
-    owner_account: str,
-    objection: bool,
-    terms: TermsOptions,
-    session: Session,
+    farmer_id: str, wish: WishOptions, terms: TermsOptions, session: Session
 ) -> agreement_pb2.Wish:
-    has_terms = terms != _NO_TERMS
-    wishes = [has_terms or payout_address is not None, bool(owner_account), objection]
+    has_terms, address = terms != _NO_TERMS, wish.payout_address
+    is_of_terms = has_terms or address is not None
+    wishes = [is_of_terms, bool(wish.owner_account), wish.objection, wish.leave]
     if sum(wishes) != 1:
         raise CommandLineError(
-            "give one of --payout-address (with or without terms), terms, --owner-account and "
-            "--objection"
+            "give one of --payout-address (with or without terms), terms, --owner-account, "
+            "--objection and --leave"
         )
     if has_terms:
         agreed = await _terms(farmer_id, terms, session)
-        wanted = agreement_pb2.TermsWish(terms=agreed, payout_address=payout_address or "")
+        wanted = agreement_pb2.TermsWish(terms=agreed, payout_address=address or "")
         return agreement_pb2.Wish(terms=wanted)
-    if owner_account:
-        return agreement_pb2.Wish(owner_account=owner_account)
-    if objection:
+    if wish.owner_account:
+        return agreement_pb2.Wish(owner_account=wish.owner_account)
+    if wish.objection:
         return agreement_pb2.Wish(objection=True)
-    return agreement_pb2.Wish(payout_address=payout_address or "")
+    if wish.leave:
+        return agreement_pb2.Wish(leave=True)
+    return agreement_pb2.Wish(payout_address=address or "")
 
 
 async def _terms(
@@ -231,7 +232,45 @@ async def _terms(
         )
         published = (await session.ask(session.registry.GetTerms, asked)).terms
     elif not options.pooler_fee:
-        raise CommandLineError("give --terms-version or --pooler-fee")
+        return await _changed(farmer_id, options, session)
+    return _with_options(published, options)
+
+
+async def _changed(
+    farmer_id: str, options: TermsOptions, session: Session
+) -> agreement_pb2.AgreedTerms:
+    """Return the terms in force with what the options say."""
+    if options == _NO_TERMS:
+        raise CommandLineError("give --terms-version or --pooler-fee, or what else is to change")
+
+    async def page(size: int, token: str) -> agreement_pb2.ListAgreementsResponse:
+        request = agreement_pb2.ListAgreementsRequest(
+            farmer_id=farmer_id, page_size=size, page_token=token
+        )
+        return await session.ask(session.agreements.ListAgreements, request)
+
+    known = (await session.pages(page, "agreements", 0)).agreements
+    counts = [one for one in known if one.state == agreement_pb2.AGREEMENT_STATE_IN_FORCE]
+    if not counts:
+        raise CommandLineError("nothing is in force: give --terms-version or --pooler-fee")
+    before = counts[0].terms
+    published = registry_pb2.Terms(
+        stake_percentage=before.stake_percentage,
+        pooler_fee=before.pooler_fee,
+        miners_part=before.miners_part,
+        payout_threshold=before.payout_threshold,
+        payout_interval_seconds=before.payout_interval_seconds,
+        harvest_blocks=before.harvest_blocks,
+        version=before.terms_version,
+        digest=before.terms_digest,
+    )
+    return _with_options(published, options)
+
+
+def _with_options(
+    published: registry_pb2.Terms, options: TermsOptions
+) -> agreement_pb2.AgreedTerms:
+    """Return terms in which what the options say goes before."""
     return agreement_pb2.AgreedTerms(
         stake_percentage=options.stake_percentage or published.stake_percentage,
         pooler_fee=options.pooler_fee or published.pooler_fee,

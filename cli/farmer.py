@@ -74,20 +74,24 @@ async def show(farmer_id: str, /, *, session: Run) -> None:
 
 
 @app.command(name="list")
-async def list_farmers(*, pooler: str = "", limit: Count = 100, session: Run) -> None:
+async def list_farmers(
+    *, pooler: str = "", owner_account: str = "", limit: Count = 100, session: Run
+) -> None:
     """List farmers in the order of their registration.
 
     Parameters
     ----------
     pooler
         Only those of this pooler.
+    owner_account
+        Only those for which this account (G...) speaks now.
     limit
         How many at most; 0 means all.
     """
 
     async def page(size: int, token: str) -> registry_pb2.ListFarmersResponse:
         request = registry_pb2.ListFarmersRequest(
-            pooler_id=pooler, page_size=size, page_token=token
+            pooler_id=pooler, owner_account=owner_account, page_size=size, page_token=token
         )
         return await session.ask(session.registry.ListFarmers, request)
 
@@ -154,6 +158,24 @@ async def resume(farmer_id: str, /, *, session: Run) -> None:
     """Take a farmer's suspension back."""
     request = registry_pb2.ResumeFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.ResumeFarmer, request)).farmer)
+
+
+@app.command
+async def leave(farmer_id: str, /, *, session: Run) -> None:
+    """Have a farmer leave: all that it has is paid to its address, and its account is closed.
+
+    kalepool farmer show tells how far that is, and what it waits for. Until its account is being
+    closed, kalepool farmer stay calls it off.
+    """
+    request = registry_pb2.LeaveFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.LeaveFarmer, request)).farmer)
+
+
+@app.command
+async def stay(farmer_id: str, /, *, session: Run) -> None:
+    """Call a farmer's leaving off."""
+    request = registry_pb2.StayFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.StayFarmer, request)).farmer)
 
 
 async def _tell_pending(farmer_id: str, session: Session) -> None:

@@ -18,6 +18,7 @@ from cli import (
     farming,
     keys,
     ledger,
+    login,
     miner,
     orders,
     payout,
@@ -78,6 +79,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
         miner.app,
         wallet.wallets,
         payout.app,
+        login.app,
         withdrawal.app,
         agreement.app,
     ),
@@ -136,7 +138,12 @@ def launch(
     run, bound, wanted = app.parse_args(tokens)
     if "session" in wanted:
         options = Options(
-            connection=choose(given), json=json, timeout=timeout, approval_wait=approval_wait
+            connection=choose(given),
+            # Who logs in has neither certificate nor token yet.
+            is_for_strangers=run.__module__ == login.__name__,
+            json=json,
+            timeout=timeout,
+            approval_wait=approval_wait,
         )
         return asyncio.run(_run(run, bound, options))
     parts = {"given": given, "output": Output(json=json)}

@@ -5,13 +5,36 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 from kalepool.registry.v1 import registry_pb2
+from kalepool.report.v1 import report_pb2
 from kalepool.wallet.v1 import agreement_pb2
 
 from cli.agreement import stroops
 from cli.arguments import Count, Run
 from cli.session import fresh
+from libs.kale.amounts import format_kale
 
 app = cyclopts.App(name="pooler", help="Register and manage poolers.")
+#: Columns of the public list.
+FOUND_COLUMNS = (
+    "pooler_id",
+    "name",
+    "terms.pooler_fee",
+    "terms.miners_part",
+    "terms.stake_percentage",
+    "terms.payout_threshold",
+    "terms.payout_interval_seconds",
+    "terms.harvest_blocks",
+    "room",
+    "can_join",
+)
+FIGURE_COLUMNS = (
+    "name",
+    "over",
+    "blocks",
+    "paid, per cent",
+    "hashes a second",
+    "for a farmer in a block",
+)
 COLUMNS = ("pooler_id", "name", "status", "current_farmers", "max_farmers", "last_seen")
 
 
@@ -76,6 +99,48 @@ async def list_poolers(*, limit: Count = 100, session: Run) -> None:
 
 
 @app.command
+async def find(*, limit: Count = 100, session: Run) -> None:
+    """List the poolers that farmers may choose from, with their terms and what they came to.
+
+    Figures are those of about a day, a week and 30 days, counted from events of the pool.
+
+    Parameters
+    ----------
+    limit
+        How many at most; 0 means all.
+    """
+
+    async def page(size: int, token: str) -> report_pb2.ListPublicPoolersResponse:
+        request = report_pb2.ListPublicPoolersRequest(page_size=size, page_token=token)
+        return await session.ask(session.reports.ListPublicPoolers, request)
+
+    found = await session.pages(page, "poolers", limit)
+    if session.options.json:
+        session.output.json_of(found)
+        return
+    session.output.rows(found, "poolers", FOUND_COLUMNS)
+    rows = [
+        (pooler.name, span, *_figures(getattr(pooler, name)))
+        for pooler in found.poolers
+        for span, name in (("1 day", "day"), ("7 days", "week"), ("30 days", "month"))
+    ]
+    session.output.table(FIGURE_COLUMNS, rows)
+
+
+def _figures(figures: report_pb2.PoolerFigures) -> tuple[str, ...]:
+    """Return the figures of one window: blocks, part that was paid, hash rate and KALE."""
+    success, rate = figures.success, figures.hash_rate
+    tried = success.planted + success.not_planted
+    has_rate, is_counted = figures.HasField("hash_rate"), tried > 0
+    return (
+        str(success.blocks),
+        f"{100 * success.harvested / tried:.1f}" if is_counted else "",
+        f"{rate.rate} ± {rate.error}" if has_rate else "",
+        f"{format_kale(figures.rewards_per_farmer_block)} KALE" if is_counted else "",
+    )
+
+
+@app.command
 async def update(
     pooler_id: str,
     /,
@@ -83,6 +148,8 @@ async def update(
     name: str | None = None,
     api_endpoint: str | None = None,
     max_farmers: Count | None = None,
+    listed: bool | None = None,
+    open_to_join: bool | None = None,
     request_id: str = "",
     session: Run,
 ) -> None:
@@ -96,6 +163,10 @@ async def update(
         Where its software is reached.
     max_farmers
         Farmers that it takes at most, not fewer than it has.
+    listed
+        Be in the public list of poolers, once terms are published; --no-listed: not.
+    open_to_join
+        Let farmers join by themselves, as far as the operator does; --no-open-to-join: not.
     request_id
         Makes a repeat give the first answer.
     """
@@ -105,6 +176,8 @@ async def update(
         name=name,
         api_endpoint=api_endpoint,
         max_farmers=max_farmers,
+        is_listed=listed,
+        is_open_to_join=open_to_join,
     )
     session.output.message((await session.ask(session.registry.UpdatePooler, request)).pooler)
 
@@ -121,6 +194,23 @@ async def resume(pooler_id: str, /, *, session: Run) -> None:
     """Take a pooler's suspension back."""
     request = registry_pb2.ResumePoolerRequest(pooler_id=pooler_id)
     session.output.message((await session.ask(session.registry.ResumePooler, request)).pooler)
+
+
+@app.command
+async def leave(pooler_id: str, /, *, session: Run) -> None:
+    """Have a pooler leave with all of its farmers: they are paid, and their accounts are closed.
+
+    kalepool pooler show tells how far that is; kalepool pooler stay calls it off.
+    """
+    request = registry_pb2.LeavePoolerRequest(pooler_id=pooler_id)
+    session.output.message((await session.ask(session.registry.LeavePooler, request)).pooler)
+
+
+@app.command
+async def stay(pooler_id: str, /, *, session: Run) -> None:
+    """Call a pooler's leaving off, for farmers that leave because of it, too."""
+    request = registry_pb2.StayPoolerRequest(pooler_id=pooler_id)
+    session.output.message((await session.ask(session.registry.StayPooler, request)).pooler)
 
 
 @app.command
@@ -165,6 +255,44 @@ async def terms(pooler_id: str, /, *, version: Count = 0, session: Run) -> None:
     request = registry_pb2.GetTermsRequest(pooler_id=pooler_id, version=version)
     reply = await session.ask(session.registry.GetTerms, request)
     session.output.message(reply)
+
+
+@app.command
+async def join(
+    pooler_id: str,
+    /,
+    *,
+    owner_account: str,
+    terms_version: Count,
+    stake_percentage: str = "",
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Join a pooler with an owner account that has logged in (kalepool login), by its token.
+
+    Read the terms before (kalepool pooler terms): whoever joins agrees to them. The address that
+    is paid is signed afterwards (kalepool agreement draft).
+
+    Parameters
+    ----------
+    owner_account
+        The account (G...) that has logged in, and speaks for the farmer from then on.
+    terms_version
+        Version of the terms that were read.
+    stake_percentage
+        Part of the balance that is staked, a decimal from 0 to 1; as the terms allow, 0.1 at most,
+        when it is not given.
+    request_id
+        Makes a repeat give the same farmer.
+    """
+    request = registry_pb2.JoinPoolRequest(
+        request_id=fresh(request_id),
+        pooler_id=pooler_id,
+        owner_account=owner_account,
+        terms_version=terms_version,
+        stake_percentage=stake_percentage,
+    )
+    session.output.message((await session.ask(session.registry.JoinPool, request)).farmer)
 
 
 @app.command

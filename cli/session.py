@@ -23,6 +23,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    login_pb2_grpc,
     order_pb2_grpc,
     reconcile_pb2_grpc,
     token_pb2_grpc,
@@ -35,7 +36,7 @@ from cli.errors import CommandLineError
 from cli.progress import Look, Progress
 from cli.settings import Chosen
 from cli.show import Output, note
-from client import Connections, TokenFiles, open_connections
+from client import Connections, Nobody, TokenFiles, open_connections
 from libs.common.errors import (
     ConflictError,
     DeadlineExceededError,
@@ -77,6 +78,8 @@ class Options:
 
     #: Where the services are, and who calls.
     connection: Chosen
+    #: Whether strangers may call what the command calls, too, where certificates are not asked for.
+    is_for_strangers: bool = False
     #: Protobuf's JSON instead of tables.
     json: bool = False
     #: Seconds for one call, or None for the default.
@@ -106,6 +109,7 @@ class Session:
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     orders: "order_pb2_grpc.OrderServiceAsyncStub" = field(repr=False)
     tokens: "token_pb2_grpc.TokenServiceAsyncStub" = field(repr=False)
+    logins: "login_pb2_grpc.LoginServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     approvals: "approval_pb2_grpc.ApprovalServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
@@ -206,7 +210,7 @@ class Session:
 @asynccontextmanager
 async def open_session(options: Options, output: Output) -> AsyncIterator[Session]:
     """Open the channels, which costs nothing until one is used."""
-    caller = _caller(options.connection)
+    caller = _caller(options.connection, is_for_strangers=options.is_for_strangers)
     async with open_connections(options.connection.targets, caller) as connections:
         channels = connections.channels
         yield Session(
@@ -221,6 +225,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             orders=order_pb2_grpc.OrderServiceStub(channels["wallet"]),
             tokens=token_pb2_grpc.TokenServiceStub(channels["wallet"]),
+            logins=login_pb2_grpc.LoginServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             approvals=approval_pb2_grpc.ApprovalServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
@@ -237,11 +242,17 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
         )
 
 
-def _caller(chosen: Chosen) -> Transport | TokenFiles:
+def _caller(chosen: Chosen, *, is_for_strangers: bool) -> Transport | TokenFiles | Nobody:
     """Return who calls. Raise CommandLineError when a file is missing or cannot be used."""
     if chosen.is_plaintext:
         return PLAINTEXT
+    certificate, key, authority = chosen.tls
+    names_somebody = chosen.token_file or certificate or key
     try:
+        if is_for_strangers and authority is not None and not names_somebody:
+            nobody = Nobody(authority=authority)
+            nobody.read()
+            return nobody
         if chosen.token_file is None:
             return transport_of(TlsFiles.all_of(*chosen.tls, otherwise=_TLS_OPTIONS))
         files = TokenFiles.both_of(chosen.token_file, chosen.tls[-1])

@@ -1,4 +1,4 @@
-"""kalepool statement: what a farmer's accounts went through in a month, and the proof of it."""
+"""kalepool statement: what an owner's accounts went through in a month, and the proof of it."""
 
 import asyncio
 import json
@@ -34,19 +34,34 @@ ROOT_COLUMNS = ("day", "leaves", "refused", "total_kale", "record", "ledger")
 
 
 @app.command
-async def show(farmer: str, /, *, month: str, limit: Count = 20, session: Run) -> None:
-    """Show a farmer's statement of a month: balances, totals by kind, and the first lines.
+async def show(
+    farmer: str = "",
+    /,
+    *,
+    pooler: str = "",
+    miner: str = "",
+    month: str,
+    limit: Count = 20,
+    session: Run,
+) -> None:
+    """Show a statement of a month: balances, totals by kind, and the first lines.
 
     Parameters
     ----------
     farmer
         Id of the farmer.
+    pooler
+        Id of the pooler, in place of the farmer's.
+    miner
+        Address at which the pooler's miner is paid, beside --pooler: the miner's statement.
     month
-        The month (UTC), as 2026-01; the running one's ends with yesterday.
+        The month (UTC), as 2026-01, or the day, as 2026-01-31; the running month's ends with
+        yesterday.
     limit
         How many lines at most; 0 means all.
     """
-    document, token = await _document(session, farmer, month, limit)
+    whose = _named(farmer, pooler, miner)
+    document, token = await _document(session, whose, month, limit)
     if session.options.json:
         session.output.json_value(document)
         return
@@ -68,25 +83,40 @@ async def show(farmer: str, /, *, month: str, limit: Count = 20, session: Run) -
 
 
 @app.command
-async def save(farmer: str, /, *, month: str, out: Path, form: Form = "json", session: Run) -> None:
-    """Save a farmer's statement of a month in a new file that only you can read.
+async def save(
+    farmer: str = "",
+    /,
+    *,
+    pooler: str = "",
+    miner: str = "",
+    month: str,
+    out: Path,
+    form: Form = "json",
+    session: Run,
+) -> None:
+    """Save a statement of a month in a new file that only you can read.
 
-    Whoever has its salt can tell the farmer's leaf in another one's proof. Its path tells in plain
+    Whoever has its salt can tell the owner's leaf in another one's proof. Its path tells in plain
     numbers what one other owner has, without saying who.
 
     Parameters
     ----------
     farmer
         Id of the farmer.
+    pooler
+        Id of the pooler, in place of the farmer's.
+    miner
+        Address at which the pooler's miner is paid, beside --pooler: the miner's statement.
     month
-        The month (UTC), as 2026-01; the running one's ends with yesterday.
+        The month (UTC), as 2026-01, or the day, as 2026-01-31; the running month's ends with
+        yesterday.
     out
         The file.
     form
         json: what `statement verify` checks. csv: all lines with what the accounts have afterwards.
         tax: income, what left and came, and what was lost, in KALE with decimals.
     """
-    document, _ = await _document(session, farmer, month, 0)
+    document, _ = await _document(session, _named(farmer, pooler, miner), month, 0)
     text = written(document)
     if form != "json":
         text = {"csv": lines_csv, "tax": tax_csv}[form](read_file(text))
@@ -118,7 +148,9 @@ async def roots(*, limit: Count = 20, session: Run) -> None:
 
 
 @app.command
-async def proof(*, day: str, farmer: str = "", pooler: str = "", session: Run) -> None:
+async def proof(
+    *, day: str, farmer: str = "", pooler: str = "", miner: str = "", session: Run
+) -> None:
     """Show what an owner had at the end of a day, and the way from its leaf to the day's root.
 
     Parameters
@@ -129,8 +161,10 @@ async def proof(*, day: str, farmer: str = "", pooler: str = "", session: Run) -
         Id of the farmer; with neither a farmer nor a pooler, the operator's own.
     pooler
         Id of the pooler.
+    miner
+        Address at which the pooler's miner is paid, beside --pooler: the miner's own.
     """
-    request = statement_pb2.GetProofRequest(day=day, farmer_id=farmer, pooler_id=pooler)
+    request = statement_pb2.GetProofRequest(day=day, **_named(farmer, pooler, miner))
     reply = await session.ask(session.statements.GetProof, request)
     session.output.message(reply)
 
@@ -175,15 +209,20 @@ def verify(
     return 1 if findings else 0
 
 
+def _named(farmer: str, pooler: str, miner: str) -> dict[str, str]:
+    """Return the fields of a request that name whose it is."""
+    return {"farmer_id": farmer, "pooler_id": pooler, "miner_address": miner}
+
+
 async def _document(
-    session: Session, farmer: str, month: str, limit: int
+    session: Session, whose: Mapping[str, str], month: str, limit: int
 ) -> tuple[dict[str, Any], str]:
     """Return a statement with as many lines (0: all), and the token of the next page."""
     pages, token, lines = list[dict[str, Any]](), "", 0
     async with session.progress.during("reading the statement"):
         while True:
             request = statement_pb2.GetStatementRequest(
-                farmer_id=farmer,
+                **whose,
                 month=month,
                 page_size=min(limit - lines, PAGE) if limit else PAGE,
                 page_token=token,
@@ -294,7 +333,7 @@ def _summary(
         one = file.statement
         account = one.roots[-1].account if one.roots else ""
         rows = [
-            ("farmer", f"{one.farmer_id}, {one.address}"),
+            (one.owner.kind.value, f"{one.owner.id}, {one.address or 'without an account'}"),
             ("month", f"{one.month}, {len(file.lines)} lines"),
             ("the pool's account", account),
             *rows,

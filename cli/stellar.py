@@ -11,7 +11,7 @@ import aiohttp
 from cli.errors import CommandLineError
 from cli.stellar_xdr import data_key, data_value, moves_of, token_id
 from libs.common.errors import UnavailableError
-from libs.kale.address import raw_key
+from libs.kale.address import account_key
 from libs.kale.networks import NETWORKS
 from libs.kale.statements.chain import SeenTransaction
 from libs.kale.statements.roots import ENTRY_NAME
@@ -118,13 +118,13 @@ def _seen(answer: dict[str, Any], account: str, token: bytes) -> SeenTransaction
 def _moves(events: Any, account: str, token: bytes) -> tuple[int, ...] | None:
     """Return what a transaction's events moved; None when the node tells none, or not so."""
     told = events.get("contractEventsXdr") if isinstance(events, dict) else None
-    if not token or not isinstance(told, list):
+    if not token or not account or not isinstance(told, list):
         return None
     texts = [text for of_operation in told for text in of_operation or []]
     if not texts:  # a node need not tell events of classic payments
         return None
     try:
-        return moves_of(texts, token=token, account=raw_key(account))
+        return moves_of(texts, token=token, account=account_key(account))
     except (ValueError, TypeError) as error:
         raise _unreadable("getTransaction") from error
 

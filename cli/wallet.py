@@ -58,6 +58,7 @@ Kind = Literal[
     "payout",
     "pool_payment",
     "data_entry",
+    "close_account",
 ]
 
 

@@ -6,9 +6,11 @@ named by a certificate, or by an API token. examples/python/pooler.py is a whole
 """
 
 from client import quiet  # noqa: F401  (first of all: it has to be imported before gRPC is)
+from client.calls import Limits, Notice
 from client.chain import ChainWatch, open_watch
 from client.connection import (
     Connections,
+    Nobody,
     Targets,
     TokenFiles,
     caller_of_environment,
@@ -29,7 +31,8 @@ from client.model import (
     Submission,
     SweepSummary,
 )
-from client.pool import Limits, Notice, PoolClient, open_client
+from client.money import MoneyClient
+from client.pool import PoolClient, open_client
 from libs.common.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -73,6 +76,8 @@ __all__ = [
     "Limits",
     "MinersPot",
     "MinersTold",
+    "MoneyClient",
+    "Nobody",
     "NotFoundError",
     "Notice",
     "OutOfRangeError",

@@ -50,9 +50,9 @@ class Targets:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenFiles:
-    """An API token in place of a certificate."""
+    """An API token, or a login token, in place of a certificate."""
 
-    #: File with the API token and nothing else; read at each exchange.
+    #: File with the token and nothing else; read at each exchange.
     token: Path
     #: Certificates of the authorities whose word about the services counts (PEM).
     authority: Path
@@ -72,9 +72,22 @@ class TokenFiles:
     def read_token(self) -> str:
         """Return the API token. Raise CertificateError when the file holds none."""
         text = _read(self.token).decode("utf-8", "replace").strip()
-        if not text.startswith(TOKEN_PREFIX):
+        # A login token is a JSON Web Token: three parts between dots.
+        if not text.startswith(TOKEN_PREFIX) and text.count(".") != 2:
             raise CertificateError(f"{self.token} holds no API token ({TOKEN_PREFIX}...)")
         return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nobody:
+    """Neither certificate nor token: for who logs in, by calls that are for strangers."""
+
+    #: Certificates of the authorities whose word about the services counts (PEM).
+    authority: Path
+
+    def read(self) -> bytes:
+        """Return the authorities' certificates. Raise CertificateError when the file is away."""
+        return _read(self.authority)
 
 
 class Connections:
@@ -142,7 +155,7 @@ class Connections:
 
 @asynccontextmanager
 async def open_connections(
-    targets: Mapping[str, str], caller: Transport | TokenFiles
+    targets: Mapping[str, str], caller: Transport | TokenFiles | Nobody
 ) -> AsyncIterator[Connections]:
     """Open a channel to each target, which connects when it is used.
 
@@ -163,6 +176,9 @@ async def open_connections(
             )
             for name, target in targets.items()
         }
+        if isinstance(caller, Nobody):
+            yield Connections(channels)
+            return
         tokens = AccessTokens(exchange_at(channels["wallet"], caller.read_token))
         stack.push_async_callback(tokens.aclose)
         yield Connections(channels, tokens)

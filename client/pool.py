@@ -4,19 +4,13 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Callable,
     Collection,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
 from uuid import UUID
 
-import grpc
-from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc, miner_pb2, miner_pb2_grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
@@ -25,6 +19,7 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
 from client import messages
+from client.calls import PAGE, Calls, Limits, Notice
 from client.connection import Connections, Targets, TokenFiles, open_connections
 from client.model import (
     BatchSummary,
@@ -38,39 +33,16 @@ from client.model import (
     Submission,
     SweepSummary,
 )
-from client.retry import backoff, patiently, wait_after
+from client.money import MoneyClient
+from client.retry import backoff, wait_after
 from libs.common.errors import NotFoundError, PoolError, UnauthenticatedError, UnavailableError
 from libs.common.grpc.tls import PLAINTEXT, Transport
 from libs.common.ids import FarmerId, PoolerId, new_id
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
-
-#: Gets the method, each error that is waited out, and the seconds until the next try.
-Notice = Callable[[str, PoolError, float], None]
-
-#: Items of a page, the most that a service gives.
-_PAGE = 1000
+#: The limits of who gives none.
+_LIMITS = Limits()
 #: Seconds without a message after which a stream counts as broken: it has a sign of life every 15.
 _SILENCE = 45.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long calls may take, and for how long they are repeated."""
-
-    #: Seconds that one try of a quick call may take.
-    quick_seconds: float = 10.0
-    #: Seconds that one try of a SubmitWork, Harvest or HarvestPending may take.
-    batch_seconds: float = 240.0
-    #: Seconds that one try of a Plant may take: plants not settled by then are left, so that the
-    #: others are worked.
-    plant_seconds: float = 150.0
-    #: Seconds for which a call is repeated that does not say: a service that restarts is back much
-    #: sooner.
-    patience_seconds: float = 120.0
-    #: Seconds for which a registration is repeated: a thousand at once run into the rate limit.
-    enrol_patience_seconds: float = 3600.0
 
 
 class PoolClient:
@@ -83,14 +55,19 @@ class PoolClient:
         self,
         connections: Connections,
         *,
-        limits: Limits = Limits(),
+        limits: Limits = _LIMITS,
         notice: Notice = lambda _method, _error, _delay: None,
     ) -> None:
         """Take `notice`, which is told of every error that is waited out."""
         channels = connections.channels
+        calls = Calls(connections, limits=limits, notice=notice)
+        #: Agreements, payouts, statements and the ledger.
+        self.money = MoneyClient(calls)
         self._connections = connections
         self._limits = limits
         self._notice = notice
+        self._ask = calls.ask
+        self._pages = calls.pages
         self._registry = registry_pb2_grpc.RegistryServiceStub(channels["registry"])
         self._wallet = wallet_pb2_grpc.WalletServiceStub(channels["wallet"])
         self._plant = plant_pb2_grpc.PlantServiceStub(channels["plant"])
@@ -111,7 +88,7 @@ class PoolClient:
 
     async def poolers(self) -> AsyncIterator[PoolerRecord]:
         """List all poolers, in the order of registration."""
-        request = registry_pb2.ListPoolersRequest(page_size=_PAGE)
+        request = registry_pb2.ListPoolersRequest(page_size=PAGE)
         async for page in self._pages(self._registry.ListPoolers, request):
             for pooler in page.poolers:
                 yield messages.pooler(pooler)
@@ -138,7 +115,7 @@ class PoolClient:
 
     async def farmers(self, pooler_id: PoolerId) -> AsyncIterator[FarmerRecord]:
         """List the pooler's farmers, in the order of registration."""
-        request = registry_pb2.ListFarmersRequest(pooler_id=str(pooler_id), page_size=_PAGE)
+        request = registry_pb2.ListFarmersRequest(pooler_id=str(pooler_id), page_size=PAGE)
         async for page in self._pages(self._registry.ListFarmers, request):
             for farmer in page.farmers:
                 yield messages.farmer(farmer)
@@ -148,7 +125,7 @@ class PoolClient:
 
         Stakes that are planted are not among them.
         """
-        request = wallet_pb2.ListWalletsRequest(pooler_id=str(pooler_id), page_size=_PAGE)
+        request = wallet_pb2.ListWalletsRequest(pooler_id=str(pooler_id), page_size=PAGE)
         async for page in self._pages(self._wallet.ListWallets, request):
             for wallet in page.wallets:
                 yield FarmerId(UUID(wallet.farmer_id)), wallet.balances.kale_stroops
@@ -232,7 +209,7 @@ class PoolClient:
         The records also have plants of calls before a crash.
         """
         request = plant_pb2.ListPlantingsRequest(
-            pooler_id=str(pooler_id), block_index=block_index, page_size=_PAGE
+            pooler_id=str(pooler_id), block_index=block_index, page_size=PAGE
         )
         async for page in self._pages(self._plant.ListPlantings, request):
             for planting in map(messages.planting, page.plantings):
@@ -268,7 +245,7 @@ class PoolClient:
         A farmer who worked twice is there twice.
         """
         request = work_pb2.ListWorksRequest(
-            pooler_id=str(pooler_id), block_index=block_index, page_size=_PAGE
+            pooler_id=str(pooler_id), block_index=block_index, page_size=PAGE
         )
         async for page in self._pages(self._work.ListWorks, request):
             for work in map(messages.work, page.works):
@@ -311,7 +288,7 @@ class PoolClient:
         The records also have what the pool has harvested by itself, as it does once a minute.
         """
         request = harvest_pb2.ListHarvestsRequest(
-            pooler_id=str(pooler_id), block_index=block_index, page_size=_PAGE
+            pooler_id=str(pooler_id), block_index=block_index, page_size=PAGE
         )
         async for page in self._pages(self._harvest.ListHarvests, request):
             for harvest in map(messages.harvest, page.harvests):
@@ -343,36 +320,6 @@ class PoolClient:
 
     # How calls are made ---------------------------------------------------------------------------
 
-    async def _ask(
-        self,
-        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
-        request: Request,
-        *,
-        seconds: float | None = None,
-        patience: float | None = None,
-    ) -> Response:
-        """Call a method, by default with the limits of a quick call; repeat the same request."""
-        name = type(request).__name__.removesuffix("Request")
-        limits = self._limits
-        return await patiently(
-            lambda: self._connections.call(
-                method, request, timeout=limits.quick_seconds if seconds is None else seconds
-            ),
-            patience=limits.patience_seconds if patience is None else patience,
-            notice=partial(self._notice, name),
-        )
-
-    async def _pages(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Any]", request: Any
-    ) -> AsyncIterator[Any]:
-        """Yield the pages of a list; `request` asks for the first one."""
-        while True:
-            page = await self._ask(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
     async def _changes(self, after_index: int | None) -> AsyncGenerator[ChainView, None]:
         """Yield what one stream tells. Raise UnavailableError when it falls silent."""
         request = wallet_pb2.WatchBlocksRequest(after_index=after_index)
@@ -401,7 +348,7 @@ async def open_client(
     targets: Targets,
     caller: Transport | TokenFiles = PLAINTEXT,
     *,
-    limits: Limits = Limits(),
+    limits: Limits = _LIMITS,
     notice: Notice = lambda _method, _error, _delay: None,
 ) -> AsyncIterator[PoolClient]:
     """Open a client with one channel to each service; channels connect when they are used.

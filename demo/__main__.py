@@ -8,19 +8,24 @@ down                            stops it
 import argparse
 import sys
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from client import quiet  # noqa: F401  (before gRPC is imported)
-from demo.run import run_demo
+from demo import standing
+from demo.run import DIRECTORY, run_demo
 from demo.standing import down, supervise, up
+from devstack.folder import NoRoomError, full_disk
 from devstack.interrupt import INTERRUPTED, run_to_end
 from devstack.postgres import PostgresStartError
 from devstack.processes import ProcessDiedError
 from devstack.stack import FIXED_PORTS, PortTakenError, ports_from
 from libs.common.stdout import with_output
 
+#: What says itself what is wrong.
+_IN_WORDS = (PortTakenError, ProcessDiedError, PostgresStartError, NoRoomError)
 #: Exit status: something did not start, or ended by itself.
 FAILED = 1
 
@@ -31,21 +36,25 @@ def main(arguments: list[str]) -> int:
     console = Console()
     match options.command:
         case "run":
-            return run_to_end(_told(run_demo(options.farmers, options.blocks, console)))
+            work = run_demo(options.farmers, options.blocks, console)
+            return run_to_end(_told(work, DIRECTORY))
         case "up":
             return up(console, options.ports)
         case "down":
             return down(console)
         case _:
-            return run_to_end(_told(supervise(options.ports)))
+            return run_to_end(_told(supervise(options.ports), standing.DIRECTORY))
 
 
-async def _told(work: Coroutine[Any, Any, int]) -> int:
-    """Do the work; what does not start is told in words."""
+async def _told(work: Coroutine[Any, Any, int], folder: Path) -> int:
+    """Do the work in a folder; what does not start, and a full disk, are told in words."""
     try:
         return await work
-    except (PortTakenError, ProcessDiedError, PostgresStartError) as error:
-        sys.stderr.write(f"{error}\n")
+    except Exception as error:
+        words = "" if isinstance(error, NoRoomError) else full_disk(error, folder)
+        if not words and not isinstance(error, _IN_WORDS):
+            raise
+        sys.stderr.write(f"{words or error}\n")
         return FAILED
 
 

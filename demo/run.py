@@ -12,10 +12,11 @@ from rich.table import Table
 from demo.mining import miner_beside, results_of_miners, shares_settings
 from demo.payouts import show_paid
 from demo.screen import Screen
-from demo.statement import verified_statement
+from demo.statement import owners_of, verified_statements
 from devstack.farming import FarmResult, farm
 from devstack.paying import Paid, Receivers, pay, prepare
-from devstack.stack import StackConfig, free_ports, open_stack
+from devstack.ports import free_ports
+from devstack.stack import StackConfig, open_stack
 from libs.common.log import configure_logging
 from libs.common.names import GATEWAY
 from libs.kale.amounts import format_kale
@@ -65,15 +66,17 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
             )
             paid = await pay(stack, result.config, result.verdict, receivers, screen.progress)
             first = result.verdict.farmers[0].farmer_id
-            proof = await verified_statement(stack, first, DIRECTORY, screen.progress)
+            owners = owners_of(first, result.run.pooler_id, receivers.miner.public_key)
+            proofs = await verified_statements(stack, owners, DIRECTORY, screen.progress)
         mined = await results_of_miners(DIRECTORY)
-    write_summary(DIRECTORY / "summary.json", result, mined, paid, proof)
+    write_summary(DIRECTORY / "summary.json", result, mined, paid, proofs)
     show(console, result)
     show_miner(console, mined)
     show_paid(console, paid)
     show_verdict(console, result)
-    show_statement(console, proof)
-    return 0 if result.passed and paid.equal and proof["isSound"] else 1
+    show_statements(console, proofs)
+    is_sound = all(proof["isSound"] for proof in proofs.values())
+    return 0 if result.passed and paid.equal and is_sound else 1
 
 
 def block_seconds(farmers: int) -> int:
@@ -86,7 +89,7 @@ def write_summary(
     result: FarmResult,
     mined: Sequence[MinerResult],
     paid: Paid,
-    proof: Mapping[str, Any],
+    proofs: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
@@ -126,7 +129,8 @@ def write_summary(
             "ledger_adds_up": paid.ledger_adds_up,
             "equal": paid.equal,
         },
-        "statement": proof,
+        "statement": proofs["farmer"],
+        "statements": proofs,
     }
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
@@ -178,17 +182,19 @@ def show_miner(console: Console, mined: Sequence[MinerResult]) -> None:
     )
 
 
-def show_statement(console: Console, proof: Mapping[str, Any]) -> None:
-    """Print whether one farmer's statement proves itself, offline and by the chain."""
-    confirmed = (proof["transactions"] or {}).get("confirmed", 0)
-    console.print(
-        f"a statement of {proof['lines']} lines, {confirmed} confirmed by the chain, root "
-        f"{proof['root']}: {'sound' if proof['isSound'] else 'NOT sound'} ({proof['file']})",
-        style="bold green" if proof["isSound"] else "bold red",
-        highlight=False,
-    )
-    for finding in proof["findings"]:
-        console.print(f"{finding['where']} {finding['what']}", style="red", markup=False)
+def show_statements(console: Console, proofs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print whether statements prove themselves, offline and by the chain."""
+    for kind, proof in proofs.items():
+        confirmed = (proof["transactions"] or {}).get("confirmed", 0)
+        console.print(
+            f"a {kind}'s statement of {proof['lines']} lines, {confirmed} confirmed by the chain, "
+            f"root {proof['root']}: {'sound' if proof['isSound'] else 'NOT sound'} "
+            f"({proof['file']})",
+            style="bold green" if proof["isSound"] else "bold red",
+            highlight=False,
+        )
+        for finding in proof["findings"]:
+            console.print(f"{finding['where']} {finding['what']}", style="red", markup=False)
 
 
 def show_verdict(console: Console, result: FarmResult) -> None:

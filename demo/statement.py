@@ -1,9 +1,10 @@
-"""The demo's statement: the running day is closed, and one farmer's month is saved and checked."""
+"""The demo's statements: the running day is closed, and months of three owners are checked."""
 
 import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,32 +22,50 @@ from devstack.stack import OPERATOR, Progress, Stack
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import CallerKind
 
+#: How the command's line names whose a statement is.
+Owner = tuple[str, ...]
 #: Seconds for an answer, and until something is booked or published.
 _ANSWER, _PATIENCE = 20.0, 60.0
 
 
-async def verified_statement(
-    stack: Stack, farmer_id: UUID, directory: Path, progress: Progress
-) -> dict[str, Any]:
-    """Return what `kalepool statement verify` says of a farmer's statement, with localnet's RPC."""
+async def verified_statements(
+    stack: Stack, owners: Mapping[str, Owner], directory: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Return what `kalepool statement verify` says of owners' statements, with localnet's RPC."""
     async with open_channel(stack.target("harvest"), stack.operator()) as channel:
         progress("closing the day")
-        await _until_booked(channel, farmer_id)
+        await _until_booked(channel, owners["farmer"][-1])
         await _published(channel)
-    file = directory / "statement.json"
+    return {
+        kind: await _verified(stack, owner, directory / f"statement-{kind}.json", progress)
+        for kind, owner in owners.items()
+    }
+
+
+def owners_of(farmer_id: UUID, pooler_id: UUID, miner_address: str) -> dict[str, Owner]:
+    """Return how the command names a farmer, a pooler and its miner."""
+    pooler = ("--pooler", str(pooler_id))
+    return {
+        "farmer": (str(farmer_id),),
+        "pooler": pooler,
+        "miner": (*pooler, "--miner", miner_address),
+    }
+
+
+async def _verified(stack: Stack, owner: Owner, file: Path, progress: Progress) -> dict[str, Any]:
+    """Save a statement and check it."""
     progress(f"checking {file}")
     month = f"{datetime.now(UTC):%Y-%m}"
-    saved = ("save", str(farmer_id), "--month", month, "--out", str(file))
-    await _command(stack, *saved)
+    await _command(stack, "save", *owner, "--month", month, "--out", str(file))
     told = await _command(stack, "verify", str(file), "--rpc", stack.rpc_url, "--json")
     found: dict[str, Any] = json.loads(told)
-    return {"file": str(file), "farmer_id": str(farmer_id), **found}
+    return {"file": str(file), "owner": owner[-1], **found}
 
 
-async def _until_booked(channel: grpc.aio.Channel, farmer_id: UUID) -> None:
+async def _until_booked(channel: grpc.aio.Channel, farmer_id: str) -> None:
     """Wait until the farmer's plants are booked, which wallet tells soon after they are there."""
     stub: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
-    request = ledger_pb2.ListJournalsRequest(farmer_id=str(farmer_id), page_size=100)
+    request = ledger_pb2.ListJournalsRequest(farmer_id=farmer_id, page_size=100)
     async with asyncio.timeout(_PATIENCE):
         while True:
             found = await call(stub.ListJournals, request, timeout=_ANSWER)

@@ -46,8 +46,10 @@ class FarmerRow:
     farmer_id: UUID
     #: Its address.
     address: str
-    #: Stroops of KALE given to it before the first block.
+    #: Stroops of KALE that came to it from outside, less what left the pool.
     funded: int = 0
+    #: Stroops of KALE that were moved from it into its pooler's account.
+    collected: int = 0
     #: Stroops of KALE staked, over all blocks.
     staked: int = 0
     #: Leading zeros of its best work, over all blocks.
@@ -97,11 +99,18 @@ async def has_seen_kale(admin_dsn: str) -> bool:
 
 
 async def compare(
-    admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int], chain: ChainView
+    admin_dsn: str,
+    rpc_url: str,
+    asset: Asset,
+    funded: Mapping[str, int],
+    chain: ChainView,
+    *,
+    collected: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Compare all that is recorded with all that was read from the chain.
 
-    `funded` is what each address was given from outside, less what left it, in stroops.
+    `funded` is what each address was given from outside, less what left the pool, and `collected`
+    what was moved from it into its pooler's account, in stroops.
     """
     connection = await asyncpg.connect(admin_dsn)
     try:
@@ -111,6 +120,7 @@ async def compare(
                 farmer_id=row["farmer_id"],
                 address=row["address"],
                 funded=funded.get(row["address"], 0),
+                collected=(collected or {}).get(row["address"], 0),
             )
             for row in rows
         }
@@ -127,7 +137,10 @@ async def compare(
     verdict.ledger = {row["role"]: int(row["amount"]) for row in sums}
     _compare_ledger(
         verdict,
-        {row["farmer_id"]: (int(row["held"]), int(row["from_outside"])) for row in held},
+        {
+            row["farmer_id"]: (int(row["held"]), int(row["from_outside"]), int(row["collected"]))
+            for row in held
+        },
         open_stakes(chain, farmers),
     )
     verdict.differences += [
@@ -138,11 +151,16 @@ async def compare(
 
 
 async def settled_verdict(
-    stack: Stack, funded: Mapping[str, int], read: Callable[[], Awaitable[ChainView]]
+    stack: Stack,
+    funded: Mapping[str, int],
+    read: Callable[[], Awaitable[ChainView]],
+    *,
+    collected: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Compare records and chain once nothing changes any more.
 
-    Events are recorded after the ledger. `read` returns the chain as it is now.
+    Events are recorded after the ledger. `read` returns the chain as it is now; `funded` and
+    `collected` are those of `compare`.
     """
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
@@ -151,7 +169,12 @@ async def settled_verdict(
         try:
             chain = await read()
             verdict = await compare(
-                stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded, chain
+                stack.admin_dsn,
+                stack.rpc_url,
+                Asset(code, issuer),
+                funded,
+                chain,
+                collected=collected,
             )
         except AWAY:
             if is_late:
@@ -233,10 +256,12 @@ def open_stakes(chain: ChainView, addresses: Container[str]) -> int:
     )
 
 
-def _compare_ledger(verdict: Verdict, held: Mapping[UUID, tuple[int, int]], staked: int) -> None:
+def _compare_ledger(
+    verdict: Verdict, held: Mapping[UUID, tuple[int, int, int]], staked: int
+) -> None:
     """Compare the ledger with the chain: farmer by farmer, and all of it together."""
     for farmer in verdict.farmers:
-        told, from_outside = held.get(farmer.farmer_id, (0, 0))
+        told, from_outside, collected = held.get(farmer.farmer_id, (0, 0, 0))
         if told != farmer.balance:
             verdict.differences.append(
                 f"account of {farmer.address}: the ledger says {told}, the chain {farmer.balance}"
@@ -245,6 +270,11 @@ def _compare_ledger(verdict: Verdict, held: Mapping[UUID, tuple[int, int]], stak
             verdict.differences.append(
                 f"KALE from outside of {farmer.address}: the ledger says {from_outside}, "
                 f"it was {farmer.funded}"
+            )
+        if collected != farmer.collected:
+            verdict.differences.append(
+                f"fees that {farmer.address} moved to its pooler: the ledger says {collected}, "
+                f"it was {farmer.collected}"
             )
     in_accounts = sum(verdict.ledger.get(role, 0) for role in HELD)
     on_chain = sum(farmer.balance for farmer in verdict.farmers)
@@ -263,7 +293,8 @@ def _compare_balances(
 ) -> None:
     for farmer in verdict.farmers:
         farmer.balance = on_chain.get(farmer.address, 0)
-        expected = farmer.funded - farmer.staked + farmer.stake_returned + farmer.reward
+        given = farmer.funded - farmer.collected
+        expected = given - farmer.staked + farmer.stake_returned + farmer.reward
         if farmer.balance != expected:
             verdict.differences.append(
                 f"balance of {farmer.address}: events give {expected}, the chain {farmer.balance}"

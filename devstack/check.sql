@@ -34,19 +34,20 @@ SELECT farmer_id, total_rewards
 FROM harvest.balances;
 
 -- name: held :many
--- What the ledger says that each farmer's account holds, and came to it from outside, less what left.
+-- What the ledger says that each farmer's account holds; what came to it from outside, less what left; and what
+-- was moved from it into its pooler's account.
 SELECT
     f.id AS farmer_id,
     coalesce(h.amount, 0) AS held,
-    coalesce((
-        SELECT -sum(e.amount)
-        FROM harvest.journals AS j
-        INNER JOIN harvest.entries AS e ON j.id = e.journal_id
-        INNER JOIN harvest.accounts AS a ON e.account_id = a.id
-        WHERE j.farmer_id = f.id AND a.role = 'chain:out' AND a.asset = 'kale'
-    ), 0) AS from_outside
+    coalesce(-sum(e.amount) FILTER (WHERE a.role = 'chain:out'), 0) AS from_outside,
+    coalesce(-sum(e.amount) FILTER (WHERE a.role = 'chain:moved'), 0) AS collected
 FROM registry.farmers AS f
 LEFT JOIN harvest.holdings AS h ON f.id = h.farmer_id
+LEFT JOIN harvest.journals AS j ON f.id = j.farmer_id
+LEFT JOIN harvest.entries AS e ON j.id = e.journal_id
+LEFT JOIN harvest.accounts AS a
+    ON e.account_id = a.id AND a.role IN ('chain:out', 'chain:moved') AND a.asset = 'kale'
+GROUP BY f.id, h.amount
 ORDER BY f.id;
 
 -- name: ledger :many
@@ -88,6 +89,29 @@ FROM (
     (
         'stroops paid, by block',
         (SELECT sum(rewards) FROM harvest.block_sums),
+        (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
+        'farmers who planted, by hours of blocks',
+        (SELECT sum(planted)::numeric FROM plant.span_sums WHERE blocks = 12),
+        (SELECT count(*)::numeric FROM plant.plantings WHERE status = 'success')
+    ),
+    (
+        'farmers by zeros, by days of blocks',
+        (
+            SELECT sum(u.farmers)::numeric
+            FROM work.span_sums AS s
+            CROSS JOIN LATERAL unnest(s.farmers_by_zeros) AS u (farmers)
+            WHERE s.blocks = 288
+        ),
+        (
+            SELECT count(DISTINCT (block_index, farmer_id))::numeric FROM work.works
+            WHERE status = 'success'
+        )
+    ),
+    (
+        'stroops paid, by days of blocks',
+        (SELECT sum(rewards) FROM harvest.span_sums WHERE blocks = 288),
         (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
     ),
     (

@@ -1,7 +1,8 @@
 """Accounts that are not the pool's, with lines for KALE: whom the pool pays on a local network."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import aiohttp
 from stellar_sdk import Account, Asset, Keypair, TransactionBuilder, xdr
@@ -15,6 +16,8 @@ _TOGETHER = 20
 _BID, _BOUND = 10_000, 300
 #: Seconds between two looks for a transaction.
 _LOOK = 0.2
+#: Accounts, and transactions of lines, at a time, and connections for the latter.
+_PARALLEL, _CONNECTIONS = 100, 20
 _LOCALNET = NETWORKS["localnet"]
 
 
@@ -26,10 +29,28 @@ def kale() -> Asset:
 
 async def create_outside(rpc_url: str, keys: Sequence[Keypair]) -> None:
     """Create these accounts on localnet, with XLM and a line for KALE each."""
+    limit = asyncio.Semaphore(_PARALLEL)
+
+    async def within(work: Coroutine[Any, Any, None]) -> None:
+        async with limit:
+            await work
+
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(_fund(session, rpc_url, key.public_key) for key in keys))
-        for start in range(0, len(keys), _TOGETHER):
-            await _trust(session, rpc_url, keys[start : start + _TOGETHER])
+        await asyncio.gather(*(within(_fund(session, rpc_url, key.public_key)) for key in keys))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_CONNECTIONS)) as session:
+        groups = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
+        await asyncio.gather(*(within(_trust(session, rpc_url, group)) for group in groups))
+
+
+async def _ask(
+    session: aiohttp.ClientSession, rpc_url: str, method: str, parameters: object
+) -> dict[str, Any]:
+    """Make a call, once more when its connection was closed: a node keeps no idle ones for long."""
+    while True:
+        try:
+            return await call_rpc(session, rpc_url, method, parameters)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            await asyncio.sleep(_LOOK)
 
 
 async def _fund(session: aiohttp.ClientSession, rpc_url: str, address: str) -> None:
@@ -48,14 +69,18 @@ async def _trust(session: aiohttp.ClientSession, rpc_url: str, keys: Sequence[Ke
     envelope = builder.set_timeout(_BOUND).build()
     for key in keys:
         envelope.sign(key)
-    sent = await call_rpc(session, rpc_url, "sendTransaction", {"transaction": envelope.to_xdr()})
+    request = {"transaction": envelope.to_xdr()}
+    sent = await _ask(session, rpc_url, "sendTransaction", request)
     while True:
-        found = await call_rpc(session, rpc_url, "getTransaction", {"hash": sent["hash"]})
+        await asyncio.sleep(_LOOK)
+        if sent["status"] == "TRY_AGAIN_LATER":  # the queue is full
+            sent = await _ask(session, rpc_url, "sendTransaction", request)
+            continue
+        found = await _ask(session, rpc_url, "getTransaction", {"hash": sent["hash"]})
         if found["status"] == "SUCCESS":
             return
         if found["status"] != "NOT_FOUND":
             raise RuntimeError(f"no lines for KALE: {found['status']}")
-        await asyncio.sleep(_LOOK)
 
 
 async def _sequence(session: aiohttp.ClientSession, rpc_url: str, key: Keypair) -> int:
@@ -63,7 +88,7 @@ async def _sequence(session: aiohttp.ClientSession, rpc_url: str, key: Keypair) 
         xdr.LedgerEntryType.ACCOUNT,
         account=xdr.LedgerKeyAccount(account_id=key.xdr_account_id()),
     )
-    answer = await call_rpc(session, rpc_url, "getLedgerEntries", {"keys": [ledger_key.to_xdr()]})
+    answer = await _ask(session, rpc_url, "getLedgerEntries", {"keys": [ledger_key.to_xdr()]})
     data = xdr.LedgerEntryData.from_xdr(answer["entries"][0]["xdr"])
     assert data.account is not None  # noqa: S101  (that is what was asked for)
     return data.account.seq_num.sequence_number.int64

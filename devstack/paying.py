@@ -140,7 +140,23 @@ async def prepare(
     """Register the pooler with the terms that its farmers agree to by joining."""
     progress("creating the accounts that are to be paid")
     await create_outside(stack.rpc_url, receivers.all)
-    own = replace(config, public_key=receivers.pooler.public_key)
+    return await agree(stack, config, receivers.pooler, miners_part=miners_part)
+
+
+async def agree(
+    stack: Stack,
+    config: PoolerConfig,
+    pooler: Keypair,
+    *,
+    miners_part: str = _MINERS_PART,
+    threshold: int = 1,
+    interval_seconds: int = 0,
+) -> PoolerConfig:
+    """Register a pooler, who is paid at this key's account, with its terms.
+
+    Its farmers are paid from so many stroops on, or after so many seconds (0: never).
+    """
+    own = replace(config, public_key=pooler.public_key)
     async with calls_of(stack, CallerKind.OPERATOR, OPERATOR) as stubs:
         registered = await call(
             stubs.registry.RegisterPooler,
@@ -161,7 +177,8 @@ async def prepare(
                 pooler_id=pooler_id,
                 pooler_fee=_POOLER_FEE,
                 miners_part=miners_part,
-                payout_threshold=1,
+                payout_threshold=threshold,
+                payout_interval_seconds=interval_seconds,
             ),
             timeout=_CALL,
         )

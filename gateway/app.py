@@ -16,6 +16,9 @@ from gateway.pages.static_files import static_files
 from gateway.poolers import open_pooler_doors
 from gateway.routes import route_of
 from gateway.seed import PATHS, Seed
+from gateway.web_auth import PATHS as WEB_AUTH_PATHS
+from gateway.web_auth import WebAuth
+from gateway.web_auth import refuse as refuse_login
 from gateway.words import in_http
 from libs.common.grpc.tls import transport_of
 from libs.common.log import get_logger
@@ -43,6 +46,8 @@ class _Faces:
     front: Front
     #: The pages.
     site: Site
+    #: Where wallets of Stellar accounts log in.
+    web_auth: WebAuth
 
 
 def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
@@ -62,14 +67,24 @@ def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
         refusal=site.refuse_unknown,
         words=in_http,
     )
-    for binding in bindings:
-        front.add(binding.verb, binding.template, route_of(gateway, binding))
     seed = Seed(gateway, methods, health)
-    for verb, template, route in (*seed.routes(), *site.routes()):
+    web_auth = WebAuth(gateway)
+    answered = [*seed.routes(), *web_auth.routes()]
+    for binding in bindings:
+        served = (binding.verb, binding.template, route_of(gateway, binding))
+        if binding.method.resume is None:
+            answered.append(served)
+        else:
+            front.add(*served)
+    # HEAD is GET without the body (RFC 9110, 9.3.2); a stream has nothing to tell before it.
+    heads = [("HEAD", template, route) for verb, template, route in answered if verb == "GET"]
+    for verb, template, route in (*answered, *heads, *site.routes()):
         front.add(verb, template, route)
     for path in PATHS:
         front.own(path, seed.refuse)
-    return _Faces(front=front, site=site)
+    for path in WEB_AUTH_PATHS:
+        front.own(path, refuse_login)
+    return _Faces(front=front, site=site, web_auth=web_auth)
 
 
 @asynccontextmanager
@@ -91,6 +106,7 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
                 log.info("stopping")
                 await gateway.feeds.aclose()
         await faces.site.aclose()
+        await faces.web_auth.aclose()
         await gateway.tokens.aclose()
         log.info("stopped")
 

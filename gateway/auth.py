@@ -1,4 +1,4 @@
-"""Who calls: an API token is exchanged with wallet for an access token, which the services check.
+"""Who calls: a token is exchanged with wallet for an access token, which the services check.
 
 The gateway believes nothing by itself. What it keeps is what wallet gave, for less than a minute.
 """
@@ -19,7 +19,10 @@ from libs.common.singleflight import SingleFlight
 from libs.http.addresses import limited_by
 
 #: An API token: 256 random bits in base64url after a prefix that scanners of secrets know.
-_TOKEN = re.compile(r"kp_[A-Za-z0-9_-]{43}")
+_API_TOKEN = r"kp_[A-Za-z0-9_-]{43}"  # noqa: S105  (a pattern, no secret)
+#: A login token: a JSON Web Token with wallet's signature.
+_LOGIN_TOKEN = r"[A-Za-z0-9_-]{16,256}\.[A-Za-z0-9_-]{16,1024}\.[A-Za-z0-9_-]{86}"  # noqa: S105
+_TOKEN = re.compile(f"{_API_TOKEN}|{_LOGIN_TOKEN}")
 #: Seconds before its end from which an access token is not used any more: a call takes time.
 _MARGIN = 10.0
 #: Seconds that an access token is used at most, whatever wallet's clock says.
@@ -35,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What wallet gave for an API token."""
+    """What wallet gave for an API token, or a login token."""
 
     #: The SPIFFE name that the calls have.
     identity: str
@@ -68,7 +71,7 @@ class Tokens:
         self._flights: SingleFlight[Credentials] = SingleFlight()
 
     async def credentials(self, token: str, address: str) -> Credentials:
-        """Return the credentials for an API token.
+        """Return the credentials for an API token, or a login token.
 
         Raise TokenUnknownError when there is no such token, ResourceExhaustedError when the address
         has tried too many of those, and UnavailableError while wallet is away.
@@ -124,12 +127,19 @@ class Tokens:
 
     def _failure(self, address: str) -> TokenUnknownError:
         """Count a wrong token; return the one error that there is for all of them."""
+        self.count_login(address)
+        return TokenUnknownError("there is no such token")
+
+    def count_login(self, address: str) -> None:
+        """Count an attempt to log in, which is one to find a token that counts.
+
+        Raise ResourceExhaustedError when the address has made too many of those.
+        """
         self._check_failures(address)
         now = self._clock()
         self._failures = _with_room(self._failures, lambda one: not one.is_full(now))
         bucket = self._failures.setdefault(limited_by(address), Bucket())
         bucket.take(self._wrong_per_minute, now)
-        return TokenUnknownError("there is no such token")
 
     async def aclose(self) -> None:
         """Cancel exchanges that are under way."""

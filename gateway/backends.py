@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -24,6 +24,11 @@ from libs.http.request import ClientGoneError
 _ANY = 3.0
 #: Seconds of an exchange of a token.
 _EXCHANGE = 10.0
+#: Seconds of a step of a login: nodes are asked who signs for the account.
+_LOGIN = 20.0
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,9 @@ class Backends:
         self.channels = channels
         self._timeout = timeout
         self._tokens = token_pb2_grpc.TokenServiceStub(channels["wallet"])
-        self._logins = login_pb2_grpc.LoginServiceStub(channels["wallet"])
+        self._logins: login_pb2_grpc.LoginServiceAsyncStub = login_pb2_grpc.LoginServiceStub(
+            channels["wallet"]
+        )
         self._callables: dict[tuple[str, str], Any] = {}
 
     async def call(
@@ -123,27 +130,21 @@ class Backends:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
+    async def get_login(self) -> login_pb2.GetLoginResponse:
+        """Read what wallets have to know; raise the PoolError that wallet raised."""
+        return await _login(self._logins.GetLogin, login_pb2.GetLoginRequest(), "")
+
     async def start_login(
-        self, request: login_pb2.StartLoginRequest
+        self, request: login_pb2.StartLoginRequest, address: str
     ) -> login_pb2.StartLoginResponse:
-        """Get a challenge for an account; raise the PoolError that wallet raised."""
-        try:
-            return await self._logins.StartLogin(
-                request, timeout=_EXCHANGE, metadata=grpc.aio.Metadata(*passed_on())
-            )
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        """Have wallet make a challenge; raise the PoolError that it raised."""
+        return await _login(self._logins.StartLogin, request, address)
 
     async def finish_login(
-        self, request: login_pb2.FinishLoginRequest
+        self, request: login_pb2.FinishLoginRequest, address: str
     ) -> login_pb2.FinishLoginResponse:
-        """Get a token for a challenge that was signed; raise the PoolError that wallet raised."""
-        try:
-            return await self._logins.FinishLogin(
-                request, timeout=_EXCHANGE, metadata=grpc.aio.Metadata(*passed_on())
-            )
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        """Have wallet judge a challenge that was signed; raise the PoolError that it raised."""
+        return await _login(self._logins.FinishLogin, request, address)
 
     def _callable(self, method: Method, service: str) -> Any:
         key = (method.path, service)
@@ -157,6 +158,19 @@ class Backends:
                 response_deserializer=method.response_class.FromString,
             )
         return found
+
+
+async def _login(
+    method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+    request: RequestT,
+    address: str,
+) -> ResponseT:
+    """Call wallet for who has nothing to show yet, and comes from an address."""
+    metadata = Caller(credentials=None, address=address).metadata()
+    try:
+        return await method(request, timeout=_LOGIN, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
 
 
 class Gone:

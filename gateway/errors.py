@@ -1,6 +1,7 @@
 """Errors of the gateway's own; those that all of HTTP has are in libs/http/errors.py."""
 
 from libs.common.errors import (
+    FailedPreconditionError,
     InvalidArgumentError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -36,6 +37,12 @@ class ForeignFormError(PermissionDeniedError):
     """A form was not sent from a page of this gateway and of this session."""
 
     default_reason = "FOREIGN_FORM"
+
+
+class StatementTooLongError(FailedPreconditionError):
+    """The file has more lines than a page gives: take a day's, or `kalepool statement save`."""
+
+    default_reason = "STATEMENT_TOO_LONG"
 
 
 class SessionEndedError(UnauthenticatedError):

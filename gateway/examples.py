@@ -37,6 +37,7 @@ _TEXTS: Mapping[str, str] = {
     "max_fee": "0.3",
     "pending_address": "",
     "address": _ACCOUNT,
+    "miner_address": _ACCOUNT,
     "destination": _ACCOUNT,
     "api_endpoint": "https://pooler.example",
     "stake_percentage": "0.25",

@@ -11,6 +11,7 @@ from gateway.bindings import Method
 from gateway.config import GatewaySettings
 from gateway.feeds import Feeds
 from gateway.poolers import PoolerDoors
+from libs.common.grpc.identity import is_owner
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.http.addresses import limited_by
 from libs.http.bearer import token_in
@@ -37,9 +38,10 @@ class Gateway:
     feeds: Feeds
     #: Requests and streams in progress.
     admission: Admission
-    #: Requests in progress of those who have no token: they take no room from others.
+    #: Requests in progress of those who have no token, or have only logged in with an account: they
+    #: take no room from others.
     public_admission: Admission
-    #: Requests a minute of those who have no token.
+    #: Requests a minute of the same.
     public_rate: RateLimit
     #: Bodies that are held.
     bodies: Bodies
@@ -78,8 +80,11 @@ class Gateway:
         if token is not None:
             found = await self.tokens.credentials(token, request.address)
             request.record.identity = found.identity
+            if is_owner(found.identity):
+                # Anybody logs in with as many accounts as it likes: the address is what counts.
+                self._count(request)
             return found
-        self.public_rate.check(identity=limited_by(request.address), method=request.record.route)
+        self._count(request)
         if authorization is not None:
             raise TokenMissingError("Authorization brings no token: it has to be Bearer kp_...")
         if not is_public:
@@ -90,8 +95,13 @@ class Gateway:
         self, request: Request, credentials: Credentials | None
     ) -> AbstractContextManager[None]:
         """Count a request while the block runs; raise UnavailableError when there are too many."""
-        admission = self.public_admission if credentials is None else self.admission
+        is_known = credentials is not None and not is_owner(credentials.identity)
+        admission = self.admission if is_known else self.public_admission
         return admission.call(request.record.identity)
+
+    def _count(self, request: Request) -> None:
+        """Count a request by its address; raise ResourceExhaustedError for too many."""
+        self.public_rate.check(identity=limited_by(request.address), method=request.record.route)
 
     async def body(self, request: Request) -> bytes:
         """Read a request's body, within its limits. To be given back to `bodies` afterwards."""

@@ -8,6 +8,7 @@ from gateway.comments import comment_of, summary_of
 from gateway.examples import example_of, value_of
 from gateway.schemas import Schemas, name_of
 from gateway.seed_openapi import SEED_PATHS, SEED_SCHEMAS, seed_requests
+from gateway.web_auth_openapi import TAG, WEB_AUTH_PATHS, WEB_AUTH_SCHEMAS
 from libs.common.version import VERSION
 from libs.http.reference.document import PROBLEM_SCHEMA, Document, problems
 
@@ -47,7 +48,7 @@ def document_of(bindings: Sequence[Binding]) -> Document:
     for binding in bindings:
         item = paths.setdefault(_path(binding), {})
         item[binding.verb.lower()] = _operation(binding, schemas)
-    seed = {**seed_requests(schemas), **SEED_SCHEMAS}
+    by_hand = {**seed_requests(schemas), **SEED_SCHEMAS, **WEB_AUTH_SCHEMAS}
     tags = {_tag(binding): binding.method.descriptor.containing_service for binding in bindings}
     return {
         "openapi": "3.1.0",
@@ -65,21 +66,23 @@ def document_of(bindings: Sequence[Binding]) -> Document:
                 for tag, service in tags.items()
             ),
             {"name": "Seed", "description": "The paths of the earlier backend, word for word."},
+            dict(TAG),
         ],
-        "paths": {**dict(sorted(paths.items())), **SEED_PATHS},
+        "paths": {**dict(sorted(paths.items())), **SEED_PATHS, **WEB_AUTH_PATHS},
         "components": {
             "securitySchemes": {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "kp_...",
-                    "description": "An API token, which `kalepool token create` makes.",
+                    "description": "An API token, which `kalepool token create` makes; or a login "
+                    "token (JSON Web Token), which POST /auth gives to owner accounts.",
                 }
             },
             "schemas": {
                 "Problem": PROBLEM_SCHEMA,
                 **dict(sorted(schemas.all.items())),
-                **seed,
+                **by_hand,
             },
         },
     }

@@ -13,6 +13,7 @@ from gateway.transcode import message_of
 from gateway.words import in_http, short_name
 from gateway.writer import message_to_json
 from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.identity import is_owner
 from libs.http.addresses import limited_by
 from libs.http.bearer import token_in
 from libs.http.request import Reply, Request
@@ -74,8 +75,13 @@ def _streamed(gateway: Gateway, binding: Binding) -> Handler:
 
 
 def _limited(request: Request, credentials: Credentials | None) -> str:
-    """Return by whom streams are counted: a token's subject, else an address."""
-    return limited_by(request.address) if credentials is None else credentials.identity
+    """Return by whom streams are counted: a token's subject, else an address.
+
+    Whoever has only logged in with an account may have any number of those.
+    """
+    if credentials is None or is_owner(credentials.identity):
+        return limited_by(request.address)
+    return credentials.identity
 
 
 async def _again(

@@ -76,7 +76,11 @@ async def open_localnet(
     try:
         network = Network(passphrase=settings.passphrase)
         node = open_node(
-            Genesis(network=network, block_seconds=settings.block_seconds),
+            Genesis(
+                network=network,
+                block_seconds=settings.block_seconds,
+                farm_code_bytes=settings.farm_code_bytes,
+            ),
             close_time=int(clock()),
             retention=settings.retention_ledgers,
             overrides=settings.network_settings,

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from localnet.network import STANDALONE_PASSPHRASE
+from localnet.soroban.uploads import FARM_CODE_BYTES
 
 
 class LocalnetSettings(BaseSettings):
@@ -40,6 +41,8 @@ class LocalnetSettings(BaseSettings):
     """Keep the chain in this folder and go on from it; without it the chain is in memory only."""
     retention_ledgers: Annotated[int, Field(ge=1)] = 17_280
     """Ledgers whose transactions can be asked for."""
+    farm_code_bytes: Annotated[int, Field(ge=0)] = FARM_CODE_BYTES
+    """Bytes of code for which the farm's code pays rent: those of the real farm."""
     simulation_clock: Literal["ledger", "wall"] = "ledger"
     """What a simulation takes for the time: the last close time (RPC 27.1) or now (RPC 24.0)."""
     lookup_order: Literal["transaction-first", "range-first"] = "transaction-first"

@@ -10,6 +10,8 @@ from stellar_sdk import Address, Asset, Keypair, StrKey, xdr
 STANDALONE_PASSPHRASE = "Standalone Network ; February 2017"  # noqa: S105  (public by nature)
 #: Stroops in existence at genesis, as on every Stellar network: 100 billion XLM.
 TOTAL_COINS = 10**18
+#: Stroops of reserve for each entry that an account owns or sponsors; 0.5 XLM as on every network.
+BASE_RESERVE = 5_000_000
 #: Stroops of KALE that the faucet account has at genesis: 1,000,000 KALE.
 FAUCET_KALE = 1_000_000 * 10**7
 #: Asset code of KALE.
@@ -52,6 +54,11 @@ class Network:
     def friendbot(self) -> Keypair:
         """The account with which GET /friendbot creates accounts."""
         return _keypair("kalepool localnet friendbot")
+
+    @cached_property
+    def validator(self) -> Keypair:
+        """The only validator, which signs what every ledger has."""
+        return _keypair("kalepool localnet validator")
 
     @cached_property
     def kale(self) -> Asset:

@@ -66,6 +66,7 @@ class Shown:
             "blocks": "/blocks",
             "block": f"/blocks/{self.block_index}",
             "farmer": f"/farmers/{self.address}",
+            "poolers": "/poolers",
             "pooler": f"/poolers/{self.pooler_id}",
             "operator": "/operator",
             "notifications": "/notifications",
@@ -105,7 +106,16 @@ async def open_farming_pool(
     directory: Path, *, farmers: int = 8, harvested: int = 2
 ) -> AsyncIterator[Shown]:
     """Run a pool that goes on farming while the block runs; some blocks are harvested before."""
-    config = StackConfig(directory=directory, ledger_seconds=0.5, block_seconds=20, gateway=True)
+    config = StackConfig(
+        directory=directory,
+        ledger_seconds=0.5,
+        block_seconds=20,
+        gateway=True,
+        environment={
+            "wallet": {"LOGIN_HOME_DOMAIN": "pool.example"},
+            "registry": {"LEAVING_SECONDS": "1"},
+        },
+    )
     async with open_stack(config, print) as stack:
         own, _ = await settle(stack, pooler_config(stack, farmers, 1000), _ignore, print)
         owner = Keypair.random()
@@ -185,6 +195,7 @@ async def _shown(
 ) -> Shown:
     """Return what there is to look at."""
     farmer = await _farmer(stack, pooler_id)
+    await _listed(stack, pooler_id)
     await _notified(stack, farmer.farmer_id)
     operator, pooler = token_pb2.TOKEN_ROLE_OPERATOR, token_pb2.TOKEN_ROLE_POOLER
     return Shown(
@@ -228,6 +239,22 @@ async def _farmer(stack: Stack, pooler_id: str) -> registry_pb2.Farmer:
     async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
         answer = await registry_pb2_grpc.RegistryServiceStub(channel).ListFarmers(request)
     return answer.farmers[0]
+
+
+async def _listed(stack: Stack, pooler_id: str) -> None:
+    """Have a pooler publish terms, and be in the public list."""
+    terms = registry_pb2.PublishTermsRequest(
+        pooler_id=pooler_id,
+        pooler_fee="0.05",
+        payout_threshold=10_000_000,
+        harvest_blocks=1,
+        text="We plant as soon as a block opens, and work late.",
+    )
+    change = registry_pb2.UpdatePoolerRequest(pooler_id=pooler_id, is_listed=True)
+    async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
+        registry = registry_pb2_grpc.RegistryServiceStub(channel)
+        await registry.PublishTerms(terms)
+        await registry.UpdatePooler(change)
 
 
 async def _notified(stack: Stack, farmer_id: str) -> None:

@@ -26,7 +26,7 @@ from pooler.shares.domain.model import BLOCK_EDGES
 from services.access import ACCESS
 from services.migrations import MigrationSettings
 from services.registry.domain.deliveries import DELIVERY_EDGES
-from services.registry.domain.status import TRANSITIONS
+from services.registry.domain.status import POOLER_TRANSITIONS, TRANSITIONS
 from services.wallet.chain.node.health import ENDPOINT_EDGES
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
@@ -140,7 +140,7 @@ def states() -> str:
     """Draw the state machines as diagrams, each edge with its sentence."""
     return "\n".join(
         [
-            "# States of operations, transactions, farmers, deliveries, nodes and mined blocks\n",
+            "# States of operations, transactions, farmers, poolers, deliveries, nodes, blocks\n",
             GENERATED,
             "From the tables in the code, where each edge has its sentence. What is stored\n"
             "steps on by a guarded UPDATE, so that two processes never both make a step.\n",
@@ -154,6 +154,9 @@ def states() -> str:
             "## Farmers\n",
             "`services/registry/domain/status.py`.\n",
             *_machine(TRANSITIONS),
+            "## Poolers that leave\n",
+            "`services/registry/domain/status.py`.\n",
+            *_machine(POOLER_TRANSITIONS),
             "## Deliveries\n",
             "A notification on its way to a webhook ([notifications](notifications.md)):\n"
             "`services/registry/domain/deliveries.py`.\n",
@@ -224,8 +227,8 @@ def errors() -> str:
 def access() -> str:
     """List who may call what."""
     table = [
-        "| method | services | poolers | operators | by token |",
-        "|---|---|---|---|---|",
+        "| method | services | poolers | owner accounts | operators | by token |",
+        "|---|---|---|---|---|---|",
     ]
     table += [
         f"| {method.rpartition('.')[2]} | {_who(entry)} | {_by_token(entry)} |"
@@ -237,10 +240,14 @@ def access() -> str:
             GENERATED,
             "From `services/access.py`. A caller is who its certificate says:\n"
             "`spiffe://<TRUST_DOMAIN>/service/<name>`, `/pooler/<pooler id>`, `/operator/<name>`.\n"
-            "What is not here is nobody's. For a pooler, the fields say what has to be its own;\n"
-            "what is another's and what there is not are refused alike. The standard health and\n"
-            "reflection services are for every caller with a name of the pool. A certificate that\n"
-            "breaks a rule (`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
+            "A farmer's owner account has no certificate: it logs in by its key and has a token\n"
+            "([login.md](login.md)) that speaks for `/owner/<G...>`.\n"
+            "What is not here is nobody's. For a pooler and an owner account, the fields say what\n"
+            "has to be its own, now; what is another's and what there is not are refused alike.\n"
+            "An owner account sees what is of its farmers alone: further fields of a request only\n"
+            "narrow what is shown. The standard health and reflection services are for every\n"
+            "caller with a name of the pool. A certificate that breaks a rule\n"
+            "(`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
             "(BAD_CERTIFICATE).\n",
             "The last column says what may be called by an access token ([tokens.md](tokens.md))\n"
             "by those whom the columns before it name: `reads` also by one that is read-only.\n"
@@ -260,7 +267,10 @@ def _who(entry: Access) -> str:
     if entry.operator_fields:
         poolers += f", without {', '.join(sorted(entry.operator_fields))}"
     services = [*sorted(entry.services), *(["strangers"] if entry.strangers else [])]
-    return f"{', '.join(services)} | {poolers} | {'yes' if entry.operators else ''}"
+    owners = " or ".join(f"own {field}" for field in entry.owners_own)
+    if entry.owners and not owners:
+        owners = "yes"
+    return f"{', '.join(services)} | {poolers} | {owners} | {'yes' if entry.operators else ''}"
 
 
 def _by_token(entry: Access) -> str:

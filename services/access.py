@@ -1,7 +1,8 @@
 """The table of who may call what, closed by default: a method without an entry is open to nobody.
 
 Each kind of signing is open only to the service that records its events. Poolers see and touch only
-what is theirs: the fields that say to whom it belongs are named next to each method.
+what is theirs, owner accounts what is of farmers that they speak for: the fields that say to whom
+it belongs are named next to each method.
 """
 
 from collections.abc import Mapping
@@ -18,13 +19,22 @@ OPERATORS = Access(operators=True)
 #: Access for poolers and operators: such a method shows nothing of a single pooler. The gateway may
 #: call it for everybody, without a token.
 _PUBLIC = Access(
-    services=frozenset({GATEWAY}), operators=True, poolers=True, by_token=True, reads=True
+    services=frozenset({GATEWAY}),
+    operators=True,
+    poolers=True,
+    owners=True,
+    by_token=True,
+    reads=True,
 )
 
 
 #: Access to a method that carries a farmer's signature, or what is to be signed: the signature
 #: alone decides, so that anybody may bring it. It acts, so no read-only token is enough.
-_SIGNED = Access(services=frozenset({GATEWAY}), operators=True, poolers=True, by_token=True)
+_SIGNED = Access(
+    services=frozenset({GATEWAY}), operators=True, poolers=True, owners=True, by_token=True
+)
+#: Access to a method by which somebody logs in, who has nothing to show yet: anybody may call it.
+_LOGS_IN = Access(services=frozenset({GATEWAY}), operators=True, poolers=True, strangers=True)
 
 
 def _by_token(entry: Access) -> Access:
@@ -45,6 +55,11 @@ def _services(*names: str) -> Access:
 def _own(*services: str, **owned: Owned) -> Access:
     """Return access for operators, some services, and poolers for what is theirs."""
     return Access(services=frozenset(services), operators=True, poolers=True, owned=owned)
+
+
+def _farmers(entry: Access, **own: Owned) -> Access:
+    """Return access that owner accounts have, too, for what is of farmers of theirs."""
+    return replace(entry, owners=True, owners_own=own)
 
 
 def _acts(limits: Limits, entry: Access, *operator_fields: str) -> Access:
@@ -85,6 +100,9 @@ _TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES
 _CREDITS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: What the farmer itself has signed: who suspends it, or leaves, takes nothing of that away.
 _FARMERS_OWN = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: All that a farmer has goes to its own address, and nowhere else: leaving moves nothing that a
+#: pause would not hold up where it is signed.
+_LEAVES = _row(pooler=_OPERATORS, farmer=_OPERATORS, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -124,11 +142,16 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "PublishTerms": _by_token(_acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER))),
         "GetTerms": _PUBLIC,
         "RegisterFarmer": _by_token(_acts(_REGISTERS, _own(pooler_id=Owned.POOLER))),
-        "GetFarmer": _reads(_own(farmer_id=Owned.FARMER)),
-        "ListFarmers": _reads(_own(pooler_id=Owned.POOLER)),
+        "JoinPool": Access(owners=True, by_token=True, owners_own={"owner_account": Owned.ACCOUNT}),
+        "GetFarmer": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
+        "ListFarmers": _farmers(_reads(_own(pooler_id=Owned.POOLER)), owner_account=Owned.ACCOUNT),
         "UpdateFarmer": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
         "SuspendFarmer": _by_token(OPERATORS),
         "ResumeFarmer": _by_token(OPERATORS),
+        "LeaveFarmer": _by_token(_acts(_LEAVES, _own(farmer_id=Owned.FARMER))),
+        "StayFarmer": _by_token(_acts(_LEAVES, _own(farmer_id=Owned.FARMER))),
+        "LeavePooler": _by_token(OPERATORS),
+        "StayPooler": _by_token(OPERATORS),
     },
     # A webhook is its pooler's, and so is what is sent to it: it names no farmer as its owner.
     "kalepool.registry.v1.NotificationService": {
@@ -142,29 +165,35 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     "kalepool.plant.v1.PlantService": {
         "Plant": _by_token(_acts(_PLANTS, _own(pooler_id=Owned.POOLER))),
-        "ListPlantings": _reads(_own(pooler_id=Owned.POOLER)),
+        "ListPlantings": _farmers(_reads(_own(pooler_id=Owned.POOLER)), farmer_id=Owned.FARMER),
     },
     "kalepool.work.v1.WorkService": {
         "SubmitWork": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
-        "ListWorks": _reads(_own(pooler_id=Owned.POOLER)),
+        "ListWorks": _farmers(_reads(_own(pooler_id=Owned.POOLER)), farmer_id=Owned.FARMER),
     },
     "kalepool.harvest.v1.HarvestService": {
         "Harvest": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
         "HarvestPending": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
-        "ListHarvests": _reads(_own(pooler_id=Owned.POOLER)),
-        "GetBalance": _reads(_own(farmer_id=Owned.FARMER)),
+        "ListHarvests": _farmers(_reads(_own(pooler_id=Owned.POOLER)), farmer_id=Owned.FARMER),
+        "GetBalance": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
     },
     "kalepool.harvest.v1.LedgerService": {
         "CheckLedger": OPERATORS,
         "GetLedgerStatus": OPERATORS,
-        "ListJournals": _reads(_own(farmer_id=Owned.FARMER)),
+        "ListJournals": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
     },
     "kalepool.harvest.v1.PayoutsService": {
         "GetPayoutPreview": _reads(OPERATORS),
         "RunPayouts": OPERATORS,
-        "PayNow": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
-        "ListPayouts": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
-        "ListPending": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "PayNow": _farmers(
+            _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))), farmer_id=Owned.FARMER
+        ),
+        "ListPayouts": _farmers(
+            _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
+        "ListPending": _farmers(
+            _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
         "GetPayoutSwitch": _reads(OPERATORS),
         "SetPayoutSwitch": OPERATORS,
     },
@@ -174,10 +203,14 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     # Roots are for everybody; a leaf's salt is told to its owner alone.
     "kalepool.harvest.v1.StatementService": {
-        "GetStatement": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetStatement": _farmers(
+            _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
         "CloseDay": OPERATORS,
         "ListRoots": _PUBLIC,
-        "GetProof": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "GetProof": _farmers(
+            _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
     },
     # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
     "kalepool.report.v1.ReportService": {
@@ -187,7 +220,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListBlockReports": _PUBLIC,
         "ListPoolerBlockReports": _reads(_own(pooler_id=Owned.POOLER)),
         "GetBlockReport": _PUBLIC,
-        "ListEarnings": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+        "ListPublicPoolers": _PUBLIC,
+        "ListEarnings": _farmers(
+            _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
     },
     "kalepool.report.v1.FeeService": {
         "ListFees": _reads(_own(pooler_id=Owned.POOLER)),
@@ -195,9 +231,13 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.WalletService": {
         "CreateWallet": _services(_REGISTRY),
         "SetStakeLimit": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
-        "GetWallet": _reads(_own(_REGISTRY, wallet_id=Owned.WALLET, farmer_id=Owned.FARMER)),
+        "GetWallet": _farmers(
+            _reads(_own(_REGISTRY, wallet_id=Owned.WALLET, farmer_id=Owned.FARMER)),
+            wallet_id=Owned.WALLET,
+            farmer_id=Owned.FARMER,
+        ),
         "ListWallets": _reads(_own(pooler_id=Owned.POOLER)),
-        "GetBalances": _reads(_own(farmer_ids=Owned.FARMER)),
+        "GetBalances": _farmers(_reads(_own(farmer_ids=Owned.FARMER)), farmer_ids=Owned.FARMER),
         "Plant": _services(_PLANT),
         "Work": _services(_WORK),
         "Harvest": _services(_HARVEST),
@@ -207,18 +247,24 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "JudgeOperations": _services(_PLANT, _WORK, _HARVEST),
         "ListMovements": _services(_HARVEST),
         "ListHoldings": _services(_HARVEST),
-        "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
-        "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetOperation": _farmers(
+            _reads(_own(operation_id=Owned.OPERATION)), operation_id=Owned.OPERATION
+        ),
+        "ListOperations": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
         "GetBlock": _PUBLIC,
         "WatchBlocks": _PUBLIC,
         "GetTreasury": _reads(OPERATORS),
     },
     "kalepool.wallet.v1.WithdrawalService": {
         "SetPayoutAddress": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
-        "GetPayoutAddress": _reads(_own(_REGISTRY, farmer_id=Owned.FARMER)),
+        "GetPayoutAddress": _farmers(
+            _reads(_own(_REGISTRY, farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER
+        ),
         "Withdraw": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
-        "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
-        "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetWithdrawal": _farmers(
+            _reads(_own(withdrawal_id=Owned.WITHDRAWAL)), withdrawal_id=Owned.WITHDRAWAL
+        ),
+        "ListWithdrawals": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
     },
     # Who is due is harvest's to say, and who may be asked about that is its.
     "kalepool.wallet.v1.PayoutService": {
@@ -231,9 +277,11 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     "kalepool.wallet.v1.AgreementService": {
         "GetAgreementRules": replace(_PUBLIC, services=frozenset({GATEWAY, _REGISTRY})),
-        "SetAgreement": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
-        "ListAgreements": _reads(_own(farmer_id=Owned.FARMER)),
-        "GetOwnerAccount": _reads(_own(farmer_id=Owned.FARMER)),
+        "SetAgreement": _farmers(
+            _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))), farmer_id=Owned.FARMER
+        ),
+        "ListAgreements": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
+        "GetOwnerAccount": _farmers(_reads(_own(farmer_id=Owned.FARMER)), farmer_id=Owned.FARMER),
         "SetOwnerAccount": OPERATORS,
         "DraftWish": _SIGNED,
         "SignWish": _acts(_FARMERS_OWN, _SIGNED),
@@ -242,6 +290,10 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.DataEntryService": {
         "GetDataEntry": _services(_HARVEST),
         "PublishRoot": _services(_HARVEST),
+    },
+    # Who leaves, and when nothing is left of it, is registry's to say.
+    "kalepool.wallet.v1.ClosingService": {
+        "CloseAccount": _services(_REGISTRY),
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": _reads(OPERATORS),
@@ -270,6 +322,12 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ExchangeToken": Access(services=frozenset({GATEWAY}), strangers=True),
         "ListTokenKeys": _services(_PLANT, _WORK, _HARVEST, _REGISTRY, GATEWAY),
         "ReplaceTokenKey": OPERATORS,
+    },
+    # An account that is nobody's owner account may log in, too: it sees what is public.
+    "kalepool.wallet.v1.LoginService": {
+        "GetLogin": _LOGS_IN,
+        "StartLogin": _LOGS_IN,
+        "FinishLogin": _LOGS_IN,
     },
     "kalepool.wallet.v1.KeyService": {
         "GetKeyStatus": OPERATORS,

@@ -11,6 +11,7 @@ from libs.common.grpc.second_person import Covered
 _AGREEMENT = "/kalepool.wallet.v1.AgreementService"
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
+_LOGIN = "/kalepool.wallet.v1.LoginService"
 _NOTIFICATION = "/kalepool.registry.v1.NotificationService"
 _PAYOUTS = "/kalepool.harvest.v1.PayoutsService"
 _REPORT = "/kalepool.report.v1.ReportService"
@@ -64,6 +65,10 @@ COVERED: Mapping[str, Covered] = {
     ),
     # Each pooler has a budget of its own of the treasury's reserves.
     f"{_REGISTRY}/RegisterPooler": Covered(moves="reserves of the treasury, for as many farmers"),
+    f"{_REGISTRY}/LeaveFarmer": Covered(moves="all that a farmer has, and its account"),
+    f"{_REGISTRY}/LeavePooler": Covered(
+        moves="all that a pooler's farmers have, and their accounts"
+    ),
     f"{_REGISTRY}/PublishTerms": Covered(moves="what a pooler's new farmers agree to"),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
@@ -89,6 +94,8 @@ FREE: Mapping[str, str] = {
     f"{_REGISTRY}/UpdateFarmer": "moves nothing: stakes and addresses are wallet's to take",
     f"{_REGISTRY}/SuspendFarmer": _STOPS,
     f"{_REGISTRY}/ResumeFarmer": "lets a farmer be planted again",
+    f"{_REGISTRY}/StayFarmer": "stops something: the farmer is planted again",
+    f"{_REGISTRY}/StayPooler": "stops something: the farmers are planted again",
     f"{_NOTIFICATION}/CreateWebhook": "moves nothing: tells somebody what happens",
     f"{_NOTIFICATION}/ListWebhooks": _READS,
     f"{_NOTIFICATION}/DeleteWebhook": "moves nothing: what it told is still listed",
@@ -123,6 +130,7 @@ FREE: Mapping[str, str] = {
     f"{_REPORT}/ListBlockReports": _READS,
     f"{_REPORT}/ListPoolerBlockReports": _READS,
     f"{_REPORT}/GetBlockReport": _READS,
+    f"{_REPORT}/ListPublicPoolers": _READS,
     f"{_REPORT}/ListEarnings": _READS,
     "/kalepool.report.v1.FeeService/ListFees": _READS,
     "/kalepool.wallet.v1.WalletService/GetWallet": _READS,
@@ -146,6 +154,9 @@ FREE: Mapping[str, str] = {
     f"{_CUSTODY}/ListPauses": _READS,
     f"{_CUSTODY}/ListAuditRecords": _READS,
     f"{_CUSTODY}/VerifyAuditLog": _READS,
+    f"{_LOGIN}/GetLogin": _READS,
+    f"{_LOGIN}/StartLogin": _READS,
+    f"{_LOGIN}/FinishLogin": "lets in who has signed, whoever brings it",
     f"{_TOKEN}/ListTokens": _READS,
     f"{_TOKEN}/RevokeToken": _STOPS,
     f"{_TOKEN}/ReplaceTokenKey": "moves nothing: what the key before has signed goes on to its end",

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, unique
@@ -15,6 +15,7 @@ from devstack.pool_calls import PoolCaller, open_pool_caller
 from devstack.stack import Progress, Stack, StackConfig, open_stack
 from devstack.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
 from libs.common.names import SERVICES
+from pooler.config import PoolerConfig
 
 DIRECTORY = Path("var") / "bench"
 #: Seconds of a ledger while farmers get their accounts, which is not measured.
@@ -64,9 +65,13 @@ class WorldConfig:
     #: Variables for registry, which then runs beside the wallet; None: it runs in the whole pool
     #: only.
     registry_environment: Mapping[str, str] | None = None
+    #: Additional variables for harvest.
+    harvest_environment: Mapping[str, str] = field(default_factory=dict)
     #: Whether to run all five services instead of the wallet alone; the farmers are then those of a
     #: pooler.
     whole: bool = False
+    #: Done before the farmers of the whole pool are registered; it returns the pooler's settings.
+    prepare: Callable[[Stack, PoolerConfig], Awaitable[PoolerConfig]] | None = None
     #: Variables for every service and PostgreSQL.
     common_environment: Mapping[str, str] = field(default_factory=dict)
     #: Folder of PostgreSQL's data; None: below `directory`.
@@ -128,6 +133,8 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
         pool = None
         if config.whole:
             asked = pooler_config(stack, config.farmers + 1, blocks=0)
+            if config.prepare is not None:
+                asked = await config.prepare(stack, asked)
             settled, _ = await settle(stack, asked, lambda _event: None, progress)
             pool = await cleanup.enter_async_context(open_pool_caller(settled))
             opener, *farmers = await pool.farmers()
@@ -179,7 +186,11 @@ def _stack_config(config: WorldConfig) -> StackConfig:
             "registry": {**config.common_environment, **(config.registry_environment or {})},
             "wallet": {**config.common_environment, **wallet},
             # Only callers harvest here: the pool harvests nothing by itself.
-            "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
+            "harvest": {
+                **config.common_environment,
+                "HARVEST_SWEEP_SECONDS": "0",
+                **config.harvest_environment,
+            },
         },
         postgres_home=config.postgres_home,
         nodes=config.nodes,

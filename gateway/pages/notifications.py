@@ -29,6 +29,8 @@ _WORDS: Mapping[int, str] = {
     pb.NOTIFICATION_KIND_PAYOUT_ADDRESS_CHANGED: "Payout address changed",
     pb.NOTIFICATION_KIND_AGREEMENT_CHANGED: "Agreement changed",
     pb.NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: "Owner account changed",
+    pb.NOTIFICATION_KIND_FARMER_LEAVING: "Farmer is to leave",
+    pb.NOTIFICATION_KIND_FARMER_LEFT: "Farmer has left",
     pb.NOTIFICATION_KIND_TREASURY_LOW: "Treasury low",
     pb.NOTIFICATION_KIND_TREASURY_RESTORED: "Treasury has enough again",
     pb.NOTIFICATION_KIND_NODE_SET_ASIDE: "Node set aside",

@@ -32,6 +32,7 @@ _WORDS: Mapping[int, str] = {
     pb.PENDING_REASON_STAKED: "staked in blocks that are not harvested yet",
     pb.PENDING_REASON_NOT_COLLECTED: "still in farmers' accounts",
     pb.PENDING_REASON_NOT_DIVIDED: "not divided among the miners yet",
+    pb.PENDING_REASON_LEAVING: "paid with the next run, as it leaves the pool",
 }
 _OTHER = "a reason that these pages have no word for"
 #: Reasons that somebody has to look at.

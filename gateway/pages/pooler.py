@@ -5,6 +5,7 @@ import asyncio
 from gateway.pages.notifications import newest
 from gateway.pages.page import Page
 from gateway.pages.reads import Part, PoolReads, part
+from gateway.pages.statement import months_of
 from gateway.pages.viewer import Viewer
 from libs.common.errors import DeadlineExceededError, UnavailableError
 
@@ -27,7 +28,8 @@ async def pooler(reads: PoolReads, viewer: Viewer, pooler_id: str, page_token: s
     )
     if _is_away(found):
         summary.needed()
-    name = pooler_id if _is_away(found) else found.needed().pooler.name
+    known = None if _is_away(found) else found.needed().pooler
+    name = pooler_id if known is None else known.name
     return Page(
         template="pooler.html",
         title=f"Pooler {name}",
@@ -40,6 +42,7 @@ async def pooler(reads: PoolReads, viewer: Viewer, pooler_id: str, page_token: s
             "farmers": farmers,
             "fees": fees,
             "told": told,
+            "months": [] if known is None else months_of(known.registered_at),
             "is_first": not page_token,
         },
     )

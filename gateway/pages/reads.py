@@ -8,10 +8,10 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import payout_pb2, statement_pb2
+from kalepool.harvest.v1 import miner_pb2, payout_pb2, statement_pb2
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
-from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
+from kalepool.wallet.v1 import agreement_pb2, custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
 
 from gateway.backends import Backends, Caller
 from gateway.bindings import Method
@@ -29,6 +29,8 @@ M = TypeVar("M", bound=Message)
 _FRESH = 2.0
 #: Rows of lists that a page shows in full.
 ROWS = 100
+#: Poolers that a page shows: all that one call tells.
+_MANY = 1_000
 #: Blocks of about a day, for figures over time.
 DAY_OF_BLOCKS = 288
 
@@ -144,6 +146,22 @@ class PoolReads:
             report_pb2.ListBlockReportsResponse,
         )
 
+    async def public_poolers(self) -> report_pb2.ListPublicPoolersResponse:
+        """Return the poolers that farmers may choose from."""
+        return await self._once(
+            "report.v1.ReportService.ListPublicPoolers",
+            report_pb2.ListPublicPoolersRequest(page_size=_MANY),
+            report_pb2.ListPublicPoolersResponse,
+        )
+
+    async def agreement_rules(self) -> agreement_pb2.GetAgreementRulesResponse:
+        """Return the operator's rules of agreements."""
+        return await self._once(
+            "wallet.v1.AgreementService.GetAgreementRules",
+            agreement_pb2.GetAgreementRulesRequest(),
+            agreement_pb2.GetAgreementRulesResponse,
+        )
+
     async def farmer(self, viewer: Viewer, *, by: str, value: str) -> Any:
         """Return a farmer's figures, by its address or its farmer_id.
 
@@ -163,16 +181,32 @@ class PoolReads:
         return str(found.farmer_id)
 
     async def statement(
-        self, viewer: Viewer, farmer_id: str, month: str, size: int, page_token: str = ""
+        self,
+        viewer: Viewer,
+        whose: Mapping[str, str],
+        month: str,
+        size: int,
+        page_token: str = "",
     ) -> statement_pb2.GetStatementResponse:
-        """Return a page of a farmer's statement."""
+        """Return a page of the statement of whom these fields name."""
         return await self._call(
             viewer.caller(),
             "harvest.v1.StatementService.GetStatement",
             statement_pb2.GetStatementRequest(
-                farmer_id=farmer_id, month=month, page_size=size, page_token=page_token
+                **whose, month=month, page_size=size, page_token=page_token
             ),
             statement_pb2.GetStatementResponse,
+        )
+
+    async def miner(
+        self, viewer: Viewer, pooler_id: str, address: str
+    ) -> miner_pb2.GetMinerCreditsResponse:
+        """Return what a pooler's miner was credited last."""
+        return await self._call(
+            viewer.caller(),
+            "harvest.v1.MinerCreditService.GetMinerCredits",
+            miner_pb2.GetMinerCreditsRequest(pooler_id=pooler_id, address=address, page_size=ROWS),
+            miner_pb2.GetMinerCreditsResponse,
         )
 
     async def pooler(self, viewer: Viewer, pooler_id: str) -> registry_pb2.GetPoolerResponse:

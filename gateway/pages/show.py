@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def percent(succeeded: int, failed: int) -> str:
 def part_of(part: int, whole: int) -> str:
     """Return a part of a whole in percent; it may be larger than the whole."""
     return NOTHING if whole <= 0 else percent(part, whole - part)
+
+
+def in_percent(part: str) -> str:
+    """Return a part, a decimal from "0" to "1", in percent: 5 %."""
+    return f"{(Decimal(part or 0) * 100).normalize():f} %"
 
 
 def per_kale(fees: int, rewards: int) -> str:
@@ -190,6 +196,7 @@ def environment() -> jinja2.Environment:
         by_zeros=by_zeros,
         day=day,
         hash_rate=hash_rate,
+        in_percent=in_percent,
         in_http=in_http,
         length=length,
         minute=minute,

@@ -15,6 +15,7 @@ from gateway.pages.calls import Calls
 from gateway.pages.farmer import farmer
 from gateway.pages.forms import check_own, check_proof, parse_form, read_form
 from gateway.pages.me import me
+from gateway.pages.miner import miner
 from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.owner_calls import OwnerCalls
@@ -22,10 +23,19 @@ from gateway.pages.page import Download, Page
 from gateway.pages.paying import paid_page, schedule_page
 from gateway.pages.payouts import payouts
 from gateway.pages.pooler import pooler
+from gateway.pages.poolers import order_of, poolers
 from gateway.pages.reads import PoolReads, is_id
 from gateway.pages.sessions import Sessions
 from gateway.pages.show import environment
-from gateway.pages.statement import Form, statement, statement_file
+from gateway.pages.statement import (
+    Form,
+    Whose,
+    of_farmer,
+    of_miner,
+    of_pooler,
+    statement,
+    statement_file,
+)
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
 from gateway.pages.wishes import signed_page, wish_page
 from libs.common.errors import InvalidArgumentError, PoolError
@@ -40,10 +50,11 @@ from libs.http.template import Template, decoded, parse_template
 #: Seconds for which a page that is equal for all is kept.
 _FRESH = 1.0
 #: Fields that the path names: what cannot be one names nothing.
-_IN_PATH = frozenset({"address", "farmer_id", "index", "month", "pooler_id"})
+_IN_PATH = frozenset({"address", "farmer_id", "index", "miner_address", "month", "pooler_id"})
 #: The files of a statement.
 _FILES: Mapping[str, Form] = {"statement.json": "json", "statement.csv": "csv", "tax.csv": "tax"}
-_STATEMENT = "/farmers/{address}/statements/{month}"
+_STATEMENT = "/statements/{month}"
+_MINER = "/poolers/{pooler_id}/miners/{address}"
 _FARMER = "/farmers/{farmer_id}"
 _WISH = f"{_FARMER}/wish"
 _ROOT = Template(segments=("",), variables=(), verb="", text="/")
@@ -67,6 +78,8 @@ class _View:
     is_private: bool = False
     #: Whether it is the same for all who have not, so that it is rendered once for them.
     is_kept: bool = True
+    #: What of the query counts; None: the page of a list.
+    counts: Callable[[Request], str] | None = None
 
 
 class Site:
@@ -162,6 +175,18 @@ class Site:
             *self._own(),
             *self._statements(),
             _View(
+                template=parse_template(_MINER),
+                make=lambda request, viewer: miner(
+                    reads, viewer, _named(request, "pooler_id"), _named(request, "address")
+                ),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template("/poolers"),
+                make=lambda request, _: poolers(reads, _order(request)),
+                counts=_order,
+            ),
+            _View(
                 template=parse_template("/poolers/{pooler_id}"),
                 make=lambda request, viewer: pooler(
                     reads, viewer, _named(request, "pooler_id"), _after(request)
@@ -253,27 +278,23 @@ class Site:
         """Return the pages and files of statements."""
         reads = self._reads
 
-        def file(form: Form) -> Make:
-            return lambda request, viewer: statement_file(
-                reads, viewer, _named(request, "address"), _named(request, "month"), form
-            )
+        async def farmers(request: Request, viewer: Viewer) -> Whose:
+            return await of_farmer(reads, viewer, _named(request, "address"))
+
+        async def poolers(request: Request, _: Viewer) -> Whose:
+            return of_pooler(_named(request, "pooler_id"))
+
+        async def miners(request: Request, _: Viewer) -> Whose:
+            return of_miner(_named(request, "pooler_id"), _named(request, "address"))
 
         return [
-            _View(
-                template=parse_template(_STATEMENT),
-                make=lambda request, viewer: statement(
-                    reads, viewer, _named(request, "address"), _named(request, "month")
-                ),
-                is_private=True,
-            ),
-            *(
-                _View(
-                    template=parse_template(f"{_STATEMENT}/{name}"),
-                    make=file(form),
-                    is_private=True,
-                )
-                for name, form in _FILES.items()
-            ),
+            view
+            for home, whose in (
+                ("/farmers/{address}", farmers),
+                ("/poolers/{pooler_id}", poolers),
+                (_MINER, miners),
+            )
+            for view in _statement_views(reads, home, whose)
         ]
 
     def _viewed(self, view: _View) -> Handler:
@@ -285,8 +306,8 @@ class Site:
                 if view.is_private and viewer.credentials is None:
                     return self._to_login(request, viewer)
                 if viewer.session is None and not viewer.is_stale and view.is_kept:
-                    # Of a query, nothing else counts: whoever adds to it gets the same page.
-                    key = (request.path, _after(request))
+                    # Whoever adds to the query gets the same page.
+                    key = (request.path, (view.counts or _after)(request))
                     return await self._kept.get(key, lambda: self._made(view, request, viewer))
                 return await self._made(view, request, viewer)
 
@@ -362,6 +383,30 @@ class Site:
         )
 
 
+def _statement_views(
+    reads: PoolReads, home: str, whose: Callable[[Request, Viewer], Awaitable[Whose]]
+) -> list[_View]:
+    """Return the page and the files of the statements of an owner whose own page is at `home`."""
+
+    async def page(request: Request, viewer: Viewer) -> Page:
+        owner = await whose(request, viewer)
+        return await statement(reads, viewer, owner, _named(request, "month"))
+
+    def file(form: Form) -> Make:
+        async def make(request: Request, viewer: Viewer) -> Download:
+            owner = await whose(request, viewer)
+            return await statement_file(reads, viewer, owner, _named(request, "month"), form)
+
+        return make
+
+    path = f"{home}{_STATEMENT}"
+    made = {path: page, **{f"{path}/{name}": file(form) for name, form in _FILES.items()}}
+    return [
+        _View(template=parse_template(text), make=make, is_private=True)
+        for text, make in made.items()
+    ]
+
+
 def _saved(file: Download) -> Reply:
     """Return a file that a browser saves."""
     headers = (
@@ -389,6 +434,11 @@ def _named(request: Request, name: str) -> str:
 def _after(request: Request) -> str:
     """Return the token of the page of a list that is asked for; empty for the first."""
     return _given(request, "page")
+
+
+def _order(request: Request) -> str:
+    """Return the order of poolers that is asked for."""
+    return order_of(_given(request, "sort"))
 
 
 def _given(request: Request, name: str) -> str:

@@ -1,15 +1,17 @@
-"""/farmers/{id}/statements/{month}: a farmer's statement, and the files that prove it."""
+""".../statements/{month}: the statement of a farmer, a pooler or a miner, and its files."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import quote
 
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.harvest.v1 import statement_pb2
 
+from gateway.errors import StatementTooLongError
 from gateway.pages.page import Download, Page
 from gateway.pages.reads import ROWS, PoolReads
 from gateway.pages.show import utc
@@ -19,10 +21,30 @@ from libs.kale.statements.tables import lines_csv, tax_csv
 
 #: Lines that are read at once for a file.
 _LINES = 1000
-#: Months that a farmer's page names.
+#: Months that an owner's page names.
 _MONTHS = 12
+#: Lines of the largest file: all of them are in memory at once.
+_MOST = 100_000
 _FEES = ("pooler:fee", "operator:fee", "miner:earned")
+#: Titles of what a line's parts are, by whose the statement is.
+_TITLES = {
+    "farmer": ("Own KALE", "Minted", "Fees"),
+    "pooler": ("Own KALE", "Its miners’", "Paid out"),
+    "miner": ("Own KALE", "Paid out"),
+}
 Form = Literal["json", "csv", "tax"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whose:
+    """Whose statement a page is of."""
+
+    #: farmer, pooler or miner.
+    kind: str
+    #: The fields of a request that name it.
+    fields: Mapping[str, str]
+    #: The path of its own page.
+    home: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +53,13 @@ class Row:
 
     #: The line.
     line: statement_pb2.StatementLine
-    #: Stroops that it gave the farmer's accounts together; below zero: took.
-    own: int
-    #: Stroops that the chain minted.
-    minted: int
-    #: Stroops of it that are fees.
-    fees: int
+    #: Stroops by the titles: what the owner has more, or less; then 0 is nothing.
+    amounts: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """What a farmer had at the end of a day."""
+    """What an owner had at the end of a day."""
 
     #: The day; empty before anything was booked.
     day: str
@@ -49,24 +67,47 @@ class Held:
     amounts: Sequence[tuple[str, int]]
 
 
-async def statement(reads: PoolReads, viewer: Viewer, name: str, month: str) -> Page:
+async def of_farmer(reads: PoolReads, viewer: Viewer, name: str) -> Whose:
+    """Return a farmer who is named by its address or its id."""
+    fields = {"farmer_id": await reads.farmer_id(viewer, name)}
+    return Whose(kind="farmer", fields=fields, home=f"/farmers/{quote(name, safe='')}")
+
+
+def of_pooler(pooler_id: str) -> Whose:
+    """Return a pooler."""
+    home = f"/poolers/{quote(pooler_id, safe='')}"
+    return Whose(kind="pooler", fields={"pooler_id": pooler_id}, home=home)
+
+
+def of_miner(pooler_id: str, address: str) -> Whose:
+    """Return a miner of a pooler, by the address at which it is paid."""
+    return Whose(
+        kind="miner",
+        fields={"pooler_id": pooler_id, "miner_address": address},
+        home=f"{of_pooler(pooler_id).home}/miners/{quote(address, safe='')}",
+    )
+
+
+async def statement(reads: PoolReads, viewer: Viewer, whose: Whose, month: str) -> Page:
     """Return the page of a statement: its sums and first lines, and links to its files."""
-    farmer_id = await reads.farmer_id(viewer, name)
-    reply = await reads.statement(viewer, farmer_id, month, ROWS)
+    reply = await reads.statement(viewer, whose.fields, month, ROWS)
     found = reply.statement
     return Page(
         template="statement.html",
         title=f"Statement of {month}",
         content={
             "statement": found,
-            "name": name,
+            "owner_id": found.farmer_id or found.pooler_id or found.miner_id,
+            "kind": whose.kind,
+            "path": f"{whose.home}/statements/{quote(month, safe='')}",
             "opening": _held(found.opening),
             "closing": _held(found.closing),
             "totals": [
                 (total.kind, total.lines, [(one.role, int(one.amount)) for one in total.amounts])
                 for total in found.totals
             ],
-            "rows": list(map(_row, found.lines)),
+            "titles": _TITLES[whose.kind],
+            "rows": [_row(whose.kind, line) for line in found.lines],
             "has_more": bool(reply.next_page_token),
             "root": next((one for one in found.roots if one.day == found.closing.day), None),
         },
@@ -74,13 +115,17 @@ async def statement(reads: PoolReads, viewer: Viewer, name: str, month: str) -> 
 
 
 async def statement_file(
-    reads: PoolReads, viewer: Viewer, name: str, month: str, form: Form
+    reads: PoolReads, viewer: Viewer, whose: Whose, month: str, form: Form
 ) -> Download:
-    """Return a file of a statement, with all of its lines."""
-    farmer_id = await reads.farmer_id(viewer, name)
+    """Return a file of a statement, with all of its lines. Raise StatementTooLongError."""
     pages, token = list[dict[str, Any]](), ""
     while True:
-        reply = await reads.statement(viewer, farmer_id, month, _LINES, token)
+        reply = await reads.statement(viewer, whose.fields, month, _LINES, token)
+        # The first page has the sums.
+        if sum(total.lines for total in reply.statement.totals) > _MOST:
+            raise StatementTooLongError(
+                f"the file would have more than {_MOST} lines: take a statement of a day"
+            )
         # Thousands of messages: others have their turn meanwhile.
         pages.append(await asyncio.to_thread(_document, reply.statement))
         token = reply.next_page_token
@@ -124,12 +169,14 @@ def _held(balances: statement_pb2.StatementBalances) -> Held:
     )
 
 
-def _row(line: statement_pb2.StatementLine) -> Row:
+def _row(kind: str, line: statement_pb2.StatementLine) -> Row:
     amounts = {one.role: int(one.amount) for one in line.amounts}
-    minted = -amounts.get("chain:mint", 0)
-    return Row(
-        line=line,
-        own=sum(amount for role, amount in amounts.items() if role.startswith("farmer:")),
-        minted=minted,
-        fees=sum(amounts.get(role, 0) for role in _FEES) if minted else 0,
-    )
+    if kind == "farmer":
+        own = sum(amount for role, amount in amounts.items() if role.startswith("farmer:"))
+        minted = -amounts.get("chain:mint", 0)
+        fees = sum(amounts.get(role, 0) for role in _FEES) if minted else 0
+        return Row(line=line, amounts=(own, minted, fees))
+    earned, out = amounts.get("miner:earned", 0), amounts.get("chain:out", 0)
+    if kind == "pooler":
+        return Row(line=line, amounts=(amounts.get("pooler:fee", 0), earned, out))
+    return Row(line=line, amounts=(earned, out))

@@ -35,7 +35,9 @@ async def stellar_page(gateway: Gateway, request: Request, viewer: Viewer) -> Pa
     if not account:
         return _page(to, viewer)
     try:
-        challenge = await gateway.backends.start_login(pb.StartLoginRequest(account=account))
+        challenge = await gateway.backends.start_login(
+            pb.StartLoginRequest(account=account), request.address
+        )
     except PoolError as error:
         return _told(error, _page(to, viewer, account=account))
     return _page(to, viewer, account=account, challenge=challenge)
@@ -44,10 +46,11 @@ async def stellar_page(gateway: Gateway, request: Request, viewer: Viewer) -> Pa
 async def sign_in(gateway: Gateway, sessions: Sessions, request: Request) -> Page | Reply:
     """Begin a session by what was signed, and lead to the page that was asked for."""
     check_own(request.headers)
+    gateway.tokens.count_login(request.address)
     form = await read_form(gateway, request)
     to, nobody = own_path(form.get("to", "")), Viewer(address=request.address)
     try:
-        done = await gateway.backends.finish_login(_signed(form))
+        done = await gateway.backends.finish_login(_signed(form), request.address)
     except PoolError as error:
         request.record.reason = error.reason
         return _told(error, _page(to, nobody))

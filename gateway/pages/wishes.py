@@ -104,6 +104,10 @@ async def _objection(_: OwnerCalls, __: Viewer, ___: str, ____: Form) -> pb.Wish
     return pb.Wish(objection=True)
 
 
+async def _leave(_: OwnerCalls, __: Viewer, ___: str, ____: Form) -> pb.Wish:
+    return pb.Wish(leave=True)
+
+
 async def _terms(calls: OwnerCalls, viewer: Viewer, farmer_id: str, form: Form) -> pb.Wish:
     """Return the wish for a version of the pooler's terms."""
     version = form.get("version", "")
@@ -130,4 +134,5 @@ _KINDS: Mapping[str, _Kind] = {
     "terms": _Kind(title="New terms", fields=("version",), make=_terms),
     "owner-account": _Kind(title="Another owner account", fields=("account",), make=_owner),
     "objection": _Kind(title="Objection", fields=(), make=_objection),
+    "leave": _Kind(title="Leave the pool", fields=(), make=_leave),
 }

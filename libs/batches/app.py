@@ -16,7 +16,8 @@ from libs.batches.model import Chunk, Judge
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.store import BatchTables
 from libs.batches.wallet import WalletClient
-from libs.common.db.pool import Database, open_database
+from libs.common.db.of_service import open_database_of
+from libs.common.db.pool import Database
 from libs.common.db.schemas import Release
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.tls import Transport, transport_of
@@ -57,13 +58,9 @@ async def open_batches(
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
+            open_database_of(
+                settings,
                 queries=queries,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                lock_timeout_ms=settings.database_lock_timeout_ms,
-                pgbouncer=settings.database_pgbouncer,
                 name=name,
                 release=Release.of(name, migrations),
             )

@@ -20,6 +20,12 @@ SELECT EXISTS (SELECT 1 FROM registry.poolers WHERE id = $1) AS pooler,
         SELECT 1 FROM registry.farmers WHERE id = $2::uuid AND pooler_id = $1
     ) AS farmer;
 
+-- name: accounts_of_farmers :many
+-- Owner accounts of these farmers; '' for one that has none, or that there is not.
+SELECT DISTINCT coalesce(o.owner_account, '') AS owner_account
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.farmer_owners AS o ON o.farmer_id = asked.id;
+
 -- name: batch :one
 SELECT id AS batch_id, request_id, pooler_id, block_index, digest, created_at, completed_at
 FROM {schema}.batches

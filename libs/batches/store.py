@@ -87,6 +87,14 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         if not known["farmer"]:
             raise FarmerNotFoundError(f"no farmer {farmer_id}")
 
+    async def accounts_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """Return the owner accounts that speak for these farmers.
+
+        The result has "" when one of the farmers has none.
+        """
+        rows = await self.database.many("accounts_of_farmers", list(map(UUID, ids)))
+        return {row["owner_account"] for row in rows}
+
     async def ensure_partition(self, block_index: int) -> None:
         """Make the events' partition of a block, before the transaction that plans the block.
 

@@ -96,8 +96,10 @@ class Authority:
 
         A service's certificate is also for servers, and has the service's short name and
         `addresses` (DNS names, IP addresses); the gateway's is not. Raise ValueError for a wrong
-        name.
+        name, and for an owner account, which logs in by its key.
         """
+        if kind is CallerKind.OWNER:
+            raise ValueError("an owner account has no certificate: it logs in by its key")
         key = ec.generate_private_key(ec.SECP256R1())
         uri = identity(kind, name, trust_domain=self.trust_domain)
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]

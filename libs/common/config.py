@@ -238,6 +238,10 @@ class ServiceSettings(TransportSettings):
     shutdown_grace_ms: Milliseconds = 10_000
     #: Farmers that one call or one pooler may have at most.
     max_farmers: Annotated[Count, Field(ge=1, le=1000)] = 1000
+    #: Farmers that may join poolers by themselves within 24 hours, all together, where the pooler
+    #: lets them; 0: none may. Each takes a reserve of the treasury's. registry refuses, and harvest
+    #: shows it in the public list.
+    self_join_daily: Annotated[Count, Field(ge=0, le=1_000_000)] = 0
     #: Bytes of one request at most.
     max_request_bytes: Annotated[Bytes, Field(ge=1024)] = 4_194_304
     #: Where registry is reached (host:port); used by the aggregated status.

@@ -6,7 +6,12 @@ LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 def address_of(host: str, port: int) -> str:
     """Return host:port, as URLs and gRPC want it: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{in_brackets(host)}:{port}"
+
+
+def in_brackets(host: str) -> str:
+    """Return a host as it stands in URLs: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def host_of(address: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from libs.common.errors import InvalidArgumentError, UnavailableError
-from libs.common.grpc.identity import is_pooler
+from libs.common.grpc.identity import is_sharer
 from libs.http.errors import (
     AmbiguousHeadersError,
     BodyMissingError,
@@ -83,8 +83,8 @@ class Bodies:
     def take(self, caller: str, size: int) -> None:
         """Count bytes that arrived; raise UnavailableError when there are too many."""
         of_one = self._by_caller.get(caller, 0) + size
-        # A quarter of the room is not for poolers, as with calls in progress.
-        room = self._most - (self._most // 4 if is_pooler(caller) else 0)
+        # A quarter of the room is not for poolers and owner accounts, as with calls in progress.
+        room = self._most - (self._most // 4 if is_sharer(caller) else 0)
         if self._held + size > room or of_one > self._most_of_one:
             raise UnavailableError("too many bodies are read", reason="OVERLOADED", retry_after=1.0)
         self._held += size

@@ -7,6 +7,7 @@ _ACCOUNT = 6 << 3  # 'G'
 _CONTRACT = 2 << 3  # 'C'
 _MUXED = 12 << 3  # 'M'
 _LENGTH = 56
+_KEY_BYTES = 32
 #: Characters of a muxed address: a key of 32 bytes and a number of 8.
 _MUXED_LENGTH = 69
 
@@ -19,6 +20,21 @@ def raw_key(address: str) -> bytes:
     version, key = _decode(address)
     if version not in {_ACCOUNT, _CONTRACT}:
         raise ValueError("must be a G or C address")
+    return key
+
+
+def account_key(address: str) -> bytes:
+    """Return the 32 bytes of the account that a G address names, or an M address as one of several.
+
+    Raise ValueError for anything else.
+    """
+    if len(address) == _MUXED_LENGTH:
+        version, payload = _decode(address, length=_MUXED_LENGTH)
+        key = payload[:_KEY_BYTES]
+    else:
+        version, key = _decode(address)
+    if version not in {_ACCOUNT, _MUXED}:
+        raise ValueError("must be a G or M address")
     return key
 
 

@@ -6,9 +6,8 @@ from stellar_sdk import xdr
 
 from localnet.ledger.keys import account_id, account_key, raw_account
 from localnet.ledger.state import Changes, Readable, Record
+from localnet.network import BASE_RESERVE
 
-#: Stroops of reserve for each entry that an account owns or sponsors; 0.5 XLM as on every network.
-BASE_RESERVE = 5_000_000
 #: Most entries and signers that one account may own.
 MAX_SUB_ENTRIES = 1000
 INT64_MAX = 2**63 - 1

@@ -10,7 +10,6 @@ from hashlib import sha256
 
 from stellar_sdk import xdr
 
-from localnet.ledger.accounts import BASE_RESERVE
 from localnet.ledger.apply import Applied, charge, execute, finish
 from localnet.ledger.meta import array
 from localnet.ledger.packing import TransactionSet
@@ -18,7 +17,8 @@ from localnet.ledger.settings import BASE_FEE, MAX_TX_SET_SIZE, PROTOCOL_VERSION
 from localnet.ledger.soroban_ops import SorobanContext
 from localnet.ledger.state import Changes, Record, Snapshot, SnapshotAt
 from localnet.ledger.transaction import Transaction
-from localnet.network import TOTAL_COINS, Network
+from localnet.network import BASE_RESERVE, TOTAL_COINS, Network
+from localnet.soroban.uploads import FARM_CODE_BYTES
 
 _ZERO_HASH = bytes(32)
 
@@ -83,6 +83,8 @@ class Genesis:
     network: Network
     #: The farm's block interval in seconds.
     block_seconds: int
+    #: Bytes of code for which the farm's code pays rent.
+    farm_code_bytes: int = FARM_CODE_BYTES
 
 
 def close(
@@ -107,12 +109,18 @@ def close(
         block_seconds=genesis.block_seconds,
         # Rent stays at its minimum until the state has gigabytes, which a localnet never reaches.
         state_size=0,
+        farm_code_bytes=genesis.farm_code_bytes,
     )
     charged = [charge(tx, state, fee) for tx, fee in _ordered(chosen)]
     executed = [execute(c, state, network=genesis.network, context=context) for c in charged]
     applied = tuple(finish(e, state, genesis.network) for e in executed)
     ledger = seal(
-        previous, sequence=sequence, close_time=close_time, chosen=chosen, applied=applied
+        previous,
+        network=genesis.network,
+        sequence=sequence,
+        close_time=close_time,
+        chosen=chosen,
+        applied=applied,
     )
     return Closing(ledger=ledger, changes=state.applied())
 
@@ -142,7 +150,8 @@ def pack_tx_set(chosen: TransactionSet, previous_hash: bytes) -> bytes:
         for cluster in chosen.clusters
     ]
     stages = array([array(clusters)] if clusters else [])
-    soroban_phase = struct.pack(">iiq", 1, 1, chosen.soroban_base_fee) + stages
+    fee = struct.pack(">iq", 1, chosen.soroban_base_fee) if clusters else struct.pack(">i", 0)
+    soroban_phase = struct.pack(">i", 1) + fee + stages
     phases = array([classic_phase, soroban_phase])
     return struct.pack(">i", 1) + previous_hash + phases
 
@@ -150,6 +159,7 @@ def pack_tx_set(chosen: TransactionSet, previous_hash: bytes) -> bytes:
 def seal(
     previous: ClosedLedger | None,
     *,
+    network: Network,
     sequence: int,
     close_time: int,
     chosen: TransactionSet,
@@ -163,10 +173,9 @@ def seal(
     fee_pool = (previous.fee_pool if previous else 0) + fees
     header = _header(
         sequence=sequence,
-        close_time=close_time,
+        value=_agreed(network, sha256(tx_set).digest(), close_time),
         fee_pool=fee_pool,
         previous_hash=previous_hash,
-        tx_set_hash=sha256(tx_set).digest(),
         results_hash=sha256(results).digest(),
         # Localnet has no buckets; a digest over the history takes the place of the bucket list's
         # hash.
@@ -183,25 +192,37 @@ def seal(
     )
 
 
+def _agreed(network: Network, tx_set_hash: bytes, close_time: int) -> xdr.StellarValue:
+    """Return what the validators agreed on, signed by the one that proposed it."""
+    kind = xdr.EnvelopeType.ENVELOPE_TYPE_SCPVALUE
+    signed = network.id + struct.pack(">i", kind) + tx_set_hash + struct.pack(">Q", close_time)
+    signature = xdr.LedgerCloseValueSignature(
+        node_id=xdr.NodeID(network.validator.xdr_account_id().account_id),
+        signature=xdr.Signature(network.validator.sign(signed)),
+    )
+    return xdr.StellarValue(
+        tx_set_hash=xdr.Hash(tx_set_hash),
+        close_time=xdr.TimePoint(xdr.Uint64(close_time)),
+        upgrades=[],
+        ext=xdr.StellarValueExt(
+            xdr.StellarValueType.STELLAR_VALUE_SIGNED, lc_value_signature=signature
+        ),
+    )
+
+
 def _header(
     *,
     sequence: int,
-    close_time: int,
+    value: xdr.StellarValue,
     fee_pool: int,
     previous_hash: bytes,
-    tx_set_hash: bytes,
     results_hash: bytes,
     state_hash: bytes,
 ) -> bytes:
     return xdr.LedgerHeader(
         ledger_version=xdr.Uint32(PROTOCOL_VERSION),
         previous_ledger_hash=xdr.Hash(previous_hash),
-        scp_value=xdr.StellarValue(
-            tx_set_hash=xdr.Hash(tx_set_hash),
-            close_time=xdr.TimePoint(xdr.Uint64(close_time)),
-            upgrades=[],
-            ext=xdr.StellarValueExt(xdr.StellarValueType.STELLAR_VALUE_BASIC),
-        ),
+        scp_value=value,
         tx_set_result_hash=xdr.Hash(results_hash),
         bucket_list_hash=xdr.Hash(state_hash),
         ledger_seq=xdr.Uint32(sequence),

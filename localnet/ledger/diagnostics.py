@@ -77,20 +77,21 @@ def metric_events(values: dict[str, int], *, successful: bool) -> list[bytes]:
     ]
 
 
-def event_log(events: Iterable[xdr.DiagnosticEvent]) -> str:
-    """Return the "Event log" that follows an error's name in a simulation's error, newest first."""
+def event_log(events: Iterable[tuple[xdr.DiagnosticEvent, bool]]) -> str:
+    """Return the "Event log" that follows an error's name in a simulation's error, newest first.
+
+    Each event comes with the word whether a call that failed had emitted it.
+    """
     lines = [
-        f"   {index}: {_event_text(event)}\n" for index, event in enumerate(reversed(list(events)))
+        f"   {index}: {_event_text(event, undone=undone)}\n"
+        for index, (event, undone) in enumerate(reversed(list(events)))
     ]
     return "\n\nEvent log (newest first):\n" + "".join(lines)
 
 
-def _event_text(event: xdr.DiagnosticEvent) -> str:
-    kind = {
-        xdr.ContractEventType.DIAGNOSTIC: "[Diagnostic Event]",
-        xdr.ContractEventType.CONTRACT: "[Contract Event]",
-        xdr.ContractEventType.SYSTEM: "[System Event]",
-    }[event.event.type]
+def _event_text(event: xdr.DiagnosticEvent, *, undone: bool) -> str:
+    name = event.event.type.name.capitalize()
+    kind = f"[Failed {name} Event (not emitted)]" if undone else f"[{name} Event]"
     contract = event.event.contract_id
     who = ""
     if contract is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from localnet.ledger.keys import code_hash, is_persistent
 from localnet.ledger.settings import NetworkSettings, Usage
 from localnet.ledger.state import Change, Record
-from localnet.soroban.uploads import module_bytes
+from localnet.soroban.uploads import rent_bytes
 
 _KIB = 1024
 #: Instructions per unit of the compute fee.
@@ -106,31 +106,36 @@ def _entry_rent(settings: NetworkSettings, change: RentChange, sequence: int, pe
     return fee // _CODE_DISCOUNT if change.code else fee
 
 
-def _rent_size(key: bytes, record: Record) -> int:
+def _rent_size(key: bytes, record: Record, farm_code_bytes: int) -> int:
     """Return the bytes that rent is paid for.
 
     Code also pays for the memory that its parsed module takes.
     """
-    code = code_hash(key)
-    return len(record.packed) + (module_bytes(code) if code is not None else 0)
+    digest, size = code_hash(key), len(record.packed)
+    if digest is None:
+        return size
+    code = record.entry.data.contract_code
+    assert code is not None  # noqa: S101  (the key is one of code)
+    return rent_bytes(digest, size, -(-len(code.code) // 4) * 4, farm_code_bytes)
 
 
-def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
+def rent_changes(changes: Iterable[Change], *, farm_code_bytes: int) -> list[RentChange]:
     """Return the entries among these changes that owe rent.
 
-    These are the entries with a longer life or more bytes.
+    These are the entries with a longer life or more bytes. The farm's code pays as if it had
+    `farm_code_bytes`.
     """
     found = []
     for change in changes:
         if change.after is None or change.after.live_until is None:
             continue
-        before, after = change.before, change.after
+        before, after, key = change.before, change.after, change.key
         found.append(
             RentChange(
-                persistent=is_persistent(change.key),
-                code=code_hash(change.key) is not None,
-                old_size=0 if before is None else _rent_size(change.key, before),
-                new_size=_rent_size(change.key, after),
+                persistent=is_persistent(key),
+                code=code_hash(key) is not None,
+                old_size=0 if before is None else _rent_size(key, before, farm_code_bytes),
+                new_size=_rent_size(key, after, farm_code_bytes),
                 old_live_until=0 if before is None else before.live_until or 0,
                 new_live_until=after.live_until or 0,
             )

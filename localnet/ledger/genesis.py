@@ -38,7 +38,14 @@ def genesis_ledger(
     _put_contracts(state, genesis, close_time)
     records = {k: r for k, r in state.applied().items() if r is not None}
     snapshot = Snapshot(sequence=FIRST, close_time=close_time, records=records)
-    ledger = seal(None, sequence=FIRST, close_time=close_time, chosen=_NO_TRANSACTIONS, applied=())
+    ledger = seal(
+        None,
+        network=genesis.network,
+        sequence=FIRST,
+        close_time=close_time,
+        chosen=_NO_TRANSACTIONS,
+        applied=(),
+    )
     return snapshot, ledger
 
 
@@ -82,6 +89,7 @@ def _put_contracts(state: Changes, genesis: Genesis, close_time: int) -> None:
         settings=read_settings(state),
         block_seconds=genesis.block_seconds,
         state_size=0,
+        farm_code_bytes=genesis.farm_code_bytes,
     )
     for key, entry in genesis_entries(network, context.ledger_info()):
         state.put(key, entry.entry, entry.live_until)

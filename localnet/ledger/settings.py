@@ -15,8 +15,8 @@ from localnet.ledger.xdr_json import to_json
 
 #: Lowest bid in stroops per operation.
 BASE_FEE = 100
-#: Protocol version in headers and in the answer of getNetwork: the version of the recordings.
-PROTOCOL_VERSION = 24
+#: Protocol version in headers and in answers: that of mainnet.
+PROTOCOL_VERSION = 27
 #: Maximum number of classic operations in one ledger.
 MAX_TX_SET_SIZE = 1000
 

@@ -46,6 +46,8 @@ class SorobanContext:
     block_seconds: int
     #: Bytes of Soroban state, on which the rent depends.
     state_size: int
+    #: Bytes of code for which the farm's code pays rent.
+    farm_code_bytes: int
 
     def ledger_info(self) -> LedgerInfo:
         """Return the ledger in the form that the contract host takes."""
@@ -130,7 +132,7 @@ def _extend(
 def _rent(changes: Changes, context: SorobanContext) -> int:
     return rent_fee(
         context.settings,
-        rent_changes(changes),
+        rent_changes(changes, farm_code_bytes=context.farm_code_bytes),
         sequence=context.sequence,
         state_size=context.state_size,
     )

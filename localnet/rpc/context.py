@@ -60,5 +60,10 @@ def wants_json(params: Params) -> bool:
     """
     wanted = params.get("xdrFormat", "")
     if wanted not in ("", "base64", "json"):
-        raise invalid_params(f"got '{wanted}': expected base64, json for optional 'xdrFormat'")
+        raise invalid_params(unknown_format(wanted))
     return bool(wanted == "json")
+
+
+def unknown_format(wanted: str) -> str:
+    """Return the words about an xdrFormat that there is not."""
+    return f"got '{wanted}': expected base64, json for optional 'xdrFormat'"

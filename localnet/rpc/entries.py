@@ -1,5 +1,6 @@
 """The method getLedgerEntries."""
 
+from base64 import b64decode
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +18,8 @@ MAX_KEYS = 200
 @lru_cache(maxsize=4_096)  # whoever waits for a change asks for the same entries over and over
 def _read_key(text: str) -> tuple[xdr.LedgerKey, bytes]:
     """Return the key and its XDR."""
-    key = xdr.LedgerKey.from_xdr(text)
-    return key, key.to_xdr_bytes()
+    packed = b64decode(text, validate=True)
+    return xdr.LedgerKey.from_xdr_bytes(packed), packed
 
 
 def _parse_key(text: Any, index: int) -> tuple[xdr.LedgerKey, bytes]:
@@ -32,21 +33,28 @@ def _parse_key(text: Any, index: int) -> tuple[xdr.LedgerKey, bytes]:
 async def get_ledger_entries(rpc: RpcContext, params: Params) -> dict[str, Any]:
     """Return the live entries; a key without a live entry is left out."""
     as_json = wants_json(params)
-    texts = params.get("keys")
-    if not isinstance(texts, list):
-        raise invalid_params("invalid parameters")
+    texts = params.get("keys", [])
     if len(texts) > MAX_KEYS:
         raise invalid_params(f"key count ({len(texts)}) exceeds maximum supported ({MAX_KEYS})")
     keys = [_parse_key(text, index) for index, text in enumerate(texts)]
     if any(key.type is xdr.LedgerEntryType.TTL for key, _ in keys):
         raise invalid_params("ledger ttl entries cannot be queried directly")
-    if not keys:
-        message = "could not query captive core: no keys specified in request"
-        raise RpcError(INTERNAL_ERROR, message)
+    _check_query([packed for _, packed in keys])
     snapshot = rpc.snapshot
     found = (_entry(rpc, key, packed, as_json=as_json) for key, packed in keys)
     entries = [entry for entry in found if entry is not None]
     return {"entries": entries, "latestLedger": snapshot.sequence}
+
+
+def _check_query(keys: list[bytes]) -> None:
+    """Refuse what stellar-core refuses when stellar-rpc asks it: no key, and a key twice."""
+    if not keys:
+        reason = "no keys specified in request"
+    elif len(set(keys)) < len(keys):
+        reason = "http request failed with non-200 status code (404)"
+    else:
+        return
+    raise RpcError(INTERNAL_ERROR, f"could not query captive core: {reason}")
 
 
 def _entry(

@@ -1,6 +1,7 @@
 """The method getEvents."""
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from localnet.ledger.close import ClosedLedger
 from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import Params, RpcContext, wants_json
 from localnet.rpc.encoding import base64, timestamp
-from localnet.rpc.errors import invalid_params, invalid_request
+from localnet.rpc.errors import RpcError, invalid_params, invalid_request
 from localnet.rpc.paging import page_limit, total_order_id
 
 #: Number of events in a page: the default, and the maximum.
@@ -24,12 +25,19 @@ MAX_LEDGERS = 10_000
 MAX_FILTERS = 5
 #: Place of the events that follow all transactions of a ledger.
 _AFTER_ALL = (1 << 20) - 1
+#: Maximum number of segments of a topic filter, besides a closing "**".
+MAX_SEGMENTS = 4
+_ANY_NUMBER = "**"
+#: Bytes of a number in XDR.
+_INT_BYTES = 4
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,10})")
 _TYPES = {
     xdr.ContractEventType.SYSTEM: "system",
     xdr.ContractEventType.CONTRACT: "contract",
     xdr.ContractEventType.DIAGNOSTIC: "diagnostic",
 }
+#: Types that a filter may name: diagnostic events are not searched.
+FILTER_TYPES = frozenset({"system", "contract"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,7 @@ class EventFilter:
 
 
 def _matches(pattern: tuple[str, ...], topics: list[str]) -> bool:
-    if pattern and pattern[-1] == "**":
+    if pattern and pattern[-1] == _ANY_NUMBER:
         pattern = pattern[:-1]
         topics = topics[: len(pattern)]
     return len(pattern) == len(topics) and all(
@@ -110,11 +118,13 @@ def ledger_events(ledger: ClosedLedger) -> Iterator[PlacedEvent]:
 
 async def get_events(rpc: RpcContext, params: Params) -> dict[str, Any]:
     """Return a page of the events that pass the filters."""
-    as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
+    cursor_place = _cursor(params)
+    _check_segments(params)
+    as_json, limit = wants_json(params), _limit(params)
     filters = _filters(params)
-    after, first = _start(rpc, params)
+    after, first = _start(rpc, params, cursor_place)
     end = min(first + MAX_LEDGERS, rpc.latest.sequence + 1)
-    if isinstance(params.get("endLedger"), int) and params["endLedger"] > 0:
+    if params.get("endLedger"):
         end = min(end, params["endLedger"])
     page: list[dict[str, Any]] = []
     # Without a full page, the cursor is the end of the searched ledgers.
@@ -130,6 +140,13 @@ async def get_events(rpc: RpcContext, params: Params) -> dict[str, Any]:
     return _page(rpc, page, cursor)
 
 
+def _limit(params: Params) -> int:
+    try:
+        return page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
+    except RpcError as error:
+        raise invalid_params(error.message) from error
+
+
 def _page(rpc: RpcContext, page: list[dict[str, Any]], cursor: str) -> dict[str, Any]:
     return {
         "events": page,
@@ -141,45 +158,101 @@ def _page(rpc: RpcContext, page: list[dict[str, Any]], cursor: str) -> dict[str,
     }
 
 
-def _start(rpc: RpcContext, params: Params) -> tuple[tuple[int, int], int]:
-    """Return (the place after which the page starts, the first ledger)."""
+def _cursor(params: Params) -> tuple[int, int] | None:
+    """Return the place that the call's cursor names, or None without a cursor."""
     cursor = (params.get("pagination") or {}).get("cursor")
-    start = params.get("startLedger", 0)
-    if cursor:
+    if cursor is None:
+        return None
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise invalid_params("invalid parameters", f"invalid event id {cursor}")
+    return int(found[1]), int(found[2])
+
+
+def _start(
+    rpc: RpcContext, params: Params, cursor: tuple[int, int] | None
+) -> tuple[tuple[int, int], int]:
+    """Return (the place after which the page starts, the first ledger)."""
+    start: int = params.get("startLedger", 0)
+    oldest, latest = rpc.oldest.sequence, rpc.latest.sequence
+    if cursor is None and start < 1:
+        raise invalid_params("startLedger must be positive")
+    if cursor is not None:
         if start or params.get("endLedger"):
             raise invalid_params("ledger ranges and cursor cannot both be set")
-        found = _CURSOR.fullmatch(str(cursor))
-        if found is None:
-            raise invalid_params(f"invalid cursor: {cursor}")
-        place = int(found[1]), int(found[2])
-        return place, max(place[0] >> 32, rpc.oldest.sequence)
-    oldest, latest = rpc.oldest.sequence, rpc.latest.sequence
-    if not isinstance(start, int) or not oldest <= start <= latest:
+        start = cursor[0] >> 32
+    # A cursor may be the end of the ledgers that were searched.
+    if not oldest <= start <= latest + (cursor is not None):
         raise invalid_request(f"startLedger must be within the ledger range: {oldest} - {latest}")
-    return (0, -1), start
+    return cursor or (0, -1), start
 
 
 def _filters(params: Params) -> list[EventFilter]:
     given = params.get("filters") or []
-    if not isinstance(given, list):
-        raise invalid_params("invalid parameters")
     if len(given) > MAX_FILTERS:
         raise invalid_params(f"maximum {MAX_FILTERS} filters per request")
-    return [_filter(f, index) for index, f in enumerate(given, start=1)]
+    return [_filter(f or {}, index) for index, f in enumerate(given, start=1)]
 
 
-def _filter(given: Any, index: int) -> EventFilter:
-    types = frozenset(t for t in str(given.get("type", "")).split(",") if t)
-    if not types <= set(_TYPES.values()):
-        raise invalid_params(
-            f"filter {index} invalid: filter type invalid: if set, type must be either"
-            " 'system', 'contract' or 'diagnostic'"
-        )
-    contracts = frozenset(given.get("contractIds") or [])
-    if not all(StrKey.is_valid_contract(c) for c in contracts):
-        raise invalid_params(f"filter {index} invalid: contract ID 1 invalid")
-    topics = tuple(tuple(t) for t in given.get("topics") or [])
-    return EventFilter(types=types, contracts=contracts, topics=topics)
+def _filter(given: dict[str, Any], index: int) -> EventFilter:
+    def invalid(words: str) -> RpcError:
+        return invalid_params(f"filter {index} invalid: {words}")
+
+    types = frozenset(t for t in (given.get("type") or "").split(",") if t)
+    if not types <= FILTER_TYPES:
+        raise invalid("filter type invalid: if set, type must be either 'system' or 'contract'")
+    contracts, topics = given.get("contractIds") or [], given.get("topics") or []
+    if len(contracts) > MAX_FILTERS:
+        raise invalid(f"maximum {MAX_FILTERS} contract IDs per filter")
+    for place, contract in enumerate(contracts, start=1):
+        if not StrKey.is_valid_contract(contract):
+            raise invalid(f"contract ID {place} invalid")
+    if len(topics) > MAX_FILTERS:
+        raise invalid(f"maximum {MAX_FILTERS} topics per filter")
+    for place, topic in enumerate(topics, start=1):
+        wrong = _wrong_topic(topic)
+        if wrong:
+            raise invalid(f"topic {place} invalid: {wrong}")
+    return EventFilter(
+        types=types,
+        contracts=frozenset(contracts),
+        topics=tuple(tuple(topic) for topic in topics),
+    )
+
+
+def _wrong_topic(topic: list[str]) -> str:
+    """Tell what is wrong about a pattern of topics; empty when nothing is."""
+    if not topic:
+        return "topic must have at least 1 segment"
+    if _ANY_NUMBER in topic[:-1]:
+        place = topic.index(_ANY_NUMBER) + 1
+        return f"segment {place} invalid: wildcard '**' is only allowed as the last segment"
+    if len(topic) - (topic[-1] == _ANY_NUMBER) > MAX_SEGMENTS:
+        return f"topic cannot have more than {MAX_SEGMENTS} segments"
+    return ""
+
+
+def _check_segments(params: Params) -> None:
+    """Check that each segment is a wildcard or a value, before anything else is looked at."""
+    for given in params.get("filters") or []:
+        for topic in (given or {}).get("topics") or []:
+            for segment in topic or []:
+                if segment not in ("*", _ANY_NUMBER):
+                    _check_segment(segment)
+
+
+def _check_segment(segment: str) -> None:
+    try:
+        packed = b64decode(segment, validate=True)
+    except ValueError:
+        packed = b""
+    try:
+        xdr.SCVal.from_xdr_bytes(packed)
+    except Exception as error:
+        words = f"{'decoding ScValType: ' * 2}xdr:DecodeInt: unexpected EOF while decoding"
+        read = " ".join(str(byte) for byte in packed[:_INT_BYTES])
+        wrong = f"{words} {_INT_BYTES} bytes - read: '[{read}]'"
+        raise invalid_params("invalid parameters", wrong) from error
 
 
 def _event_json(

@@ -47,10 +47,10 @@ async def get_network(rpc: RpcContext, _params: Params) -> dict[str, Any]:
 async def get_version_info(_rpc: RpcContext, _params: Params) -> dict[str, Any]:
     """Return the version of the software."""
     return {
-        "version": "24.0.0-localnet",
+        "version": "27.1.1-localnet",
         "commitHash": "",
         "buildTimestamp": "",
-        "captiveCoreVersion": "localnet",
+        "captiveCoreVersion": "v27.1.0-localnet",
         "protocolVersion": PROTOCOL_VERSION,
     }
 

@@ -28,6 +28,7 @@ from localnet.rpc.info import (
 from localnet.rpc.ledgers import get_ledgers
 from localnet.rpc.lies import shapes
 from localnet.rpc.nodes import Nodes
+from localnet.rpc.requests import check_request
 from localnet.rpc.send import send_transaction
 from localnet.rpc.simulate import simulate_transaction
 from localnet.rpc.transactions import get_transaction, get_transactions
@@ -215,6 +216,7 @@ async def _call(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, "method not found", call.method)
     params = framing.members(call)
+    check_request(call.method, params)
     true = await method(rpc, rpc.lies.asked(rpc, call.method, params))
     return rpc.lies.answer(rpc, call.method, params, true, rpc.faults.used)
 

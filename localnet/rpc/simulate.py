@@ -23,7 +23,7 @@ from localnet.ledger.transaction import disk_reads
 from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import Params, RpcContext, wants_json
 from localnet.rpc.encoding import base64
-from localnet.rpc.errors import invalid_params
+from localnet.rpc.errors import RpcError
 from localnet.soroban.deploy import is_supported
 from localnet.soroban.errors import describe
 from localnet.soroban.host import invoke
@@ -35,7 +35,15 @@ _AUTH_MODES: tuple[AuthMode, ...] = ("enforce", "record", "record_allow_nonroot"
 _ENVELOPE_BYTES = 1892
 #: Bytes of an account's extensions, which exist from the first use of a sequence number.
 _EXTENSION_BYTES = 52
+_FOOTPRINT_OPERATIONS = frozenset(
+    {xdr.OperationType.EXTEND_FOOTPRINT_TTL, xdr.OperationType.RESTORE_FOOTPRINT}
+)
+_NO_DATA = (
+    "To perform a SimulateTransaction for ExtendFootprintTtl or RestoreFootprint operations,"
+    " SorobanTransactionData must be provided"
+)
 _ACCOUNT = xdr.LedgerEntryType.ACCOUNT
+_WRONG_TYPE = xdr.SCErrorCode.SCEC_UNEXPECTED_TYPE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +63,23 @@ def _margin(value: int, *, more: int, factor_percent: int) -> int:
 
 async def simulate_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
     """Simulate the one operation of a transaction; its signatures do not matter."""
-    as_json = wants_json(params)
+    try:
+        as_json = wants_json(params)
+    except RpcError as error:
+        return _refusal(error.message)
     try:
         envelope = xdr.TransactionEnvelope.from_xdr(params.get("transaction", ""))
     except Exception:
-        return {"error": "Could not unmarshal transaction", "latestLedger": 0}
+        return _refusal("Could not unmarshal transaction")
     tx = _inner(envelope)
     if tx is None or len(tx.operations) != 1:
-        return {"error": "Transaction contains more than one operation", "latestLedger": 0}
+        return _refusal("Transaction contains more than one operation")
     return _simulate(rpc, tx, tx.operations[0], params, as_json=as_json)
+
+
+def _refusal(error: str) -> dict[str, Any]:
+    """Return the answer to a call that is not simulated."""
+    return {"error": error, "latestLedger": 0}
 
 
 def _simulate(
@@ -75,20 +91,25 @@ def _simulate(
     as_json: bool,
 ) -> dict[str, Any]:
     body = operation.body
-    if body.extend_footprint_ttl_op is not None and tx.ext.soroban_data is not None:
-        return _simulate_extend(rpc, body, tx.ext.soroban_data, as_json=as_json)
-    if body.restore_footprint_op is not None and tx.ext.soroban_data is not None:
+    if body.type in _FOOTPRINT_OPERATIONS:
+        if tx.ext.soroban_data is None:
+            return _refusal(_NO_DATA)
+        if body.extend_footprint_ttl_op is not None:
+            return _simulate_extend(rpc, body, tx.ext.soroban_data, as_json=as_json)
         return _simulate_restore(rpc, body, as_json=as_json)
     if body.invoke_host_function_op is None:
         name = "".join(part.capitalize() for part in body.type.name.split("_"))
-        text = f"transaction contains unsupported operation type: OperationType{name}"
-        return {"error": text, "latestLedger": 0}
+        return _refusal(f"transaction contains unsupported operation type: OperationType{name}")
+    auth_mode = _auth_mode(body.invoke_host_function_op, params)
+    if auth_mode is None:
+        modes = ",".join(_AUTH_MODES)
+        return _refusal(f"optional 'authMode' must be one of {modes} when included")
     source = raw_muxed(operation.source_account or tx.source_account)
     return _simulate_invoke(
         rpc,
         body.invoke_host_function_op,
         source=StrKey.encode_ed25519_public_key(source),
-        auth_mode=_auth_mode(body.invoke_host_function_op, params),
+        auth_mode=auth_mode,
         as_json=as_json,
     )
 
@@ -96,12 +117,36 @@ def _simulate(
 def _inner(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
     if envelope.v1 is not None:
         return envelope.v1.tx
+    if envelope.v0 is not None:
+        return _of_version_0(envelope.v0.tx)
     inner = envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None
     return inner.tx if inner else None
 
 
-def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
-    """Return the mode of authorisation.
+def _of_version_0(tx: xdr.TransactionV0) -> xdr.Transaction:
+    """Return a transaction of the old form, which has no resources, in the new form."""
+    bounds = tx.time_bounds
+    kinds = xdr.PreconditionType
+    conditions = (
+        xdr.Preconditions(kinds.PRECOND_NONE)
+        if bounds is None
+        else xdr.Preconditions(kinds.PRECOND_TIME, time_bounds=bounds)
+    )
+    return xdr.Transaction(
+        source_account=xdr.MuxedAccount(
+            xdr.CryptoKeyType.KEY_TYPE_ED25519, ed25519=tx.source_account_ed25519
+        ),
+        fee=tx.fee,
+        seq_num=tx.seq_num,
+        cond=conditions,
+        memo=tx.memo,
+        operations=tx.operations,
+        ext=xdr.TransactionExt(0),
+    )
+
+
+def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode | None:
+    """Return the mode of authorisation; None for a mode that there is not.
 
     Signed entries are enforced. Without any entries, the host records the entries that would be
     needed.
@@ -109,10 +154,7 @@ def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
     asked = params.get("authMode", "")
     if not asked:
         return "enforce" if call.auth else "record"
-    for mode in _AUTH_MODES:
-        if mode == asked:
-            return mode
-    raise invalid_params(f"invalid authorization mode '{asked}'")
+    return next((mode for mode in _AUTH_MODES if mode == asked), None)
 
 
 def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
@@ -128,6 +170,7 @@ def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
         settings=rpc.node.settings,
         block_seconds=rpc.node.genesis.block_seconds,
         state_size=0,
+        farm_code_bytes=rpc.node.genesis.farm_code_bytes,
     )
 
 
@@ -153,17 +196,16 @@ def _simulate_invoke(
         footprint=None,
         auth_mode=auth_mode,
     )
-    diagnostics = [base64(d.to_xdr_bytes()) for d in result.diagnostics]
+    events = _events(result, as_json=as_json)
     if not result.ok:
-        return _failure(result, snapshot.sequence)
+        return _failure(result) | events | {"latestLedger": snapshot.sequence}
     changes = Changes(snapshot, snapshot.sequence)
     write_changes(changes, result, result.footprint.read_write, context.settings)
     auth = list(call.auth) if auth_mode == "enforce" else list(result.auth)
     cost = _invocation_cost(result, call, auth, changes, context)
     assert result.value is not None  # noqa: S101  (a call that succeeded returned something)
-    answer = _cost_json(cost, as_json=as_json)
+    answer = _cost_json(cost, as_json=as_json) | events
     if as_json:
-        answer["eventsJson"] = [to_json(d) for d in result.diagnostics]
         answer["results"] = [
             {
                 "authJson": [to_json(a) for a in auth],
@@ -171,7 +213,6 @@ def _simulate_invoke(
             }
         ]
     else:
-        answer["events"] = diagnostics
         returned = base64(result.value.to_xdr_bytes())
         answer["results"] = [{"auth": [a.to_xdr() for a in auth], "xdr": returned}]
     state_changes = _state_changes(changes, result.footprint.read_write, as_json=as_json)
@@ -180,21 +221,36 @@ def _simulate_invoke(
     return answer | {"latestLedger": snapshot.sequence}
 
 
-def _failure(result: InvocationResult, sequence: int) -> dict[str, Any]:
+def _events(result: InvocationResult, *, as_json: bool) -> dict[str, Any]:
+    """Return the diagnostic events; a failed call tells them as well."""
+    if as_json:
+        return {"eventsJson": [to_json(d) for d in result.diagnostics]}
+    return {"events": [base64(d.to_xdr_bytes()) for d in result.diagnostics]}
+
+
+def _failure(result: InvocationResult) -> dict[str, Any]:
     assert result.error is not None  # noqa: S101  (a failed call has an error)
-    log = event_log(e for e in result.diagnostics if not _is_vm_log(e))
-    return {
-        "error": f"HostError: {describe(result.error)}{log}",
-        "events": [base64(d.to_xdr_bytes()) for d in result.diagnostics],
-        "latestLedger": sequence,
-    }
+    error = f"HostError: {describe(result.error)}"
+    if result.error.code is _WRONG_TYPE and not any(map(_is_error, result.diagnostics)):
+        return {"error": f"{error}\nDebugInfo not available\n"}
+    found = enumerate(result.diagnostics)
+    log = event_log((e, place in result.undone) for place, e in found if not _is_vm_log(e))
+    return {"error": f"{error}{log}"}
+
+
+def _is_error(event: xdr.DiagnosticEvent) -> bool:
+    return _first_topic(event) == b"error"
 
 
 def _is_vm_log(event: xdr.DiagnosticEvent) -> bool:
     """Tell whether the event is the VM's own log, which is written after the error was composed."""
+    return _first_topic(event) == b"log"
+
+
+def _first_topic(event: xdr.DiagnosticEvent) -> bytes:
     body = event.event.body.v0
     first = body.topics[0].sym if body and body.topics else None
-    return first is not None and first.sc_symbol == b"log"
+    return b"" if first is None else first.sc_symbol
 
 
 def _invocation_cost(
@@ -257,7 +313,7 @@ def _cost(
     sized = usage + Usage(tx_bytes=_margin(size, more=500, factor_percent=110))
     rent = rent_fee(
         context.settings,
-        rent_changes(changes),
+        rent_changes(changes, farm_code_bytes=context.farm_code_bytes),
         sequence=context.sequence,
         state_size=context.state_size,
     )
@@ -313,7 +369,11 @@ def _state_changes(
 def _state_part(name: str, packed: bytes | None, kind: Any, *, as_json: bool) -> dict[str, Any]:
     if not as_json:
         return {name: None if packed is None else base64(packed)}
-    return {f"{name}Json": None if packed is None else to_json(kind.from_xdr_bytes(packed))}
+    # stellar-rpc leaves the members of an entry there, for JSON as null.
+    there: dict[str, Any] = {} if name == "key" else {name: None}
+    if packed is None:
+        return there
+    return there | {f"{name}Json": to_json(kind.from_xdr_bytes(packed))}
 
 
 def _simulate_extend(

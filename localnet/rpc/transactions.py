@@ -1,5 +1,6 @@
 """The methods getTransaction and getTransactions."""
 
+from string import hexdigits
 from typing import Any
 
 from stellar_sdk import xdr
@@ -11,7 +12,13 @@ from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import Params, RpcContext, wants_json
 from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
-from localnet.rpc.paging import TransactionCursor, page_limit, start_ledger
+from localnet.rpc.paging import (
+    TransactionCursor,
+    cursor_of,
+    page_limit,
+    start_ledger,
+    wants_json_page,
+)
 
 #: Number of transactions in a page: the default, and the maximum.
 DEFAULT_LIMIT = 50
@@ -59,14 +66,14 @@ async def get_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
     return answer | details | {"createdAt": str(found.ledger.close_time)}
 
 
-def _parse_hash(text: Any) -> bytes:
-    if not isinstance(text, str) or len(text) != 64:
-        length = len(text) if isinstance(text, str) else 0
-        raise invalid_params(f"unexpected hash length ({length})")
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise invalid_params(f"incorrect hash: {error}") from error
+def _parse_hash(text: str) -> bytes:
+    if len(text) != 64:
+        raise invalid_params(f"unexpected hash length ({len(text)})")
+    wrong = next((letter for letter in text if letter not in hexdigits), None)
+    if wrong is not None:
+        shown = f"U+{ord(wrong):04X} '{wrong}'"
+        raise invalid_params(f"incorrect hash: encoding/hex: invalid byte: {shown}")
+    return bytes.fromhex(text)
 
 
 def _find(rpc: RpcContext, tx_hash: bytes) -> Found | None:
@@ -129,7 +136,7 @@ def _parts_json(transaction: Applied) -> dict[str, Any]:
 
 async def get_transactions(rpc: RpcContext, params: Params) -> dict[str, Any]:
     """Return a page of transactions in the order of their application."""
-    as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
+    as_json, limit = wants_json_page(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
     start = _start(rpc, params)
     page: list[dict[str, Any]] = []
     last = start
@@ -155,12 +162,13 @@ def _after(ledger: ClosedLedger, start: TransactionCursor) -> list[Found]:
 
 
 def _start(rpc: RpcContext, params: Params) -> TransactionCursor:
-    cursor = (params.get("pagination") or {}).get("cursor")
+    cursor = cursor_of(params)
     if not cursor:
         return TransactionCursor(ledger=start_ledger(rpc, params), order=0)
-    if params.get("startLedger"):
-        raise invalid_params("startLedger and cursor cannot both be set")
-    return TransactionCursor.parse(cursor)
+    start = TransactionCursor.parse(cursor)
+    if start.ledger < rpc.oldest.sequence:
+        raise invalid_params(f"database does not contain metadata for ledger: {start.ledger}")
+    return start
 
 
 def _page(rpc: RpcContext, page: list[dict[str, Any]], last: TransactionCursor) -> dict[str, Any]:

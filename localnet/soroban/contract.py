@@ -18,6 +18,8 @@ class BaseContract:
     """One running contract; `functions` lists the public functions of the contract."""
 
     functions: ClassVar[frozenset[str]] = frozenset()
+    #: True for a contract of code, whose VM tells how it trapped; a part of the host has no VM.
+    has_code: ClassVar[bool] = True
 
     def __init__(self, host: ContractHost, contract: str, instance: xdr.SCContractInstance) -> None:
         self.host = host
@@ -31,6 +33,20 @@ class BaseContract:
     def function(self, name: str) -> Callable[..., xdr.SCVal] | None:
         """Return the contract's function of this name, or None."""
         return getattr(self, name, None) if name in self.functions else None
+
+    def no_function(self, name: str) -> HostError:
+        """Return the error of a call of a function that the contract does not have."""
+        words = scval.to_string("trying to invoke non-existent contract function")
+        return host_error("WASM_VM", "MISSING_VALUE", words, symbol(name))
+
+    def wrong_count(self, name: str) -> HostError:
+        """Return the error of a call with another number of arguments."""
+        words = scval.to_string("VM call failed: Func(MismatchingParameterLen)")
+        return host_error("WASM_VM", "UNEXPECTED_SIZE", words, symbol(name))
+
+    def wrong_type(self, name: str) -> HostError:
+        """Return the error of an argument of another type: the contract's code traps."""
+        return host_error("WASM_VM", "INVALID_ACTION", *trap_words(name))
 
     def fail(self, number: int) -> HostError:
         """Return the contract's own error with this number."""
@@ -115,6 +131,11 @@ class BaseContract:
     def remove(self, key: xdr.SCVal, durability: Durability) -> None:
         """Remove an entry of this contract."""
         self.host.storage.remove(data_key(self.id, key, durability))
+
+
+def trap_words(function: str) -> tuple[xdr.SCVal, xdr.SCVal]:
+    """Return how the VM describes a trap of the contract's own code."""
+    return scval.to_string("VM call trapped: UnreachableCodeReached"), symbol(function)
 
 
 def _executable_value(executable: xdr.ContractExecutable) -> xdr.SCVal:

@@ -23,6 +23,29 @@ TOP = {"plant": 1_532_536, "work": 1_587_198, "harvest": 1_530_000}
 NESTED = {"plant": 704_645, "work": 767_020, "harvest": 725_746}
 #: Instructions of any other call by a transaction.
 OTHER_CALL = 1_500_000
+#: Instructions of a function of an asset contract called by a transaction: of XLM, of other assets.
+ASSET_CALL = {
+    "balance": (164_193, 194_506),
+    "decimals": (127_569, 147_959),
+    "name": (134_660, 160_973),
+    "symbol": (134_797, 160_863),
+    "admin": (161_290, 161_290),
+    "authorized": (148_141, 196_684),
+    "allowance": (182_622, 206_498),
+    "approve": (249_956, 279_755),
+    "transfer": (235_750, 268_128),
+    "transfer_from": (365_735, 398_113),
+    "burn": (229_365, 229_365),
+    "burn_from": (355_482, 355_482),
+    "mint": (228_048, 228_048),
+    "clawback": (228_400, 228_400),
+    "set_admin": (235_076, 235_076),
+    "set_authorized": (247_597, 247_597),
+}
+#: Functions whose cost the farm charges when it calls them.
+NESTED_ASSET_CALLS = frozenset({"burn", "mint"})
+#: Instructions of the creation of an asset contract, by the letters that a code may have.
+_NEW_ASSET = {0: 149_826, 4: 178_670, 12: 182_015}
 #: Instructions of a router, a multicall or a tractor without the calls that it makes.
 CALLER = 530_008
 #: Instructions of the nested burn of a stake.
@@ -42,6 +65,11 @@ DECAY_PERIOD = 17_000
 #: less.
 BASE_MEMORY = 1_200_000
 MEMORY = {"plant": 1_500_000, "work": 1_400_000, "harvest": 1_500_000}
+
+
+def new_asset(code: str) -> int:
+    """Return the instructions of the creation of an asset's contract; XLM has no code."""
+    return next(price for letters, price in _NEW_ASSET.items() if len(code) <= letters)
 
 
 @dataclass(frozen=True, kw_only=True)

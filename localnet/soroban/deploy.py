@@ -1,5 +1,9 @@
-"""Deployment: code is uploaded under its hash, contracts are created from address and salt."""
+"""Deployment: code is uploaded under its hash, contracts are created from address and salt.
 
+The contract of an asset is created from the asset by anybody; it is a part of the host.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -7,6 +11,7 @@ from stellar_sdk import Address, StrKey, scval, xdr
 
 from localnet.network import contract_id
 from localnet.soroban import cost
+from localnet.soroban.assets import ContractAsset
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.genesis import instance_data
 from localnet.soroban.hosting import ContractHost
@@ -14,7 +19,7 @@ from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.uploads import UPLOADABLE, Uploadable, Work
 from localnet.soroban.values import VOID
 
-_CONSTRUCTOR = "__constructor"
+_CONSTRUCTOR, _INIT_ASSET = "__constructor", "init_asset"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +45,15 @@ class Creation:
 
 
 def is_supported(function: xdr.HostFunction) -> bool:
-    """Tell whether localnet runs the function: all but the creation of token contracts."""
+    """Tell whether localnet runs the function.
+
+    It creates contracts of code from addresses, and contracts of assets from assets.
+    """
     if function.invoke_contract is not None or function.wasm is not None:
         return True
     args = creation_of(function)
     from_address = args.contract_id_preimage.from_address is not None
-    return from_address and args.executable.wasm_hash is not None
+    return from_address == (args.executable.wasm_hash is not None)
 
 
 def creation_of(function: xdr.HostFunction) -> xdr.CreateContractArgsV2:
@@ -76,24 +84,60 @@ def upload(host: ContractHost, code: bytes) -> xdr.SCVal:
 
 
 def create(host: ContractHost, args: xdr.CreateContractArgsV2) -> xdr.SCVal:
-    """Create a contract and return its address; the deployer must have allowed the creation."""
+    """Create a contract and return its address."""
+    preimage = args.contract_id_preimage
+    if preimage.from_asset is not None:
+        return _create_of_asset(host, preimage, preimage.from_asset)
+    return _create_of_code(host, args)
+
+
+def _create_of_asset(
+    host: ContractHost, preimage: xdr.ContractIDPreimage, asset: xdr.Asset
+) -> xdr.SCVal:
+    """Create the contract of an asset, whose issuer is its admin."""
+    contract = _new_contract(host, preimage)
+    found = ContractAsset.from_xdr(asset)
+    host.note_call(contract, _INIT_ASSET, [scval.to_bytes(found.packed)])
+    host.meter.charge(cost.new_asset(found.code))
+    _store(host, contract, None, found.storage(admin=found.issuer))
+    host.note_return(contract, _INIT_ASSET, VOID)
+    return scval.to_address(contract)
+
+
+def _create_of_code(host: ContractHost, args: xdr.CreateContractArgsV2) -> xdr.SCVal:
+    """Create a contract that runs code; the deployer must have allowed the creation."""
     deployer = args.contract_id_preimage.from_address
     code = args.executable.wasm_hash
     assert deployer is not None  # noqa: S101  (validated)
     assert code is not None  # noqa: S101  (validated)
     host.authorize(Address.from_xdr_sc_address(deployer.address).address, Creation(args=args))
-    raw = contract_id(host.ledger.network_id, args.contract_id_preimage)
-    contract = StrKey.encode_contract(raw)
-    if host.storage.get(instance_key(contract)) is not None:
-        raise host.refuse(_refusal("EXISTING_VALUE", "contract already exists", raw))
+    contract = _new_contract(host, args.contract_id_preimage)
     if host.storage.get(code_key(code.hash)) is None:
         raise host.refuse(_refusal("MISSING_VALUE", "Wasm does not exist", code.hash))
     model = UPLOADABLE.get(code.hash)
     _charge(host, model.create if model else Work(instructions=cost.OTHER_CALL, memory=0))
-    life = host.storage.first_life("persistent")
-    host.storage.put(instance_key(contract), instance_data(contract, code.hash, ()), life)
+    _store(host, contract, code.hash, ())
     _construct(host, contract, args.constructor_args)
     return scval.to_address(contract)
+
+
+def _new_contract(host: ContractHost, preimage: xdr.ContractIDPreimage) -> str:
+    """Return the id of a contract that does not exist so far."""
+    raw = contract_id(host.ledger.network_id, preimage)
+    contract = StrKey.encode_contract(raw)
+    if host.storage.get(instance_key(contract)) is not None:
+        raise host.refuse(_refusal("EXISTING_VALUE", "contract already exists", raw))
+    return contract
+
+
+def _store(
+    host: ContractHost,
+    contract: str,
+    code: bytes | None,
+    storage: Sequence[tuple[xdr.SCVal, xdr.SCVal]],
+) -> None:
+    life = host.storage.first_life("persistent")
+    host.storage.put(instance_key(contract), instance_data(contract, code, storage), life)
 
 
 def _construct(host: ContractHost, contract: str, arguments: list[xdr.SCVal]) -> None:

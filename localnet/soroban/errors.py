@@ -29,6 +29,12 @@ class HostError(Exception):
         return self.error.type is xdr.SCErrorType.SCE_CONTRACT
 
     @property
+    def is_trap(self) -> bool:
+        """True when the contract's code itself trapped, as at a sum that overflows."""
+        kind, code = xdr.SCErrorType.SCE_WASM_VM, xdr.SCErrorCode.SCEC_INVALID_ACTION
+        return self.error.type is kind and self.error.code is code
+
+    @property
     def caught(self) -> xdr.SCError:
         """The error that a catching contract sees.
 
@@ -39,9 +45,10 @@ class HostError(Exception):
         return xdr.SCError(xdr.SCErrorType.SCE_CONTEXT, code=xdr.SCErrorCode.SCEC_INVALID_ACTION)
 
 
-def contract_error(number: int) -> HostError:
-    """Make Error(Contract, #number)."""
-    return HostError(xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number)))
+def contract_error(number: int, *words: xdr.SCVal) -> HostError:
+    """Make Error(Contract, #number); only contracts of the host itself describe it."""
+    error = xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number))
+    return HostError(error, words=words)
 
 
 def host_error(kind: str, code: str, *words: xdr.SCVal, function: str = "") -> HostError:

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from stellar_sdk import StrKey, xdr
 
 from localnet.network import KALE_CODE, Network
-from localnet.soroban import callers, farm, token
+from localnet.soroban import callers, farm
+from localnet.soroban.assets import ContractAsset
 from localnet.soroban.contract import contract_data
 from localnet.soroban.model import Entry, LedgerInfo
-from localnet.soroban.registry import ROUTER_CODE, TRACTOR_CODE
+from localnet.soroban.modules import MODULES, OLD_BUILD, ROUTER_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, instance_key
-from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD, PLACED
+from localnet.soroban.uploads import extension
 from localnet.soroban.values import INSTANCE_KEY, address, order
 
 _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
@@ -19,7 +20,7 @@ _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
 def entries(
     network: Network, ledger: LedgerInfo, *, farm_code: bytes = OLD_BUILD
 ) -> Iterator[tuple[bytes, Entry]]:
-    """Yield (LedgerKey XDR, entry) of farm, token, tractor, router and their code.
+    """Yield (LedgerKey XDR, entry) of farm, tokens, tractor, router and their code.
 
     Both builds of the farm exist, so that its admin can upgrade it (a farm of the older build
     cannot be unpaused otherwise). `farm_code` names the build at the start.
@@ -32,11 +33,14 @@ def entries(
         farm.genesis_storage(issuer, token_id, ledger.close_time),
         ledger,
     )
-    yield _instance(token_id, None, token.genesis_storage(KALE_CODE, issuer, farm_id), ledger)
+    kale = ContractAsset(code=KALE_CODE, issuer=issuer)
+    yield _instance(token_id, None, kale.storage(admin=farm_id), ledger)
+    native_storage = ContractAsset().storage(admin="")
+    yield _instance(_id(network.native_token), None, native_storage, ledger)
     tractor_storage = callers.tractor_storage(address(farm_id))
     yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
     yield _instance(_id(network.router), ROUTER_CODE, (), ledger)
-    for code in (OLD_BUILD, HEAD_FARM_CODE, TRACTOR_CODE, ROUTER_CODE):
+    for code in MODULES:
         yield _code(code, ledger)
 
 
@@ -58,14 +62,8 @@ def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.L
 
 
 def code_data(code: bytes) -> xdr.LedgerEntryData:
-    """Make a code entry.
-
-    A model needs no code, so the body is the hash, repeated up to the length of the real code.
-    """
-    figures = PLACED.get(code)
-    extension = xdr.ContractCodeEntryExt(0) if figures is None else figures.extension()
-    body = code if figures is None else figures.body(code)
-    entry = xdr.ContractCodeEntry(ext=extension, hash=xdr.Hash(code), code=body)
+    """Make the entry of one of localnet's modules, by its hash."""
+    entry = xdr.ContractCodeEntry(ext=extension(code), hash=xdr.Hash(code), code=MODULES[code])
     return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
 
 

@@ -9,6 +9,7 @@ from stellar_sdk import StrKey, scval, xdr
 from localnet.network import Network
 from localnet.soroban import deploy, genesis
 from localnet.soroban.auth import Authorized, EnforcingAuth, Frame, RecordingAuth
+from localnet.soroban.contract import trap_words
 from localnet.soroban.cost import Meter
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.model import (
@@ -35,6 +36,23 @@ _BUDGET = xdr.SCErrorType.SCE_BUDGET
 class Contract(Protocol):
     """A contract's functions by name."""
 
+    @property
+    def has_code(self) -> bool:
+        """True for a contract of code; a part of the host has no VM that traps."""
+        ...
+
+    def no_function(self, name: str) -> HostError:
+        """Return the error of a call of a function that the contract does not have."""
+        ...
+
+    def wrong_count(self, name: str) -> HostError:
+        """Return the error of a call with another number of arguments."""
+        ...
+
+    def wrong_type(self, name: str) -> HostError:
+        """Return the error of a call with an argument of another type."""
+        ...
+
     def function(self, name: str) -> Callable[..., xdr.SCVal] | None:
         """Return the function of this name, or None."""
         ...
@@ -52,7 +70,9 @@ class Host:
         self._auth = auth
         self._frames: list[Frame] = []
         self._events: list[xdr.ContractEvent] = []
-        self._diagnostics: list[tuple[xdr.ContractEvent, bool]] = []
+        self._diagnostics: list[xdr.ContractEvent] = []
+        #: Places of the diagnostic events of nested calls that failed.
+        self._undone: set[int] = set()
 
     @property
     def frame(self) -> Frame:
@@ -77,6 +97,7 @@ class Host:
         self.note_call(contract, function, arguments)
         model = self._model_of(contract)
         undo, forget, kept = self.storage.snapshot(), self._auth.snapshot(), len(self._events)
+        noted = len(self._diagnostics)
         frame = Frame(
             contract=contract,
             function=function,
@@ -90,6 +111,8 @@ class Host:
             undo()
             forget()
             del self._events[kept:]
+            if self.is_nested:
+                self._undone.update(range(noted, len(self._diagnostics)))
             raise
         finally:
             self._frames.pop()
@@ -166,7 +189,7 @@ class Host:
         """Emit an event of the running contract."""
         event = _event(self.frame.contract, kind, topics=topics, data=data)
         self._events.append(event)
-        self._diagnostics.append((event, True))
+        self._diagnostics.append(event)
 
     def events(self) -> tuple[xdr.ContractEvent, ...]:
         """Return the contract events that were not undone."""
@@ -175,9 +198,14 @@ class Host:
     def diagnostics(self, *, ok: bool) -> tuple[xdr.DiagnosticEvent, ...]:
         """Return all events in order."""
         return tuple(
-            xdr.DiagnosticEvent(in_successful_contract_call=ok and stands, event=event)
-            for event, stands in self._diagnostics
+            xdr.DiagnosticEvent(in_successful_contract_call=ok, event=event)
+            for event in self._diagnostics
         )
+
+    @property
+    def undone(self) -> frozenset[int]:
+        """Places of the diagnostic events of nested calls that failed."""
+        return frozenset(self._undone)
 
     @property
     def _running(self) -> str | None:
@@ -212,22 +240,25 @@ class Host:
 
     def _dispatch(self, contract: Contract, frame: Frame) -> xdr.SCVal:
         try:
-            return self._function_of(contract, frame)(*frame.arguments)
+            return self._run_function(contract, frame)
         except HostError as error:
-            self._explain(error)
+            if contract.has_code:
+                self._explain(error)
+            elif error.words and not error.explained:
+                self.refuse(error)
             raise
-        except ValueError as error:
-            # An argument has another type than the contract declares, so the contract's code traps.
-            raise host_error("WASM_VM", "INVALID_ACTION") from error
 
-    def _function_of(self, contract: Contract, frame: Frame) -> Callable[..., xdr.SCVal]:
+    def _run_function(self, contract: Contract, frame: Frame) -> xdr.SCVal:
         function = contract.function(frame.function)
         if function is None:
-            words = scval.to_string("trying to invoke non-existent contract function")
-            raise host_error("WASM_VM", "MISSING_VALUE", words, symbol(frame.function))
+            raise contract.no_function(frame.function)
         if len(signature(function).parameters) != len(frame.arguments):
-            raise host_error("WASM_VM", "UNEXPECTED_SIZE")
-        return function
+            raise contract.wrong_count(frame.function)
+        try:
+            return function(*frame.arguments)
+        except ValueError as error:
+            # An argument has another type than the contract declares.
+            raise contract.wrong_type(frame.function) from error
 
     def _passed(
         self, how: str, error: HostError, function: str, arguments: Sequence[xdr.SCVal]
@@ -246,6 +277,8 @@ class Host:
             self._escalated(error, error.function)
             return
         error.explained = True
+        if error.is_trap and not error.words:
+            error.words = trap_words(self.frame.function)
         if error.function:
             self._trapped(error, _said(error), error.function)
         elif error.words:
@@ -276,7 +309,7 @@ class Host:
 
     def _note(self, contract: str | None, topics: Sequence[xdr.SCVal], data: xdr.SCVal) -> None:
         event = _event(contract, xdr.ContractEventType.DIAGNOSTIC, topics=topics, data=data)
-        self._diagnostics.append((event, True))
+        self._diagnostics.append(event)
 
 
 def invoke(
@@ -315,6 +348,7 @@ def invoke(
         error=error,
         events=host.events() if ok else (),
         diagnostics=host.diagnostics(ok=ok),
+        undone=host.undone,
         changes=storage.changes() if ok else (),
         footprint=storage.footprint(),
         auth=granting.entries(),

@@ -107,6 +107,8 @@ class InvocationResult:
     events: tuple[xdr.ContractEvent, ...]
     #: Diagnostic events in order, contract events among them.
     diagnostics: tuple[xdr.DiagnosticEvent, ...]
+    #: Places of the diagnostic events that nested calls emitted which failed.
+    undone: frozenset[int]
     #: Entries written, removed or extended; none after a failure.
     changes: tuple[EntryChange, ...]
     #: The keys that were touched, or the given footprint.

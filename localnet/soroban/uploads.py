@@ -3,14 +3,15 @@
 The figures are those of the real host (soroban-env-host 23, mainnet's calibration) for this very
 file: `make contracts` prints them. Another file has another hash and is not known.
 
-Code that genesis stores is without its bytes. Rent is nevertheless paid for as many bytes as the
-real file has, and for the memory of its parsed module.
+The farm's code is a small module of localnet's own (modules.py). Rent is nevertheless paid for as
+many bytes as the real file has, and for the memory of its parsed module.
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from stellar_sdk import xdr
+
+from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +38,6 @@ class Module:
         inputs = xdr.ContractCodeCostInputs(xdr.ExtensionPoint(0), *map(xdr.Uint32, self.counts))
         v1 = xdr.ContractCodeEntryV1(ext=xdr.ExtensionPoint(0), cost_inputs=inputs)
         return xdr.ContractCodeEntryExt(1, v1=v1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placed(Module):
-    """Code that genesis stores."""
-
-    #: Bytes of the real file.
-    size: int
-
-    def body(self, code: bytes) -> bytes:
-        """Return as many bytes as the real file has; a model needs none of them."""
-        return (code * (self.size // len(code) + 1))[: self.size]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +68,31 @@ UPLOADABLE = {
 }
 
 
-#: The farm's build of March 2025, which mainnet ran at the time of the recordings.
-OLD_BUILD = bytes.fromhex("db2c14290d4964e3805f2527dd132939ba5fb3fccac56b30bfab8fd091011627")
-#: Hash of the head of the farm's source; it was never recorded, so that any hash can stand for it.
-HEAD_FARM_CODE = sha256(b"kalepool localnet farm at HEAD").digest()
-
+#: Bytes of the real farm's code, the build of March 2025; the head's is assumed to be as large.
+FARM_CODE_BYTES = 19_492
+#: Hash of that file, by which recordings of a real network name it.
+RECORDED_FARM_CODE = bytes.fromhex(
+    "db2c14290d4964e3805f2527dd132939ba5fb3fccac56b30bfab8fd091011627"
+)
 #: With its instance, the farm's code pays 141 stroops of rent per ledger, as measured.
-_FARM = Placed(size=19_492, module_bytes=504_136, counts=(8054, 68, 3, 5, 32, 7, 1, 38, 13, 1016))
-#: Code of genesis whose real file is known; the head's build is assumed to be as large.
-PLACED = {OLD_BUILD: _FARM, HEAD_FARM_CODE: _FARM}
+_FARM = Module(module_bytes=504_136, counts=(8054, 68, 3, 5, 32, 7, 1, 38, 13, 1016))
+#: The farm's code, in whose place the real file is paid for.
+FARM_CODES = {OLD_BUILD: _FARM, HEAD_FARM_CODE: _FARM}
+_FIGURES = {**UPLOADABLE, **FARM_CODES, RECORDED_FARM_CODE: _FARM}
 
 
-def module_bytes(code: bytes) -> int:
-    """Return the memory that rent counts for code with this hash; 0 when its file is not known."""
-    found = UPLOADABLE.get(code) or PLACED.get(code)
-    return 0 if found is None else found.module_bytes
+def extension(code: bytes) -> xdr.ContractCodeEntryExt:
+    """Return the extension of the entry of code with this hash."""
+    figures = _FIGURES.get(code)
+    return xdr.ContractCodeEntryExt(0) if figures is None else figures.extension()
+
+
+def rent_bytes(code: bytes, entry_bytes: int, code_bytes: int, farm_code_bytes: int) -> int:
+    """Return the bytes for which code with this hash pays rent.
+
+    The code has `code_bytes` of its entry's `entry_bytes`. The farm's code pays for
+    `farm_code_bytes` instead, and all code whose real file is known for its parsed module, too.
+    """
+    figures = _FIGURES.get(code)
+    shown = farm_code_bytes - code_bytes if code in FARM_CODES else 0
+    return entry_bytes + shown + (0 if figures is None else figures.module_bytes)

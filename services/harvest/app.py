@@ -108,6 +108,7 @@ def _spec(
         formats=FORMATS,
         access=ACCESS,
         owners={Owned.FARMER: parts.store.owners_of_farmers},
+        accounts={Owned.FARMER: parts.store.accounts_of_farmers},
         standings={Owned.FARMER: payouts.standings_of_farmers},
         second_person=second_person,
         checks=parts.checks,

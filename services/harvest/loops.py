@@ -62,12 +62,7 @@ async def pay_for_ever(payouts: Payouts, *, interval: float) -> None:
 async def resume_payouts(runner: PayoutRunner, *, interval: float) -> None:
     """Have runs go on that a crash has left open, at start and every `interval` seconds."""
     while True:
-        try:
-            await runner.recover()
-        except PoolError as error:
-            log.warning("payouts delayed", reason=error.reason)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="open payouts")
+        await _attempt(runner.recover, loop="open payouts", delayed="payouts delayed")
         await asyncio.sleep(interval)
 
 
@@ -89,12 +84,9 @@ async def check_every_night(ledger: Ledger, *, hour: int) -> None:
     """Look at the ledger once a day, at this hour (UTC): at all of it on Sundays."""
     while True:
         await asyncio.sleep(seconds_until(hour, datetime.now(UTC)))
-        try:
-            await ledger.watch(is_full=datetime.now(UTC).weekday() == _SUNDAY)
-        except PoolError as error:
-            log.warning("ledger not checked", reason=error.reason)
-        except Exception:  # a defect must not end the loop: the next night may do better
-            log.exception("defect", loop="ledger")
+        is_sunday = datetime.now(UTC).weekday() == _SUNDAY
+        look = partial(ledger.watch, is_full=is_sunday)
+        await _attempt(look, loop="ledger", delayed="ledger not checked")
 
 
 async def close_for_ever(closer: Closer, *, interval: float, delay: float) -> None:

@@ -27,6 +27,7 @@ from services.harvest.servicers.statements import StatementServicer
 from services.harvest.store.credits import CreditStore
 from services.harvest.store.ledger import BookkeepingStore, LedgerStore
 from services.harvest.store.payouts import PayoutStore
+from services.harvest.store.poolers import PoolerStore
 from services.harvest.store.reports import ReportStore
 from services.harvest.store.statements import StatementStore
 from services.harvest.store.store import Store
@@ -37,6 +38,7 @@ from services.harvest.usecases.harvest import Harvester
 from services.harvest.usecases.ledger import Ledger
 from services.harvest.usecases.payout_runner import PayoutRunner
 from services.harvest.usecases.payouts import Payouts
+from services.harvest.usecases.poolers import Finder
 from services.harvest.usecases.reports import Reporter
 from services.harvest.usecases.statements import Statements
 
@@ -63,8 +65,14 @@ def reports(settings: HarvestSettings, parts: Parts) -> ReportServicer:
         store=ReportStore(parts.store.database),
         current_block=parts.store.current_block,
         are_farmers_public=settings.farmer_pages == "open",
+        accounts_of_farmers=parts.store.accounts_of_farmers,
     )
-    return ReportServicer(reporter)
+    finder = Finder(
+        store=PoolerStore(parts.store.database),
+        current_block=parts.store.current_block,
+        is_join_allowed=settings.self_join_daily > 0,
+    )
+    return ReportServicer(reporter, finder)
 
 
 def payouts(
@@ -90,7 +98,10 @@ def closings(stack: AsyncExitStack, settings: HarvestSettings, parts: Parts) -> 
 
 def statements(parts: Parts, closer: Closer) -> StatementServicer:
     """Return what shows statements, and closes days when it is told to."""
-    shown = Statements(store=parts.store, statements=StatementStore(parts.store.database))
+    database = parts.store.database
+    shown = Statements(
+        store=parts.store, statements=StatementStore(database), miners=CreditStore(database)
+    )
     return StatementServicer(shown, closer)
 
 

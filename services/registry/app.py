@@ -8,7 +8,8 @@ import grpc
 from kalepool.registry.v1 import registry_pb2_grpc
 
 from libs.common.clock import SystemClock
-from libs.common.db.pool import Database, open_database
+from libs.common.db.of_service import open_database_of
+from libs.common.db.pool import Database
 from libs.common.db.schemas import Release
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
@@ -26,9 +27,11 @@ from services.registry.domain.webhooks import WebhookKeys
 from services.registry.receivers import open_receivers
 from services.registry.servicers import notifications as notification_servicer
 from services.registry.servicers.registry import RegistryServicer
+from services.registry.store.leaving import LeavingStore
 from services.registry.store.notifications import NotificationStore
 from services.registry.store.store import MIGRATIONS, QUERIES, Store
 from services.registry.usecases.deliveries import AT_ONCE, Bell, Deliverer, SendingTerms
+from services.registry.usecases.leaving import Departures
 from services.registry.usecases.notifications import Notifications
 from services.registry.usecases.registry import Registry
 from services.second_person import COVERED
@@ -39,13 +42,9 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
     """Run registry while the block runs."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
+            open_database_of(
+                settings,
                 queries=QUERIES,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                lock_timeout_ms=settings.database_lock_timeout_ms,
-                pgbouncer=settings.database_pgbouncer,
                 name="registry",
                 actor=actor,
                 release=Release.of("registry", MIGRATIONS),
@@ -70,7 +69,15 @@ class _Wiring:
         self._database = database
         self._wallet = wallet
         self._store = Store(database)
-        self._registry = Registry(store=self._store, wallet=wallet)
+        self._registry = Registry(
+            store=self._store, wallet=wallet, join_limits=settings.join_limits()
+        )
+        self._departures = Departures(
+            registry=self._registry,
+            store=LeavingStore(database),
+            wallet=wallet,
+            pause=settings.leaving_seconds,
+        )
         self._bell = Bell()
         self._notification_store = NotificationStore(database)
         self._keys = settings.webhook_keys()
@@ -95,6 +102,7 @@ class _Wiring:
         settings = self._settings
         return [
             loops.provision_for_ever(self._registry, interval=settings.recovery_seconds),
+            loops.see_off(self._departures),
             loops.take_notices(self._notifications),
             loops.watch_poolers(
                 self._registry, self._bell, gone_after=settings.pooler_gone_seconds
@@ -145,6 +153,7 @@ class _Wiring:
                 Owned.FARMER: store.owners_of_farmers,
                 Owned.WEBHOOK: self._notification_store.owners_of_webhooks,
             },
+            accounts={Owned.FARMER: store.accounts_of_farmers},
             second_person=SecondPerson(COVERED, self._wallet.use_approval),
             standings={
                 Owned.POOLER: store.standings_of_poolers,
@@ -154,6 +163,8 @@ class _Wiring:
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
-        servicer = RegistryServicer(self._registry, max_farmers=self._settings.max_farmers)
+        servicer = RegistryServicer(
+            self._registry, self._departures, max_farmers=self._settings.max_farmers
+        )
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(servicer, server)
         notification_servicer.register(self._notifications, self._notification_store, server)

@@ -11,6 +11,8 @@ from kalepool.wallet.v1 import (
     agreement_pb2_grpc,
     approval_pb2,
     approval_pb2_grpc,
+    closing_pb2,
+    closing_pb2_grpc,
     payout_pb2,
     payout_pb2_grpc,
     wallet_pb2,
@@ -52,6 +54,9 @@ class WalletClient:
         )
         self._payouts: payout_pb2_grpc.PayoutServiceAsyncStub = payout_pb2_grpc.PayoutServiceStub(
             channel
+        )
+        self._closings: closing_pb2_grpc.ClosingServiceAsyncStub = (
+            closing_pb2_grpc.ClosingServiceStub(channel)
         )
         self._approvals: approval_pb2_grpc.ApprovalServiceAsyncStub = (
             approval_pb2_grpc.ApprovalServiceStub(channel)
@@ -97,6 +102,18 @@ class WalletClient:
             pooler_id=str(pooler_id), pooler_address=address
         )
         await call(self._payouts.CreatePoolerWallet, request, timeout=TIMEOUT)
+
+    async def close_account(self, owner_id: UUID, *, is_pooler: bool) -> bool:
+        """Have the account of a farmer or a pooler closed; tell whether it is gone.
+
+        Raise FailedPreconditionError for what keeps it open.
+        """
+        request = closing_pb2.CloseAccountRequest(
+            farmer_id="" if is_pooler else str(owner_id),
+            pooler_id=str(owner_id) if is_pooler else "",
+        )
+        found = await call(self._closings.CloseAccount, request, timeout=TIMEOUT)
+        return found.state == wallet_pb2.OPERATION_STATE_SUCCEEDED
 
     async def stake_limit(self, farmer_id: FarmerId) -> int:
         """Return what a farmer may stake at most, in ten-thousandths of its balance."""

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from libs.common.config import Milliseconds, Port, Seconds, ServiceSettings, WholeSeconds
+from libs.common.config import Count, Milliseconds, Port, Seconds, ServiceSettings, WholeSeconds
+from services.registry.domain.joining import JoinLimits
 from services.registry.domain.webhooks import WebhookKeys, read_keys
 
 
@@ -17,6 +18,12 @@ class RegistrySettings(ServiceSettings):
     #: Seconds between two looks for registrations that a crash has cut off, and the age from which
     #: one counts as cut off.
     recovery_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    #: Farmers of one owner account that may join by themselves within 24 hours (SELF_JOIN_DAILY is
+    #: for all of them together).
+    self_join_owner_daily: Annotated[Count, Field(ge=1, le=1_000_000)] = 1
+    #: Seconds between two looks at a farmer or pooler that leaves, and is not gone yet
+    #: (docs/leaving.md).
+    leaving_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = 10.0
     #: Seconds without a heartbeat after which a pooler that sent some counts as gone
     #: (docs/notifications.md).
     pooler_gone_seconds: Annotated[Seconds, Field(gt=0, le=86_400)] = 120.0
@@ -37,6 +44,10 @@ class RegistrySettings(ServiceSettings):
     #: Seconds for which a notification is tried at a webhook. A webhook whose receiver fails for as
     #: long is disabled.
     webhook_give_up_seconds: Annotated[WholeSeconds, Field(ge=60, le=2_592_000)] = 259_200
+
+    def join_limits(self) -> JoinLimits:
+        """Return the operator's limits of who joins by itself."""
+        return JoinLimits(daily=self.self_join_daily, owner_daily=self.self_join_owner_daily)
 
     def webhook_keys(self) -> WebhookKeys | None:
         """Return the keys of webhooks' secrets; None where there are no webhooks.

@@ -9,6 +9,7 @@ from libs.common.ids import FarmerId, PoolerId
 from libs.common.log import get_logger
 from services.registry.store.notifications import NotificationStore
 from services.registry.usecases.deliveries import Bell, Deliverer
+from services.registry.usecases.leaving import Departures
 from services.registry.usecases.notifications import Notifications
 from services.registry.usecases.registry import Registry
 
@@ -76,6 +77,16 @@ async def _provision(registry: Registry, farmer_id: FarmerId, pooler_id: PoolerI
         log.warning("no wallet", farmer_id=str(farmer_id), reason=error.reason)
     else:
         log.info("registration completed", farmer_id=str(farmer_id))
+
+
+async def see_off(departures: Departures) -> None:
+    """Take the steps of farmers and poolers that leave, for ever."""
+
+    async def step() -> None:
+        if not await departures.step():
+            await asyncio.sleep(LOOK)
+
+    await repeat("leaving", step, pause=0)
 
 
 async def take_notices(notifications: Notifications) -> None:

@@ -10,6 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.amounts import format_percentage, parse_percentage
+from services.registry.domain.leaving import Word
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.terms import NewTerms, Terms
 
@@ -40,6 +41,10 @@ def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, 
         values["api_endpoint"] = request.api_endpoint
     if request.HasField("max_farmers"):
         values["max_farmers"] = request.max_farmers
+    if request.HasField("is_listed"):
+        values["is_listed"] = request.is_listed
+    if request.HasField("is_open_to_join"):
+        values["is_open_to_join"] = request.is_open_to_join
     return pooler_id, change(f"UpdatePooler/{pooler_id}", request.request_id, values)
 
 
@@ -72,6 +77,29 @@ def new_farmer(
     )
 
 
+def joining_farmer(request: registry_pb2.JoinPoolRequest, caller: Caller) -> NewFarmer:
+    """Return the arguments of JoinPool, and whose word it is."""
+    stake = DEFAULT_STAKE_BPS
+    if request.stake_percentage:
+        stake = parse_percentage(request.stake_percentage)
+    owner, version = request.owner_account, request.terms_version
+    return NewFarmer(
+        pooler_id=PoolerId(UUID(request.pooler_id)),
+        stake_bps=stake,
+        payout_wallet_address="",
+        owner_account=owner,
+        terms_version=version,
+        has_stake=bool(request.stake_percentage),
+        registered_by=caller.actor,
+        proof=_proof(caller),
+        joins_itself=True,
+        metadata="{}",
+        # Apart from the pooler's own ids, and from those of other owner accounts.
+        request_id=f"owner/{owner}/{request.request_id or new_id()}",
+        digest=_digest({"joins": owner, "stake": stake, "terms": version}),
+    )
+
+
 def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewTerms, Change]:
     """Return the arguments of PublishTerms."""
     pooler_id = PoolerId(UUID(request.pooler_id))
@@ -87,12 +115,19 @@ def new_terms(request: registry_pb2.PublishTermsRequest) -> tuple[PoolerId, NewT
     return pooler_id, terms, change(f"PublishTerms/{pooler_id}", request.request_id, vars(terms))
 
 
+def word_of(caller: Caller) -> Word:
+    """Return whose word it is that a farmer leaves, or stays."""
+    return Word.POOLER if caller.kind is CallerKind.POOLER else Word.OPERATOR
+
+
 def _proof(caller: Caller) -> str:
     """Return by what a caller is known, as wallet names it."""
     if caller.kind is CallerKind.OPERATOR:
         return "operator"
     if caller.kind is CallerKind.UNKNOWN:
         return "plaintext"
+    if caller.kind is CallerKind.OWNER:
+        return "owner"
     return "certificate" if caller.grant is None else "token"
 
 
@@ -129,6 +164,11 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
     )
     message.farms_for_itself = pooler.farms_for_itself
     message.terms_version = pooler.terms_version
+    message.is_listed = pooler.is_listed
+    message.is_open_to_join = pooler.is_open_to_join
+    message.stage = registry_pb2.PoolerStage.Value(f"POOLER_STAGE_{pooler.stage.name}")
+    if pooler.waits_for:
+        message.waits_for.CopyFrom(_wait(pooler.waits_for, pooler.waits_message))
     message.registered_at.FromDatetime(pooler.created_at)
     if pooler.last_seen is not None:
         message.last_seen.FromDatetime(pooler.last_seen)
@@ -168,7 +208,18 @@ def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
         terms_version=farmer.terms_version,
     )
     message.registered_at.FromDatetime(farmer.created_at)
+    if farmer.leaving_since is not None:
+        message.leaving_since.FromDatetime(farmer.leaving_since)
+        message.leaving_word = registry_pb2.LeavingWord.Value(
+            f"LEAVING_WORD_{farmer.leaving_word.upper()}"
+        )
+    if farmer.waits_for:
+        message.waits_for.CopyFrom(_wait(farmer.waits_for, farmer.waits_message))
     return message
+
+
+def _wait(reason: str, text: str) -> registry_pb2.LeavingWait:
+    return registry_pb2.LeavingWait(reason=reason, message=text)
 
 
 def registered_message(farmer: Farmer) -> registry_pb2.RegisterFarmerResponse:

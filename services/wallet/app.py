@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from libs.common.db.pool import Database, open_database
+from libs.common.db.of_service import open_database_of
+from libs.common.db.pool import Database
 from libs.common.db.schemas import Release
 from libs.common.grpc.server import RunningServer, open_server
 from libs.common.grpc.tls import transport_of
@@ -66,13 +67,10 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
 def _database(
     settings: WalletSettings, name: str, *, connections: int
 ) -> AbstractAsyncContextManager[Database]:
-    return open_database(
-        settings.database(),
+    return open_database_of(
+        settings,
         queries=QUERIES,
         pool_size=connections,
-        timeout_ms=settings.database_timeout,
-        lock_timeout_ms=settings.database_lock_timeout_ms,
-        pgbouncer=settings.database_pgbouncer,
         name=name,
         release=Release.of("wallet", MIGRATIONS),
     )

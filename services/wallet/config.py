@@ -21,6 +21,13 @@ from services.wallet.domain.agreements import AgreementRules
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.channels import ChannelTerms
+from services.wallet.domain.logins import (
+    LONGEST_HOME_DOMAIN,
+    LONGEST_LOGIN,
+    LONGEST_WEB_AUTH_DOMAIN,
+    LoginTerms,
+    is_host,
+)
 from services.wallet.domain.refusals import mark_of
 from services.wallet.domain.withdrawals import Asset, CountLimits, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
@@ -65,8 +72,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: may take together within 24 hours; 0: no limit.
     sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals or payouts, or 99
-    #: payments of poolers, at a time. Never less than there were: a payment belongs to its payer
-    #: for ever.
+    #: payments of poolers, at a time, in about a ledger: 5 pay 95 farmers a ledger, and 53 are
+    #: what 1,000 farmers need to be paid in three (docs/payouts.md). Never less than there were: a
+    #: payment belongs to its payer for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
     #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
     #: code, the token's instance, the multicall) may cost within 24 hours, apart from
@@ -89,6 +97,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     audit_head_interval_ms: Milliseconds = 300_000
     #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
     key_export: bool = False
+    #: Seconds between the end of a farmer's account that has left and that of its key
+    #: (docs/leaving.md). Backups keep it for as long as they are kept.
+    key_holding_seconds: Annotated[WholeSeconds, Field(ge=86_400)] = 2_592_000
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling_ms: Milliseconds = 86_400_000
     #: Payout addresses that a farmer may have registered within 24 hours, or within
@@ -127,6 +138,13 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Where the operator's part of fees goes (strkey G...), with KALE trustline; empty: it stays in
     #: farmers' accounts, as what they owe.
     operator_payout_address: str = ""
+    #: The pool's name for wallets of farmers' owner accounts (SEP-10): the host of the gateway that
+    #: serves /.well-known/stellar.toml, such as pool.example. Empty: nobody logs in.
+    login_home_domain: str = ""
+    #: The host at which they log in, where it is another one.
+    login_web_auth_domain: str = ""
+    #: Seconds that a login lasts.
+    login_seconds: Annotated[WholeSeconds, Field(ge=60, le=LONGEST_LOGIN)] = 43_200
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -217,6 +235,26 @@ class WalletSettings(ServiceSettings, KeySettings):
             changes=self.agreement_changes,
         )
 
+    def logins(self) -> LoginTerms | None:
+        """Return the operator's terms for logins; None: nobody logs in.
+
+        Raises ValueError for what is no host.
+        """
+        home, at = self.login_home_domain, self.login_web_auth_domain or self.login_home_domain
+        if not home:
+            if at:
+                raise ValueError("LOGIN_WEB_AUTH_DOMAIN needs LOGIN_HOME_DOMAIN")
+            return None
+        for name, host, longest in (
+            ("LOGIN_HOME_DOMAIN", home, LONGEST_HOME_DOMAIN),
+            ("LOGIN_WEB_AUTH_DOMAIN", at, LONGEST_WEB_AUTH_DOMAIN),
+        ):
+            if not is_host(host, longest=longest):
+                raise ValueError(
+                    f"{name} must be a host in small letters of {longest} characters at most"
+                )
+        return LoginTerms(home_domain=home, web_auth_domain=at, seconds=self.login_seconds)
+
     def multicall(self) -> bytes | None:
         """Return the raw id of the multicall contract; None without one.
 
@@ -232,6 +270,7 @@ class WalletSettings(ServiceSettings, KeySettings):
         if self.multicall_contract_id and not self.channel_accounts:
             raise ValueError("MULTICALL_CONTRACT_ID needs CHANNEL_ACCOUNTS: they are its sources")
         self.multicall()
+        self.logins()
         if self.operator_payout_address:
             account_address(self.operator_payout_address)
         if self.operator_fee_bps > self.max_fee_bps:

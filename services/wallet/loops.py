@@ -22,11 +22,13 @@ from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.closing import AccountCloser
 from services.wallet.engine.treasury.data_entries import RootWriter
 from services.wallet.engine.treasury.lost_farmers import LostFarmers
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper
+from services.wallet.engine.treasury.retired_keys import RetiredKeys
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
@@ -37,6 +39,8 @@ from services.wallet.usecases.pausing import Pausing
 
 log = get_logger(__name__)
 
+#: Seconds between two looks at keys that nothing is signed with any more.
+RETIRE = 60.0
 #: Seconds between two tries when something is away.
 RETRY = 1.0
 #: Seconds between two tries when somebody has to mend something first.
@@ -235,6 +239,27 @@ async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
             await wakeup.wait(seen, LEDGERLESS)
 
     await repeat("onboard", step)
+
+
+async def close_accounts(closer: AccountCloser, wakeup: Wakeup) -> None:
+    """Close accounts of farmers and poolers that leave, as long as there are any to close."""
+
+    async def step() -> None:
+        seen = wakeup.count
+        if not await closer.step():
+            await wakeup.wait(seen, LEDGERLESS)
+
+    await repeat("close accounts", step)
+
+
+async def retire_keys(keys: RetiredKeys) -> None:
+    """Retire keys of closed accounts, and destroy old ones."""
+
+    async def step() -> None:
+        await keys.step()
+        await asyncio.sleep(RETIRE)
+
+    await repeat("retired keys", step)
 
 
 async def bring_back(lost: LostFarmers, ledgers: Wakeup) -> None:

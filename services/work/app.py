@@ -8,6 +8,7 @@ from kalepool.work.v1 import work_pb2_grpc
 from libs.batches.app import open_batches
 from libs.batches.wallet import WalletClient
 from libs.common.clock import SystemClock
+from libs.common.grpc.access import Owned
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
@@ -54,6 +55,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
             access=ACCESS,
+            accounts={Owned.FARMER: parts.store.accounts_of_farmers},
             checks=parts.checks,
             method_timeouts={"SubmitWork": settings.batch_timeout / 1000},
         )

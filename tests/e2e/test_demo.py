@@ -53,12 +53,16 @@ def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
     # Four plants, works and harvests, and the plant and work that close the block.
     assert summary["compared"] >= 14
     assert all(int(row["reward"]) > 0 for row in summary["rows"])
-    # One statement proves itself: a plant and its harvest, and what it farmed besides.
-    statement = summary["statement"]
-    assert (statement["isSound"], statement["findings"]) == (True, [])
-    assert statement["transactions"]["confirmed"] >= 2
-    assert sum(statement["transactions"].values()) == statement["lines"]
-    assert f"a statement of {statement['lines']} lines" in output
+    # Statements prove themselves: a farmer's plant and harvest, and what it farmed besides; the
+    # pooler's fees and its payment; the miner's payment.
+    statements = summary["statements"]
+    assert statements["farmer"] == summary["statement"]
+    for kind, confirmed in (("farmer", 2), ("pooler", 3), ("miner", 1)):
+        statement = statements[kind]
+        assert (statement["isSound"], statement["findings"]) == (True, [])
+        assert statement["transactions"]["confirmed"] >= confirmed
+        assert sum(statement["transactions"].values()) == statement["lines"]
+        assert f"a {kind}'s statement of {statement['lines']} lines" in output
     # A miner has joined by HTTP, and has a part of the block.
     (mined,) = summary["miner"]
     assert (mined["state"], mined["shares"] > 0) == ("handed_on", True)

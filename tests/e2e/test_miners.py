@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sqlite3
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 
 from devstack.chain_view import read_chain
 from devstack.farmers import pooler_config, settle
+from devstack.ports import free_ports
 from devstack.stack import StackConfig, open_stack
 from libs.common.names import SERVICES
 from pooler.config import PoolerConfig
@@ -31,12 +31,6 @@ DIVIDED = (
     "SELECT block, rewards, pot FROM blocks WHERE state IN ('final', 'handed_on') AND points > 0"
 )
 PAID = "SELECT block, sum(amount) FROM parts GROUP BY block"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 async def start(config: PoolerConfig, folder: Path, port: int) -> asyncio.subprocess.Process:
@@ -74,7 +68,7 @@ async def until(reached: Any) -> None:
 
 async def test_blocks_are_divided_as_the_chain_has_paid_them(tmp_path: Path) -> None:
     config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=16)
-    place, port = tmp_path / "shares.db", free_port()
+    place, port = tmp_path / "shares.db", free_ports(1)[0]
     async with open_stack(config) as stack, aiohttp.ClientSession() as http:
         farmers, _ = await settle(
             stack, pooler_config(stack, 3, 0), lambda _event: None, lambda _text: None

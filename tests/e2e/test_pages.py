@@ -26,7 +26,7 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (ROOT / "tests" / "support" / "axe" / "axe.min.js").read_text(encoding="utf-8")
 PAGES = (
-    *("overview", "blocks", "block", "farmer", "pooler", "operator", "notifications"),
+    *("overview", "blocks", "block", "farmer", "poolers", "pooler", "operator", "notifications"),
     *("login", "login by account", "me", "own", "wish", "docs", "missing"),
 )
 PRIVATE = frozenset({"pooler", "operator", "notifications"})

@@ -10,11 +10,12 @@ import pytest
 from aiohttp import web
 from kalepool.wallet.v1 import wallet_pb2
 
+from devstack.ports import free_ports
 from devstack.processes import Command, Process
 from tests.support.database import DatabaseFactory, connect
 from tests.support.json_rpc import ScriptedNode
 from tests.support.tcp_relay import TcpRelay, open_relay
-from tests.support.wallet_world import WalletWorld, free_ports, open_wallet_world
+from tests.support.wallet_world import WalletWorld, open_wallet_world
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 

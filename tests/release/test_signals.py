@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90.0
+#: Seconds that a whole demo may take, and the words that start a pool.
+LONG = 300.0
+UP = ("up", "--ports-from", "61000")
 #: Moments (s) after the start of a command at which it is ended.
 MOMENTS = [0.05, 0.2, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 2.8, 3.4, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22]
 WAYS = {
@@ -24,8 +27,15 @@ WAYS = {
     "INT, then TERM": (signal.SIGINT, signal.SIGTERM),
     "KILL": (signal.SIGKILL,),
 }
-#: Each moment once, with the ways in turn: twenty moments of each command.
-CASES = [(moment, list(WAYS)[number % len(WAYS)]) for number, moment in enumerate(MOMENTS)]
+#: Each moment once, with the ways in turn: twenty moments of each command. With the variable, every
+#: way at every moment, which takes hours.
+EVERY = "RELEASE_EVERY_SIGNAL"
+CASES = [
+    (moment, way)
+    for number, moment in enumerate(MOMENTS)
+    for position, way in enumerate(WAYS)
+    if os.environ.get(EVERY) or position == number % len(WAYS)
+]
 
 
 @pytest.fixture
@@ -97,6 +107,27 @@ def test_down_knows_of_all_that_up_has_started(place: Path, moment: float, way: 
     command = demo("up", "--ports-from", "61000")
     time.sleep(moment)
     end(command, WAYS[way])
+    assert demo("down").wait(PATIENCE) == 0
+    nothing_is_left(place)
+
+
+@pytest.mark.parametrize("moment", [1.0, 5, 12])
+@pytest.mark.parametrize("words", [("run", "--farmers", "2", "--blocks", "1"), UP])
+def test_the_parent_of_a_command_is_killed(
+    place: Path, moment: float, words: tuple[str, ...]
+) -> None:
+    """As by a kill of make, or of a terminal: the command goes on, and leaves nothing either."""
+    parent = subprocess.Popen(
+        ["/bin/sh", "-c", '"$@"; true', "sh", sys.executable, "-m", "demo", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(moment)
+    children = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait(PATIENCE)
+    psutil.wait_procs(children, timeout=LONG)
     assert demo("down").wait(PATIENCE) == 0
     nothing_is_left(place)
 

@@ -11,7 +11,8 @@ from typing import Any
 from stellar_sdk import StrKey, scval, xdr
 from stellar_sdk.address import Address
 
-from localnet.soroban import callers, farm, token
+from localnet.soroban import callers, farm
+from localnet.soroban.assets import ContractAsset, packed_asset
 from localnet.soroban.contract import contract_data
 from localnet.soroban.errors import describe
 from localnet.soroban.farm_math import BlockRecord, PailRecord
@@ -24,9 +25,8 @@ from localnet.soroban.model import (
     InvocationResult,
     LedgerInfo,
 )
-from localnet.soroban.registry import TRACTOR_CODE
+from localnet.soroban.modules import HEAD_FARM_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, data_key, instance_key, trustline_key
-from localnet.soroban.uploads import HEAD_FARM_CODE
 from localnet.soroban.values import address, fields_of, record, symbol, vector
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "kale"
@@ -37,7 +37,7 @@ TOKEN = "CB23WRDQWGSP6YPMY4UV5C4OW5CBTXKYN3XEATG7KJEZCXMJBYEHOUOV"
 TRACTOR = "CBGSBKYMYO6OMGHQXXNOBRGVUDFUDVC2XLC3SXON5R2SNXILR7XCKKY3"
 NETWORK_ID = sha256(b"Public Global Stellar Network ; September 2015").digest()
 STRANGER = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
-_ASSET = token.packed_asset("KALE", ISSUER)
+_ASSET = packed_asset("KALE", ISSUER)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -60,7 +60,9 @@ class World:
         )
         now = self.ledger.close_time
         self._put_contract(FARM, build, farm.genesis_storage(ADMIN, TOKEN, now))
-        self._put_contract(TOKEN, None, token.genesis_storage("KALE", ISSUER, FARM))
+        self._put_contract(
+            TOKEN, None, ContractAsset(code="KALE", issuer=ISSUER).storage(admin=FARM)
+        )
         self._put_contract(TRACTOR, TRACTOR_CODE, callers.tractor_storage(address(FARM)))
         for code in (build, TRACTOR_CODE):
             self._store(code_key(code), code_data(code), self._long_life())
@@ -373,19 +375,30 @@ def outcome(result: InvocationResult) -> dict[str, Any]:
     return {"err": {"source": raiser(result), "code": result.error.contract_code.uint32}}
 
 
-def raiser(result: InvocationResult) -> str:
-    """Return the contract that raised the error: the last one that said it was failing itself.
+#: How an error begins that a contract or its VM only passes on.
+_PASSED_ON = (b"escalating", b"contract call failed", b"contract try_call failed")
 
-    Errors that a tractor caught come before that one; calls that only pass the error on say
-    something else.
+
+def raised(event: xdr.ContractEvent) -> bool:
+    """Tell whether the event says that its contract failed by itself with a number."""
+    body = event.body.v0
+    assert body is not None
+    topics = [topic for topic in body.topics if topic.sym is None]
+    if not topics or topics[0].error is None or topics[0].error.contract_code is None:
+        return False
+    told = body.data.vec.sc_vec[0].str if body.data.vec else body.data.str
+    return told is not None and not told.sc_string.startswith(_PASSED_ON)
+
+
+def raiser(result: InvocationResult) -> str:
+    """Return the contract that raised the error: the last one that failed by itself.
+
+    Errors that a tractor caught come before that one.
     """
     names = {FARM: "farm", TOKEN: "sac", TRACTOR: "tractor"}
     found = ""
-    for diagnostic in result.diagnostics:
-        event = diagnostic.event
-        assert event.body.v0 is not None
-        words = event.body.v0.data.vec.sc_vec[0].str if event.body.v0.data.vec else None
-        if words is not None and words.sc_string == b"failing with contract error":
+    for event in (diagnostic.event for diagnostic in result.diagnostics):
+        if raised(event):
             assert event.contract_id is not None
             found = names[StrKey.encode_contract(event.contract_id.contract_id.hash)]
     return found

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from devstack.ports import free_ports
 from devstack.processes import listens
 from libs.common.grpc.tls import TlsFiles
 
@@ -35,7 +35,7 @@ async def open_envoy(
     """Run Envoy before a server while the block runs; `services` are the names that it serves."""
     described = folder / "protos.binpb"
     await asyncio.to_thread(_describe, described)
-    port = _free_port()
+    (port,) = free_ports(1)
     bootstrap = folder / "envoy.json"
     text = json.dumps(_bootstrap(port, target, files, described, list(services)))
     bootstrap.write_text(text, encoding="utf-8")
@@ -68,12 +68,6 @@ def _describe(path: Path) -> None:
     protos = [str(one) for one in sorted((PROTOS / "kalepool").rglob("*.proto"))]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", "--include_imports"]
     subprocess.run([*command, f"--descriptor_set_out={path}", *protos], check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _bootstrap(

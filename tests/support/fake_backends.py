@@ -34,19 +34,27 @@ FARMER = "0190a5f0-0000-7000-8000-000000000002"
 #: Tokens that the fake TokenService knows.
 OPERATOR_TOKEN = "kp_" + "o" * 43
 POOLER_TOKEN = "kp_" + "p" * 43
-OWNER_TOKEN = "kp_" + "w" * 43
-#: The account that the owner's token speaks for.
+#: Tokens of owner accounts that have logged in.
+ACCOUNTS = ("G" + "A" * 55, "G" + "B" * 55)
+LOGIN_TOKENS = tuple(f"{'h' * 60}.{account * 4}.{'s' * 86}" for account in ACCOUNTS)
+#: An account that is one, and its login token.
 ACCOUNT = "GABXLH7NA4UHS3OQQ34SJZ5CT42LUIR7ZZOIOH35W6BKON5KMZ3NQAOQ"
+OWNER_TOKEN = f"{'h' * 60}.{ACCOUNT * 4}.{'s' * 86}"
 SUBJECTS = {
     OPERATOR_TOKEN: f"spiffe://{DOMAIN}/operator/ann",
     POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
     OWNER_TOKEN: f"spiffe://{DOMAIN}/owner/{ACCOUNT}",
+    **{
+        token: f"spiffe://{DOMAIN}/owner/{account}"
+        for token, account in zip(LOGIN_TOKENS, ACCOUNTS, strict=True)
+    },
 }
 #: What the gateway's own certificate may call.
 PUBLIC = (
     *("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken"),
     *("GetPoolSummary", "GetFarmerSummary", "ListBlockReports", "GetBlockReport"),
-    *("StartLogin", "FinishLogin"),
+    *("ListPublicPoolers", "GetAgreementRules"),
+    *("GetLogin", "StartLogin", "FinishLogin"),
 )
 
 

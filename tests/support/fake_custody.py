@@ -16,6 +16,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kalepool.wallet.v1 import (
     agreement_pb2,
     agreement_pb2_grpc,
+    closing_pb2,
+    closing_pb2_grpc,
     payout_pb2,
     payout_pb2_grpc,
     wallet_pb2,
@@ -52,6 +54,11 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.stake_limits: dict[str, str] = {}
         #: The addresses that poolers' custodial accounts pay them to, by pooler id.
         self.pooler_addresses: dict[str, str] = {}
+        #: What becomes of accounts that are to be closed, by farmer or pooler id: an error, or
+        #: whether it is gone; by default it is.
+        self.closings: dict[str, PoolError | bool] = {}
+        #: Calls of CloseAccount, by the same ids, in order.
+        self.closed: list[str] = []
         self.port = 0
         self._dsn = dsn
         self._server: grpc.aio.Server | None = None
@@ -70,6 +77,8 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         )
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(cast("Any", _Rules(self)), server)
         payout_pb2_grpc.add_PayoutServiceServicer_to_server(_poolers(self), server)
+        closer = cast("Any", _Closer(self))
+        closing_pb2_grpc.add_ClosingServiceServicer_to_server(closer, server)
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -222,3 +231,22 @@ async def open_fake_custody(dsn: str) -> AsyncIterator[FakeCustody]:
         yield wallet
     finally:
         await wallet.stop()
+
+
+class _Closer(closing_pb2_grpc.ClosingServiceServicer):
+    """Closes accounts, as far as the test lets it."""
+
+    def __init__(self, fake: FakeCustody) -> None:
+        self._fake = fake
+
+    async def CloseAccount(
+        self, request: closing_pb2.CloseAccountRequest, context: Any
+    ) -> closing_pb2.CloseAccountResponse:
+        """Refuse, or tell how far it is."""
+        owner = request.farmer_id or request.pooler_id
+        self._fake.closed.append(owner)
+        outcome = self._fake.closings.get(owner, True)
+        if isinstance(outcome, PoolError):
+            await context.abort_with_status(to_status(outcome))
+        state = wallet_pb2.OPERATION_STATE_SUCCEEDED if outcome else wallet_pb2.OPERATION_STATE_SENT
+        return closing_pb2.CloseAccountResponse(state=state)

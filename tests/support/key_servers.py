@@ -17,12 +17,12 @@ import pytest
 from aiobotocore.session import get_session
 from moto.server import ThreadedMotoServer
 
-from tests.support.wallet_world import free_ports
+from devstack.ports import free_ports
 
 ROOT_TOKEN = "root"
 REGION = "eu-central-1"
 #: Seconds within which OpenBao must answer.
-PATIENCE = 30.0
+PATIENCE = 120.0
 #: Credentials of nobody: moto takes any.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 #: Rights of the wallet: docs/custody.md.

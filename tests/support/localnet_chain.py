@@ -15,6 +15,7 @@ from localnet.ledger.keys import trustline_asset
 from localnet.ledger.node import Node, Store, open_node
 from localnet.ledger.queue import Answer
 from localnet.network import Network
+from localnet.soroban.uploads import FARM_CODE_BYTES
 
 #: Close time of the first ledger.
 START = 1_800_000_000
@@ -28,10 +29,11 @@ def make_node(
     store: Store | None = None,
     retention: int = 1000,
     block_seconds: int = 300,
+    farm_code_bytes: int = FARM_CODE_BYTES,
 ) -> Node:
     """Return a fresh node (or the one that the store holds)."""
     return open_node(
-        Genesis(network=Network(), block_seconds=block_seconds),
+        Genesis(network=Network(), block_seconds=block_seconds, farm_code_bytes=farm_code_bytes),
         close_time=START,
         retention=retention,
         overrides=overrides,

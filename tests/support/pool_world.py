@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -104,6 +105,16 @@ class PoolWorld:
         )
         return person
 
+    async def owned(self, person: Person, account: str) -> None:
+        """Write the account that speaks for a farmer from now on; empty: none."""
+        await self.connection.execute(
+            "INSERT INTO wallet.owner_accounts (wallet_id, number, address, registered_at, "
+            "effective_at) SELECT $1, 1 + count(*), $2, now(), now() FROM wallet.owner_accounts "
+            "WHERE wallet_id = $1",
+            person.wallet_id,
+            account,
+        )
+
     async def planted(self, pooler_id: UUID, person: Person, block: int, stake: int = 250) -> None:
         """Write a successful planting."""
         await self.connection.execute("SELECT plant.ensure_partition($1)", block)
@@ -200,10 +211,12 @@ class PoolWorld:
         return found
 
 
-async def eventually(holds: Callable[[], Awaitable[object]], *, patience: float = 10) -> None:
+async def eventually(holds: Callable[[], Awaitable[object]], *, patience: float = 120) -> None:
     """Wait until a condition holds; fail when it does not hold within `patience` seconds."""
-    for _ in range(round(patience / 0.05)):
-        if await holds():
-            return
+    ends = monotonic() + patience
+    while not (found := await holds()):
+        if monotonic() > ends:
+            code = getattr(holds, "__code__", None)
+            place = f"{code.co_filename}:{code.co_firstlineno}" if code else repr(holds)
+            pytest.fail(f"not so after {patience} s: {place} still gives {found!r}")
         await asyncio.sleep(0.05)
-    pytest.fail("it did not come true")

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import grpc
 
+from devstack.ports import free_ports
 from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseAccess
 from tests.support.fake_custody import FakeCustody
-from tests.support.wallet_world import free_ports
 
 
 class Start(Protocol):

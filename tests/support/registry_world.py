@@ -93,7 +93,8 @@ async def eventually(condition: Callable[[], Awaitable[bool]], message: str) -> 
     """Wait until a condition holds."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, message
+        late = asyncio.get_running_loop().time() >= deadline
+        assert not late, f"{message} after {PATIENCE} s"
         await asyncio.sleep(0.05)
 
 
@@ -103,6 +104,7 @@ def settings(dsn: str, wallet: FakeCustody, **changes: Any) -> RegistrySettings:
         "port": 0,
         "api_rate_limit": 0,
         "recovery_seconds": 0.2,
+        "self_join_daily": 100,
         "shutdown_grace_ms": 200,
         "wallet_target": wallet.target,
     }

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.chain.unknowns import Unknowns
 from services.wallet.domain.chain_facts import (
     AccountState,
     BlockState,
@@ -98,6 +99,7 @@ class ReadChain:
 
     def __init__(self) -> None:
         self.configured = 1
+        self.unknowns = Unknowns()
         self.shown_head = LedgerHead(sequence=LEDGER, close_time=NOW)
         #: The ledger at which entries are read.
         self.read_ledger = LEDGER

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from google.protobuf import json_format
 
@@ -18,6 +18,7 @@ from libs.kale.statements.document import (
     written,
 )
 from libs.kale.statements.lines import NO_HISTORY, Line, history_after
+from libs.kale.statements.owners import ROLES, Owner, OwnerKind
 from libs.kale.statements.roots import NO_RECORD, Root, days_of, month_of
 from libs.kale.statements.sums_tree import Claim, Tree
 from services.harvest.servicers.statements import line_message, statement_message
@@ -28,6 +29,12 @@ FIRST = days_of("2026-01")[0]
 POOL_KEY = address_of(bytes(31) + b"p")
 ADDRESS = address_of(bytes(31) + b"f")
 FARMER = UUID(int=7)
+POOLER = UUID(int=8)
+MINER = uuid5(POOLER, ADDRESS)
+OWNERS = {
+    kind: Owner(kind=kind, id=owner_id)
+    for kind, owner_id in zip(OwnerKind, (FARMER, POOLER, MINER), strict=True)
+}
 
 
 def harvest_line(number: int, *, day: int, reward: int = 1000, fee: int = 100) -> Line:
@@ -64,10 +71,42 @@ def deposit_line(number: int, *, day: int, amount: int = 5000) -> Line:
     return _line(number, day, "deposit", {"chain:out": -amount, "farmer:available": amount})
 
 
-class Pool:
-    """A pool that closes days, with one farmer who is looked at, and others."""
+def fee_lines(kind: OwnerKind, number: int, *, day: int) -> list[Line]:
+    """Make what is booked for a pooler, or for a miner: credits, and a payment."""
+    made: list[tuple[str, dict[str, int]]] = [
+        ("miner_credit", {"miner:earned": 30, "others": -30}),
+        ("pool_payment", {"miner:earned": -25, "chain:out": 25}),
+    ]
+    if kind is OwnerKind.POOLER:
+        made = [
+            ("harvest", {"pooler:fee": 80, "miner:earned": 20, "others": -100}),
+            ("miner_credit", {"miner:earned": -20, "pooler:fee": 5, "others": 15}),
+            ("fee_payout", {"pooler:held": 100, "others": -100}),
+            ("pool_payment", {"pooler:held": -15, "chain:out": 15}),
+            (
+                "pool_payment",
+                {"pooler:fee": -70, "pooler:held": -70, "chain:out": 70, "others": 70},
+            ),
+        ]
+    return [
+        _line(number + place, day, kind_of_line, amounts)
+        for place, (kind_of_line, amounts) in enumerate(made)
+    ]
 
-    def __init__(self, *, others: int = 4, seed: int = 1) -> None:
+
+class Pool:
+    """A pool that closes days, with one owner who is looked at, and others."""
+
+    def __init__(
+        self,
+        *,
+        others: int = 4,
+        seed: int = 1,
+        kind: OwnerKind = OwnerKind.FARMER,
+        address: str = ADDRESS,
+    ) -> None:
+        self._owner = OWNERS[kind]
+        self._address = address
         self._random = random.Random(seed)
         self._others = others
         self.balances: dict[str, int] = {}
@@ -82,13 +121,13 @@ class Pool:
         for line in lines:
             self.lines.append((day, line))
             for role, amount in line.amounts:
-                if role.startswith("farmer:"):
+                if role in ROLES[self._owner.kind]:
                     self.balances[role] = self.balances.get(role, 0) + amount
         digests = [bytes.fromhex(line.sealed[1]) for line in lines]
         self.history = history_after(self.history, day, digests)
         held = tuple(sorted((role, amount) for role, amount in self.balances.items() if amount))
         self.closings[day] = Balances(day=day, amounts=held, history=self.history)
-        claim = self.claim(FARMER, ADDRESS, held, self.history)
+        claim = self.claim(self._owner.id, self._address, held, self.history)
         others = [
             self.claim(UUID(int=1000 + place), "", (("pooler:fee", place * 7),), NO_HISTORY)
             for place in range(1, self._others + 1)
@@ -116,7 +155,7 @@ class Pool:
         return Claim(owner=owner, address=address, balances=balances, history=history, salt=salt)
 
     def document(self, month: str = "2026-01") -> dict[str, Any]:
-        """Return the farmer's statement of a month, as harvest tells it."""
+        """Return the owner's statement of a month, as harvest tells it."""
         first, following = days_of(month)
         before = [day for day in self.closings if day < first]
         closing = max(day for day in self.closings if first <= day < following)
@@ -129,10 +168,11 @@ class Pool:
         tree, claim = self.trees[closing]
         proof = None
         if claim.total >= 0:
-            proof = Proof(salt=claim.salt, leaf=tree.leaf(FARMER), path=tuple(tree.path(FARMER)))
+            leaf, path = tree.leaf(self._owner.id), tree.path(self._owner.id)
+            proof = Proof(salt=claim.salt, leaf=leaf, path=tuple(path))
         statement = Statement(
-            farmer_id=FARMER,
-            address=ADDRESS,
+            owner=self._owner,
+            address=self._address,
             month=month,
             opening=Balances(day=None, amounts=(), history=NO_HISTORY)
             if opening is None
@@ -175,6 +215,14 @@ def pool_of(*, days: int = 4, lines: int = 3, seed: int = 1) -> Pool:
             booked.insert(0, deposit_line(number - 3 * lines + 1, day=day))
         pool.close(day, sorted(booked, key=lambda line: line.number))
     pool.close(days_of(month_of(FIRST))[1], [])
+    return pool
+
+
+def pool_of_fees(kind: OwnerKind, *, address: str = ADDRESS) -> Pool:
+    """Make a pool with a pooler, or a miner: a day before the month, and three days in it."""
+    pool = Pool(kind=kind, address=address)
+    for place in range(-1, 3):
+        pool.close(FIRST + place, fee_lines(kind, 10 * place + 20, day=FIRST + place))
     return pool
 
 

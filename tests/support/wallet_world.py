@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from kalepool.wallet.v1 import (
     wallet_pb2_grpc,
 )
 
+from devstack.ports import free_ports
 from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
@@ -33,7 +33,7 @@ from libs.kale.hash import leading_zeros, work_hash
 from tests.support.database import DatabaseAccess
 
 #: Seconds within which a process must serve, or an expected event must happen.
-PATIENCE = 40.0
+PATIENCE = 120.0
 #: Seconds until a wallet that has died has to be started again.
 _AWAY = 300.0
 T = TypeVar("T")
@@ -374,7 +374,7 @@ async def eventually(condition: Any, message: str, *processes: Process) -> None:
             process.check()
         if asyncio.get_running_loop().time() > deadline:
             tails = "\n".join(process.log_tail() for process in processes)
-            raise AssertionError(f"{message}\n{tails}")
+            raise AssertionError(f"{message} after {PATIENCE} s\n{tails}")
         await asyncio.sleep(0.1)
 
 
@@ -452,14 +452,3 @@ async def open_wallet_world(
         finally:
             await world.wallet.stop()
             await localnet.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    held = [socket.socket() for _ in range(count)]
-    for listener in held:
-        listener.bind(("127.0.0.1", 0))
-    ports = [int(listener.getsockname()[1]) for listener in held]
-    for listener in held:
-        listener.close()
-    return ports

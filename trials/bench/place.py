@@ -3,16 +3,16 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from devstack.ports import free_ports
 from devstack.processes import Command, Process, listens
 from libs.common.authority import CERTIFICATE_FILE, make_authority
 from libs.common.grpc.identity import CallerKind
@@ -265,7 +265,7 @@ async def open_place(folder: Path) -> AsyncIterator[Place]:
     own, others = (cores[:1], cores[1:]) if len(cores) > 1 else ([], [])
     files = _certificates(folder)
     (folder / "logs").mkdir()
-    ports = _free_ports(2)
+    ports = free_ports(2)
     async with AsyncExitStack() as cleanup:
         processes = []
         for command, at in zip(_commands(files, ports), (others[:1], own), strict=True):
@@ -324,12 +324,3 @@ def _commands(files: dict[str, TlsFiles], ports: Sequence[int]) -> tuple[Command
         },
     )
     return server, gateway
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in taken]

@@ -34,7 +34,7 @@ def report_of(result: BenchResult) -> Report:
     goals, ratios = all_goals(result), result.ratios()
     parts = [_table(run) for run in (*result.runs, *result.unlimited)]
     parts += [_side_by_side(ratios)] if ratios else []
-    parts += [_goals(goals)] if goals else []
+    parts += [goals_table(goals)] if goals else []
     content = asdict(result)
     content["goals"] = [asdict(goal) | {"met": goal.met} for goal in goals]
     content["ratios"] = [asdict(item) | {"ratio": item.ratio} for item in ratios]
@@ -80,7 +80,8 @@ def _side_by_side(ratios: list[Ratio]) -> Table:
     )
 
 
-def _goals(goals: list[Goal]) -> Table:
+def goals_table(goals: list[Goal]) -> Table:
+    """Return every figure beside its goal."""
     rows = [_goal_row(goal) for goal in goals]
     return Table(title="Goals", columns=("goal", "figure", "at most", ""), rows=rows)
 

@@ -15,15 +15,17 @@ import aiohttp
 import psutil
 
 from devstack.chain_view import ChainView
-from devstack.check import Verdict, settled_verdict
+from devstack.check import Verdict
 from devstack.farmers import pooler_config, settle
+from devstack.paying import Receivers
 from devstack.processes import Command, Process
 from devstack.stack import Progress, Stack, StackConfig, open_stack
 from devstack.wallet_calls import open_caller
 from libs.common.names import SERVICES
 from pooler.config import PoolerConfig
-from trials.chain_reader import Reader
+from trials.day.payouts import DayPayouts, Pace, PaidDay
 from trials.machine import Origin, origin
+from trials.payments import PaymentReader
 from trials.world import Carrier, open_channels
 
 DIRECTORY = Path("var") / "day"
@@ -109,6 +111,8 @@ class DayResult:
     unworked: int
     #: Pails worked on the chain and not harvested in blocks that are over.
     unharvested: int
+    #: What was paid.
+    paid: PaidDay = field(default_factory=PaidDay)
 
     @property
     def planted(self) -> int:
@@ -125,9 +129,12 @@ class DayResult:
         """Tell whether everything is as promised."""
         farmed = bool(self.hours) and all(hour.harvested for hour in self.hours)
         killed = any(hour.killed for hour in self.hours) or not self.plan.kills
+        # Less than an hour is too short for payouts of each kind.
+        paid = self.paid.is_whole or self.plan.blocks < BLOCKS_PER_HOUR
         return (
             farmed
             and killed
+            and paid
             and self.planted >= LEAST_PLANTED * self.asked
             and self.compared > 0
             and not self.differences
@@ -141,6 +148,10 @@ async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
     environment = {name: {"LOG_LEVEL": "warning"} for name in SERVICES}
     environment["wallet"]["CHAIN_POLL_MS"] = "100"
     environment["localnet"] = {"LOCALNET_RETENTION_LEDGERS": str(_RETENTION)}
+    receivers = Receivers.made(plan.farmers)
+    pace = Pace.of(farmers=plan.farmers, blocks=plan.blocks, block_seconds=plan.block_seconds)
+    for name, more in pace.environment(receivers).items():
+        environment[name] |= more
     config = StackConfig(
         directory=DIRECTORY,
         ledger_seconds=plan.ledger_seconds,
@@ -153,15 +164,18 @@ async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
         aiohttp.ClientSession() as session,
     ):
         await open_channels(stack, caller, plan.carrier, {}, progress)
-        asked = pooler_config(stack, plan.farmers, plan.blocks)
+        paying = DayPayouts(stack, receivers, pace, progress)
+        asked = await paying.prepare(pooler_config(stack, plan.farmers, plan.blocks))
         settled, funded = await settle(stack, asked, lambda _event: None, progress)
-        day = _Day(plan, stack, Reader(session, stack.rpc_url), progress)
+        await paying.agree(settled)
+        day = _Day(plan, stack, PaymentReader(session, stack.rpc_url), progress, paying)
         started = time.monotonic()
         await day.farm(settled)
         seconds = time.monotonic() - started
+        await paying.end()
         progress("comparing the records with the chain")
-        verdict = await settled_verdict(stack, funded, day.view)
-        return await day.result(verdict, seconds)
+        verdict, paid = await paying.verdict(funded, day.reader)
+        return await day.result(verdict, paid, seconds)
 
 
 @dataclass(kw_only=True)
@@ -175,10 +189,19 @@ class _Seen:
 class _Day:
     """The day in progress: watches and disturbs the pool while a pooler farms."""
 
-    def __init__(self, plan: DayPlan, stack: Stack, reader: Reader, progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: DayPlan,
+        stack: Stack,
+        reader: PaymentReader,
+        progress: Progress,
+        paying: DayPayouts,
+    ) -> None:
         self._plan = plan
         self._stack = stack
-        self._reader = reader
+        #: Memory of the chain.
+        self.reader = reader
+        self._paying = paying
         self._progress = progress
         # Only the choice of victims uses these random numbers, as a seed is to repeat that choice.
         self._random = Random(plan.seed)
@@ -187,30 +210,27 @@ class _Day:
         #: Number of the block, from 0, in which the next kill is due.
         self._next_kill = plan.kill_every
 
-    async def view(self) -> ChainView:
-        """Return the chain view as it is now."""
-        await self._reader.catch_up()
-        return self._reader.view
-
     async def farm(self, config: PoolerConfig) -> None:
         """Wait until the pooler has farmed all blocks; ProcessDiedError when it ends otherwise."""
         pooler = Process(_pooler(config), self._stack.config.directory / "logs")
         await pooler.start()
         try:
             while pooler.is_running:
-                await self._look()
+                await self._look(config)
                 await asyncio.sleep(_LOOK)
         finally:
             await pooler.stop()
         if pooler.status != 0:
             pooler.check()
 
-    async def _look(self) -> None:
-        """Read new transactions, measure memory, and kill what is due."""
-        view = await self.view()
+    async def _look(self, config: PoolerConfig) -> None:
+        """Read new transactions, tell who mined, measure memory, and kill what is due."""
+        await self.reader.catch_up()
+        view = self.reader.view
         if not view.plants:
             return
         (_, block) = next(reversed(view.plants))
+        await self._paying.tell_miners(config, block)
         if self._first is None:
             self._first = block
         number = block - self._first
@@ -242,9 +262,9 @@ class _Day:
             await self._stack.begin(victim)
         return victim
 
-    async def result(self, verdict: Verdict, seconds: float) -> DayResult:
+    async def result(self, verdict: Verdict, paid: PaidDay, seconds: float) -> DayResult:
         """Return the result of the day."""
-        view, first = self._reader.view, self._first or 0
+        view, first = self.reader.view, self._first or 0
         last = first + self._plan.blocks
         # The newest block is open: somebody planted in it to close the block before.
         open_block = max((block for _, block in view.plants), default=first)
@@ -268,9 +288,10 @@ class _Day:
             ],
             seconds=seconds,
             compared=verdict.compared,
-            differences=verdict.differences,
+            differences=[*verdict.differences, *paid.differences],
             unworked=_missing(view.plants, view.works, open_block),
             unharvested=_missing(view.works, view.harvests, open_block),
+            paid=paid,
         )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 
 from libs.common.names import SERVICES
+from libs.kale.amounts import format_kale
+from trials.day.payouts import KINDS
 from trials.day.run import DayResult, Hour
 from trials.report import Report, Table
 
@@ -30,11 +32,30 @@ def report_of(result: DayResult, command: str) -> Report:
         title="A day of blocks",
         origin=result.origin,
         commands=[command],
-        parts=[hours],
+        parts=[hours, _payouts(result)],
         problems=result.differences,
         verdict=summary(result),
         passed=result.passed,
         content=asdict(result) | {"passed": result.passed},
+    )
+
+
+def _payouts(result: DayResult) -> Table:
+    """Return the payouts that were made, and those that were not."""
+    paid = result.paid
+    given_up = ", ".join(f"{count} {reason}" for reason, count in sorted(paid.given_up.items()))
+    return Table(
+        title="Payouts",
+        columns=(*KINDS, "KALE", "given up"),
+        rows=[
+            (
+                *(f"{paid.made.get(kind, 0):,}" for kind in KINDS),
+                format_kale(paid.stroops),
+                given_up or "0",
+            )
+        ],
+        before="Farmers by the cause of their payouts, who is paid out of their fees, and KALE "
+        "that left the pool.",
     )
 
 

@@ -117,12 +117,15 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
 def _joined(every: Sequence[Group]) -> list[Group]:
     """Return the rows of the short run, on a pool with short blocks.
 
-    Liars have nodes of their own.
+    Liars have nodes of their own, and payouts take the whole pool.
     """
     liars = next(group for group in every if group.name == THREE)
+    paying = [group for group in every if any(row.pays for row in group.scenarios)]
+    others = [group for group in every if group.name not in (ALONE, THREE) and group not in paying]
     return [
-        _short("quick", [group for group in every if group.name not in (ALONE, THREE)]),
+        _short("quick", others),
         _short("quick-liars", [liars]),
+        _short("quick-payouts", paying),
     ]
 
 

@@ -55,6 +55,8 @@ class Arena:
     disk: SmallDisk | None = None
     #: Processes that were killed, or killed themselves, so far.
     kills: int = 0
+    #: Addresses of farmers beside `farmers`, which were given as much.
+    others: Sequence[str] = ()
     #: Source of random instants; set for each cell.
     random: Random = field(default_factory=Random)
 
@@ -191,6 +193,16 @@ class Arena:
         patience = 2.0 * self.world.config.block_seconds + 60
         await wait_until(plantable, "no new block is plantable", seconds=patience)
         return block
+
+    async def entropy(self, block: int) -> bytes:
+        """Wait until the wallet, too, has seen the block; return the block's entropy."""
+        caller = self.world.caller
+
+        async def seen() -> bool:
+            return (await caller.block()).head.current_block >= block
+
+        await wait_until(seen, f"the wallet does not see block {block}", seconds=60)
+        return (await caller.block(block)).block.entropy
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from trials.canaries import search_all
 from trials.faults.arena import Arena
 from trials.faults.checker import Findings, Question, check, facts, over_cap, recorded_figures
 from trials.faults.witness import Witness
+from trials.payments import Flows, SeenPayment, flows, payment_differences, pooler_accounts
 
 #: Kinds of operations that are calls of the farm, one call for each operation.
 _FARMING = ("plant", "work", "harvest")
@@ -35,9 +36,11 @@ async def closing_check(arena: Arena, asked: Sequence[Question]) -> list[str]:
     await _outlive_envelopes(arena)
     await arena.witness.catch_up()
     rows = await arena.records.many("succeeded")
+    payments = arena.witness.payments
     return [
         *await asked_again(arena, asked),
         *unmatched(rows, arena.witness),
+        *await payment_differences(arena.records, arena.world.rpc_url, payments),
         *await _money(arena, rows),
         *(f"{fee.hash}: above the cap" for fee in over_cap(arena.witness.fees, arena.cap)),
         *(await search_all(arena.world.stack)).leaks,
@@ -100,16 +103,9 @@ def unmatched(rows: Sequence[asyncpg.Record], witness: Witness) -> list[str]:
     calls = Counter(
         (seen.call.function, seen.call.farmer) for seen in witness.calls if seen.call.ok
     )
-    payments = Counter((item.source, item.destination, item.amount) for item in witness.payments)
-    sent = [row for row in rows if row["destination"] is not None]
     return [
         *_differences("calls", calls, Counter((row["kind"], row["address"]) for row in farming)),
         *_differences("figures", _on_chain(witness), _recorded(farming)),
-        *_differences(
-            "payments",
-            payments,
-            Counter((row["address"], row["destination"], row["amount"]) for row in sent),
-        ),
     ]
 
 
@@ -154,29 +150,23 @@ def _differences(
 async def _money(arena: Arena, rows: Sequence[asyncpg.Record]) -> list[str]:
     """Return differences in money: every stroop of KALE must be where the records put it."""
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
-    addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
-    given = after_withdrawals(rows, dict.fromkeys(addresses, FUNDING))
+    addresses = [arena.world.opener.address, *(farmer.address for farmer in arena.farmers)]
+    addresses += arena.others
+    recorded = [
+        SeenPayment(source=row["source"], destination=row["destination"], amount=row["amount"])
+        for row in await arena.records.many("payments_by_wallet")
+    ]
+    poolers = await pooler_accounts(arena.records)
+    moved = flows(recorded, dict.fromkeys(addresses, FUNDING), poolers)
+    given = {address: moved.funded[address] - moved.collected[address] for address in addresses}
     expected = after_farming(rows, given)
     found = await read_kale_balances(arena.world.rpc_url, addresses, Asset(code, issuer))
-    wrong = [] if arena.world.pool is None else await _events(arena, given)
+    wrong = [] if arena.world.pool is None else await _events(arena, moved)
     return wrong + [
         f"balance of {address}: {found.get(address, 0)}, its operations give {amount}"
         for address, amount in expected.items()
         if found.get(address, 0) != amount
     ]
-
-
-def after_withdrawals(rows: Sequence[asyncpg.Record], funded: Mapping[str, int]) -> dict[str, int]:
-    """Return stroops of KALE by address after the recorded withdrawals.
-
-    A withdrawal may go to one of these addresses.
-    """
-    balances = Counter(funded)
-    for row in rows:
-        if row["destination"] is not None:
-            balances[row["address"]] -= row["amount"]
-            balances[row["destination"]] += row["amount"]
-    return {address: balances[address] for address in funded}
 
 
 def after_farming(rows: Sequence[asyncpg.Record], given: Mapping[str, int]) -> dict[str, int]:
@@ -190,12 +180,14 @@ def after_farming(rows: Sequence[asyncpg.Record], given: Mapping[str, int]) -> d
     return {address: balances[address] for address in given}
 
 
-async def _events(arena: Arena, given: Mapping[str, int]) -> list[str]:
-    """Compare the whole pool's events with the chain; `given` is stroops of KALE from outside."""
+async def _events(arena: Arena, moved: Flows) -> list[str]:
+    """Compare the whole pool's events, and its ledger account by account, with the chain."""
 
     async def read() -> ChainView:
         await arena.witness.catch_up()
         return arena.witness.view
 
-    verdict = await settled_verdict(arena.world.stack, given, read)
+    verdict = await settled_verdict(
+        arena.world.stack, moved.funded, read, collected=moved.collected
+    )
     return verdict.differences if verdict.compared else ["no events were recorded"]

@@ -1,45 +1,20 @@
-"""The pool's records, read with all rights, also from a PostgreSQL that is away at times."""
+"""The queries of the fault runs."""
 
-import asyncio
 from pathlib import Path
 
-import asyncpg
-
-from devstack.check import AWAY
 from libs.common.db.queries import load_queries
+from trials import records
+from trials.payments import QUERIES
+from trials.records import PATIENCE
 
-_QUERIES = load_queries(Path(__file__).parent / "records.sql")
-#: Seconds to wait for a PostgreSQL that is away.
-PATIENCE = 60.0
-_PAUSE = 0.2
+__all__ = ["PATIENCE", "Records"]
+
+_QUERIES = load_queries(Path(__file__).parent / "records.sql", QUERIES)
 
 
-class Records:
-    """The queries of records.sql, each on a connection of its own."""
+class Records(records.Records):
+    """The queries of records.sql, and those of payments."""
 
     def __init__(self, dsn: str) -> None:
         """Take the administrator's `dsn`."""
-        self._dsn = dsn
-
-    async def many(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        """Return all rows of a query by its name; repeat the query while PostgreSQL is away."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while True:
-            try:
-                return await self._fetch(name, *arguments)
-            except AWAY:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            await asyncio.sleep(_PAUSE)
-
-    async def count(self, name: str) -> int:
-        """Return the number that a query yields."""
-        (row,) = await self.many(name)
-        return int(row[0])
-
-    async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self._dsn)
-        try:
-            return list(await connection.fetch(_QUERIES[name].sql, *arguments))
-        finally:
-            await connection.close()
+        super().__init__(dsn, _QUERIES)

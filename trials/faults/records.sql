@@ -10,13 +10,12 @@ WHERE o.kind::text = $1 AND o.block_index = $2
 ORDER BY o.created_at, o.operation_id;
 
 -- name: succeeded :many
--- All that is recorded as done, with where each withdrawal went.
+-- All farming that is recorded as done.
 SELECT
     o.kind::text AS kind, o.address, o.block_index, o.amount, o.gap, p.zeros, o.ledger,
-    o.stake_returned, w.destination
+    o.stake_returned
 FROM wallet.all_operations AS o
 INNER JOIN wallet.operations AS p ON o.operation_id = p.id
-LEFT JOIN wallet.withdrawals AS w ON o.operation_id = w.operation_id AND w.asset = 'kale'
 WHERE o.state = 'succeeded'
 ORDER BY o.created_at, o.operation_id;
 
@@ -54,6 +53,14 @@ SELECT
 FROM registry.deliveries AS d
 INNER JOIN registry.notifications AS n ON d.notification_number = n.number
 WHERE d.webhook_id = ANY($1::uuid[]);
+
+-- name: payouts_of :many
+-- What became of the payouts of runs ($1, the names of their requests).
+SELECT i.run_id, i.kind::text AS kind, i.payee_id, i.state::text AS state, i.reason
+FROM harvest.payout_items AS i
+INNER JOIN harvest.payout_runs AS r ON i.run_id = r.id
+WHERE r.request_id = ANY($1::text[])
+ORDER BY i.id;
 
 -- name: cut_connections :many
 -- Ends every session of the services' roles that are like $1, whatever it is doing.

@@ -16,15 +16,13 @@ from trials.faults.breakage import nothing
 from trials.faults.checker import Findings, Question, check
 from trials.faults.closing import closing_check
 from trials.faults.notify import Notifier, open_notifier
+from trials.faults.payouts import Payees, begin_in_turn, open_payees
 from trials.faults.refusal import NotHereError
 from trials.faults.scenarios import NOTIFY, PHASES, Group, Scenario
 from trials.machine import Origin, origin
 
 #: Stroops of KALE that the first farmer stakes; each further farmer stakes one stroop more.
 STAKE = 10_000_000
-#: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
-#: several calls are in progress, and so much that each is signed and settled by itself.
-_APART = 0.3
 #: Seconds between two checks of records that are to become right by themselves.
 _LOOK = 1.0
 _UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
@@ -38,7 +36,7 @@ class Cell:
     group: str
     #: The row.
     scenario: str
-    #: plant, work, harvest, withdraw or notify.
+    #: plant, work, harvest, withdraw, notify, or one of payouts.
     phase: str
     #: Seconds from the call to the last result.
     seconds: float
@@ -147,8 +145,8 @@ async def run_faults(
                 group.name, group.config, _quiet, disk_mib=group.disk_mib, clock=group.clock
             ) as arena:
                 result = replace(result, origin=await origin(arena.world.stack.admin_dsn))
-                async with _notifier(arena, group) as notifier:
-                    farm = _Farm(arena, plan.seed, progress, notifier)
+                async with _notifier(arena, group) as notifier, _payees(arena, group) as payees:
+                    farm = _Farm(arena, plan.seed, progress, notifier, payees)
                     cells += await farm.run(group)
                     faults = await _closed(arena, farm.asked)
                     faults += notifier.late() if notifier else []
@@ -172,6 +170,16 @@ async def _notifier(arena: Arena, group: Group) -> AsyncIterator[Notifier | None
         yield notifier
 
 
+@asynccontextmanager
+async def _payees(arena: Arena, group: Group) -> AsyncIterator[Payees | None]:
+    """Open those who are to be paid, where a row needs them."""
+    if not any(scenario.pays for scenario in group.scenarios):
+        yield None
+        return
+    async with open_payees(arena) as payees:
+        yield payees
+
+
 async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
     """Return the faults at the end of a group; an end that cannot be judged is a fault."""
     try:
@@ -188,10 +196,16 @@ class _Farm:
     """A farm that goes from block to block: plants it, works it, and harvests the one before."""
 
     def __init__(
-        self, arena: Arena, seed: int, progress: Progress, notifier: Notifier | None = None
+        self,
+        arena: Arena,
+        seed: int,
+        progress: Progress,
+        notifier: Notifier | None = None,
+        payees: Payees | None = None,
     ) -> None:
         self._arena = arena
         self._notifier = notifier
+        self._payees = payees
         self._group = ""
         self._seed = seed
         self._progress = progress
@@ -212,8 +226,12 @@ class _Farm:
         self._ripe = block
         cells: list[Cell] = []
         for scenario in group.scenarios:
-            is_told = scenario.phases == (NOTIFY,)
-            cells += await (self._told(scenario) if is_told else self._row(scenario))
+            if scenario.phases == (NOTIFY,):
+                cells += await self._told(scenario)
+            elif scenario.pays:
+                cells += await self._paid(scenario)
+            else:
+                cells += await self._row(scenario)
             if group.enough_kills is not None and self._arena.kills >= group.enough_kills:
                 break
         return cells
@@ -278,6 +296,54 @@ class _Farm:
             strikes=strikes,
             error=error,
             findings=findings,
+        )
+
+    async def _paid(self, scenario: Scenario) -> list[Cell]:
+        """Run a row in which payouts are made; the farming before is not disturbed."""
+        if self._payees is None:
+            raise ValueError("nobody is paid in this pool")
+        try:
+            await self._earn(self._payees)
+        except Exception as error:
+            cells = [self._broken_off(scenario, phase, error) for phase in scenario.phases]
+            self._progress(_line(cells[0]))
+            return cells
+        cells = []
+        for phase in scenario.phases:
+            try:
+                cell = await self._payout(self._payees, scenario, phase)
+            except Exception as error:
+                cell = self._broken_off(scenario, phase, error)
+            cells.append(cell)
+            self._progress(_line(cell))
+        return cells
+
+    async def _earn(self, payees: Payees) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        await payees.earn()
+
+    async def _payout(self, payees: Payees, scenario: Scenario, phase: str) -> Cell:
+        arena = self._arena
+        if self._stopped is not None:
+            raise self._stopped
+        arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
+        await arena.witness.catch_up()
+        asked = payees.ask(phase, in_turn=scenario.in_turn)
+        kills, started = arena.kills, time.monotonic()
+        error, strikes = await _under_attack(arena, scenario, payees.call(asked))
+        seconds = time.monotonic() - started
+        await self._settled(scenario)
+        await arena.witness.catch_up()
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=phase,
+            seconds=seconds,
+            kills=arena.kills - kills,
+            strikes=strikes,
+            error=error,
+            findings=await payees.findings(asked),
         )
 
     def _is_closed(self, block: int) -> bool:
@@ -366,11 +432,11 @@ class _Farm:
         addresses = set(self._addresses(phase, block))
         farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
         stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
-        entropy = await self._entropy(block) if phase == "work" and farmers else b""
+        entropy = await self._arena.entropy(block) if phase == "work" and farmers else b""
         name = f"{scenario.name} {phase} {block}"
         if not scenario.in_turn:
             return self._one_call(name, phase, block, stakes, entropy)
-        return _in_turn(
+        return begin_in_turn(
             [
                 self._one_call(f"{name} {number}", phase, block, {farmer: stake}, entropy)
                 for number, (farmer, stake) in enumerate(stakes.items())
@@ -389,36 +455,18 @@ class _Farm:
             return self._arena.world.caller.withdraw(name, farmers, block + 1)
         return farm.harvest(name, block, farmers)
 
-    async def _entropy(self, block: int) -> bytes:
-        """Wait until the wallet, too, has seen the block; return the block's entropy."""
-        caller = self._arena.world.caller
-
-        async def seen() -> bool:
-            return (await caller.block()).head.current_block >= block
-
-        await wait_until(seen, f"the wallet does not see block {block}", seconds=60)
-        return (await caller.block(block)).block.entropy
-
     async def _settled(self, scenario: Scenario) -> None:
         """Wait until nothing is in progress any more, or until the time is over."""
 
         async def closed() -> bool:
             records = self._arena.records
-            operations = await records.count("count_open_operations")
-            return not operations and not await records.count("count_open_transactions")
+            counts = ("count_open_operations", "count_open_transactions", "count_open_payouts")
+            return not sum([await records.count(name) for name in counts])
 
         try:
             await wait_until(closed, "something is open", seconds=scenario.patience)
         except WaitTimeoutError:
             return  # the check finds it
-
-
-async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Begin one call after another, and wait for all calls."""
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(call)
-            await asyncio.sleep(_APART)
 
 
 async def _under_attack(

@@ -1,5 +1,6 @@
 """The table of scenarios: each thing that is broken, and its surroundings."""
 
+import hashlib
 import math
 import re
 import signal
@@ -7,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from stellar_sdk import Keypair
 
 from libs.common.names import SERVICES
 from trials.faults import breakage as b
@@ -16,13 +19,19 @@ FARMING = ("plant", "work", "harvest")
 PHASES = (*FARMING, "withdraw")
 #: The phase in which things happen that webhooks are told of.
 NOTIFY = "notify"
+#: Phases in which money leaves: farmers are paid with their fees, fees alone are moved, and miners
+#: and a pooler are paid out of those.
+PAYOUT, SWEEP, MINERS, POOLER = "payout", "sweep", "miner pay", "pooler pay"
+PAYOUTS = (PAYOUT, SWEEP, MINERS, POOLER)
+#: Who gets the operator's part of fees: the wallet needs its address when it starts.
+OPERATOR_KEY = Keypair.from_raw_ed25519_seed(hashlib.sha256(b"operator of the faults").digest())
 #: Seconds for which a notification is tried, so that one that was cut off when registry died, and
 #: is taken up again after its lease, meets two refusals more before it is given up.
 GIVE_UP_SECONDS = 120
 #: Room for three single plants in a ledger: bids are refused and raised.
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
-_WALLET = Path(__file__).parents[2] / "services" / "wallet"
+_SERVICES = Path(__file__).parents[2] / "services"
 #: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the
 #: maximum.
 _DUE = 3_110_399 - 120_960 - 720
@@ -75,6 +84,11 @@ class Scenario:
     #: Whether only receivers are told that take everything at last: the others are given up late.
     takers: bool = False
 
+    @property
+    def pays(self) -> bool:
+        """Tell whether it is a row of payouts."""
+        return set(self.phases) <= set(PAYOUTS)
+
     def of(self, phase: str) -> "Scenario":
         """Return the row as it is in one phase."""
         longer = self.hold_withdrawals if phase == "withdraw" else None
@@ -101,16 +115,43 @@ class Group:
     is_whole: bool = True
 
 
-#: Failpoints that no block passes: rotation and export of keys, and roots that are written to the
-#: chain, are killed in tests of their own.
-_ELSEWHERE = ("wallet.key", "wallet.root")
+#: Failpoints that neither a block, a withdrawal nor a payout passes, and the tests that kill there.
+ELSEWHERE = {
+    "wallet.keys.": "tests/unit/wallet/test_wallet_key_rotation.py",
+    "wallet.key.destroyed": "tests/unit/wallet/test_wallet_retired_keys.py",
+    "wallet.key.": "tests/unit/wallet/test_wallet_custody_usecases.py",
+    "wallet.closing.": "tests/integration/wallet/test_wallet_closing.py",
+    "wallet.root.": "tests/integration/wallet/test_wallet_data_entries.py",
+    "wallet.fee_mark.": "tests/integration/wallet/test_wallet_fee_keeping.py",
+    "harvest.closing.": "tests/integration/harvest/test_statements.py",
+    "harvest.credits.divided": "tests/integration/harvest/test_miner_credits.py",
+}
 
 
 def failpoints() -> list[str]:
     """Return every failpoint that a block or a withdrawal can pass, in alphabetical order."""
-    sources = (path.read_text(encoding="utf-8") for path in sorted(_WALLET.rglob("*.py")))
+    return [name for name in _named("wallet") if name not in _PAYOUTS_ONLY]
+
+
+def payout_failpoints() -> list[str]:
+    """Return every failpoint that payouts can pass, in alphabetical order."""
+    of_wallet = [name for name in _named("wallet") if name not in _FARMING_ONLY]
+    return [*_named("harvest"), *of_wallet]
+
+
+def _named(service: str) -> list[str]:
+    """Return the failpoints in the code of a service, without those that are tried elsewhere."""
+    folder = _SERVICES / service
+    sources = (path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py")))
     names = {name for source in sources for name in _FAILPOINT.findall(source)}
-    return sorted(name for name in names if not name.startswith(_ELSEWHERE))
+    return sorted(name for name in names if not name.startswith(tuple(ELSEWHERE)))
+
+
+#: Failpoints of wallet that payouts alone pass, and that they do not pass.
+_PAYOUTS_ONLY = frozenset({"wallet.payouts.recorded", "wallet.pool_payments.recorded"})
+_FARMING_ONLY = frozenset(
+    {"wallet.batch.recorded", "wallet.bid.raised", "wallet.withdrawal.recorded"}
+)
 
 
 def groups(*, farmers: int, random_kills: int) -> list[Group]:
@@ -122,6 +163,7 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
     told = replace(plain, farmers=1, registry_environment=_RECEIVERS)
     crowd = replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24)
     slow = replace(plain, ledger_seconds=1.0, block_seconds=100)
+    paying = replace(plain, **_PAYING, farmers=1, whole=True, ledger_seconds=1.0, block_seconds=12)
     range_first = replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"})
     return [
         Group(name="kill", config=plain, scenarios=tuple(_kills())),
@@ -138,6 +180,12 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="pool-disk", config=whole, scenarios=tuple(_disk()), disk_mib=DISK_MIB),
         Group(name="pool-clock", config=whole, scenarios=tuple(_clock()), clock=True),
         Group(name="webhooks", config=told, scenarios=tuple(_webhooks())),
+        Group(name="payouts", config=paying, scenarios=tuple(_payouts())),
+        Group(
+            name="payouts-multicall",
+            config=replace(paying, carrier=Carrier.MULTICALL),
+            scenarios=tuple(_payouts()),
+        ),
         Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
         Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
         Group(name="two-multicall", config=replace(packed, wallets=2), scenarios=tuple(_two())),
@@ -350,6 +398,104 @@ def _webhooks() -> Iterable[Scenario]:
 
 #: Failpoints of registry that are passed when something is sent to a webhook.
 DELIVERY_EDGES = ("registry.delivery.claimed", "registry.delivery.answered")
+
+
+#: What lets payouts be made by hand, whatever they are worth.
+_PAYING: dict[str, Any] = {
+    "wallet_environment": {
+        "OPERATOR_PAYOUT_ADDRESS": OPERATOR_KEY.public_key,
+        "OPERATOR_FEE_BPS": "250",
+    },
+    "harvest_environment": {
+        "PAYOUT_SECONDS": "0",
+        "PAYOUT_MINIMUM_STROOPS": "1",
+        "PAYOUT_SWEEP_STROOPS": "1",
+        "PAYOUT_POOLER_STROOPS": "1",
+        "PAYOUT_MINER_STROOPS": "1",
+    },
+}
+#: Phases of rows whose failpoints not every run of payouts passes: what a pooler's account pays is
+#: collected first.
+_PAID_IN = {
+    "wallet.payouts.recorded": (PAYOUT, SWEEP),
+    # Miners are told of in this phase, right before they are paid.
+    "harvest.credits.told": (PAYOUT, MINERS),
+    "harvest.credits.noted": (PAYOUT, MINERS),
+}
+#: Passages of loops of harvest that are in a run, which is over before the next look of some: they
+#: are killed in the look that they begin with, and the run is asked for while harvest comes back.
+_LOOPS = {"harvest.bookkeeping.read": 2}
+#: Those of the short run, whose kills wait for no lease of the run.
+_QUICK = frozenset({"harvest.payout.planned", "wallet.payouts.recorded"})
+#: Failpoints that are not passed for each farmer who is paid by itself: ledgers are settled as a
+#: whole.
+_ONCE = frozenset(
+    {
+        "harvest.bookkeeping.read",
+        "harvest.bookkeeping.booked",
+        "harvest.deposits.read",
+        "harvest.deposits.booked",
+        "harvest.credits.told",
+        "harvest.credits.noted",
+        "wallet.pool_payments.recorded",
+        "wallet.settle.after",
+        "wallet.settle.before",
+    }
+)
+
+
+def _payouts() -> Iterable[Scenario]:
+    """Yield rows in which farmers, miners and poolers are paid, each after a block of its own."""
+    paid = Scenario(
+        name="payouts: nothing is broken",
+        breakage=b.nothing(),
+        hold=30,
+        patience=90,
+        phases=PAYOUTS,
+    )
+    yield paid
+    for name in payout_failpoints():
+        process = name.partition(".")[0]
+        failpoint = f"{name}@{_LOOPS.get(name, 1)}"
+        yield replace(
+            paid,
+            name=f"payouts: kill at {failpoint}",
+            breakage=b.kill_at(failpoint, name=process),
+            phases=_PAID_IN.get(name, PAYOUTS),
+            quick=name in _QUICK,
+        )
+        if name not in _ONCE:
+            # A run makes one transaction of a few payouts: several take a run each.
+            yield replace(
+                paid,
+                name=f"payouts: kill at {name}@3",
+                breakage=b.kill_at(f"{name}@3", name=process),
+                phases=(PAYOUT,),
+                in_turn=True,
+            )
+    for what, breakage in _lost_payouts().items():
+        yield replace(paid, name=f"payouts: {what}", breakage=breakage, hold=6)
+
+
+def _lost_payouts() -> dict[str, b.Breakage]:
+    """Return what else is broken while payouts are made: answers are lost, or who gives them."""
+    return {
+        "answers of sends are lost": b.node(drops={"sendTransaction": 5}),
+        "every answer is lost": b.node(drops={"*": _MANY}),
+        "lookups are lost": b.node(drops=dict.fromkeys(_LOOKUPS, _MANY)),
+        "lookups are lost, and many ledgers drop our set": b.node(
+            drops=dict.fromkeys(_LOOKUPS, _MANY), skip_ledgers=14
+        ),
+        "older answers are repeated": b.node(repeats={"*": _MANY}),
+        "a node that restarts": b.restarted_node(0.1),
+        "a node that forgot its history": b.forgotten_history(4.0),
+        "harvest is killed": b.ended("harvest", signal.SIGKILL),
+        "wallet is killed": b.ended("wallet", signal.SIGKILL),
+        "harvest hangs": b.frozen("harvest", 6, 0.05),
+        "wallet stands still past its bounds": b.frozen("wallet", 8, 0.05),
+        "PostgreSQL crashes": b.ended_postgres(signal.SIGQUIT),
+        "everybody's database connections are cut": b.cut_database(r"kalepool\_%", 0.7),
+    }
 
 
 def _crowd() -> Iterable[Scenario]:

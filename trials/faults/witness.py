@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from stellar_sdk import MuxedAccount, xdr
+from stellar_sdk import xdr
 
 from devstack.farm_calls import FarmCall, farm_calls
-from trials.chain_reader import Reader
+from trials.payments import PaymentReader, payments_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +34,8 @@ class SeenFee:
     charged: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeenPayment:
-    """KALE that one account has paid to another, by a classic payment that worked."""
-
-    #: Paying account (strkey G...).
-    source: str
-    #: Paid account (strkey G...).
-    destination: str
-    #: Amount in stroops.
-    amount: int
-
-
-class Witness(Reader):
-    """A reader that also remembers calls, fees and payments."""
+class Witness(PaymentReader):
+    """A reader of payments that also remembers calls and fees."""
 
     def __init__(self, session: aiohttp.ClientSession, rpc_url: str) -> None:
         super().__init__(session, rpc_url)
@@ -55,15 +43,11 @@ class Witness(Reader):
         self.calls: list[SeenCall] = []
         #: Contract calls and payments in the same order.
         self.fees: list[SeenFee] = []
-        #: Payments in the order in which they were applied, withdrawals among them.
-        self.payments: list[SeenPayment] = []
 
     def add(self, item: dict[str, Any]) -> None:
         """Take one more transaction."""
         super().add(item)
-        calls, payments = farm_calls(item), _payments(item)
-        if item["status"] == "SUCCESS":
-            self.payments += payments
+        calls, payments = farm_calls(item), payments_in(item)
         if not calls and not payments:
             return
         self.calls += [SeenCall(call=call, ledger=int(item["ledger"])) for call in calls]
@@ -78,27 +62,6 @@ class Witness(Reader):
                 charged=result.fee_charged.int64,
             )
         )
-
-
-def _payments(item: dict[str, Any]) -> list[SeenPayment]:
-    """Return the KALE payments in a transaction by accounts other than the transaction's own."""
-    envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
-    if envelope.fee_bump is not None:
-        envelope = xdr.TransactionEnvelope(
-            xdr.EnvelopeType.ENVELOPE_TYPE_TX, v1=envelope.fee_bump.tx.inner_tx.v1
-        )
-    found = []
-    for operation in [] if envelope.v1 is None else envelope.v1.tx.operations:
-        payment, source = operation.body.payment_op, operation.source_account
-        if payment is not None and source is not None and payment.asset.alpha_num4 is not None:
-            found.append(
-                SeenPayment(
-                    source=MuxedAccount.from_xdr_object(source).account_id,
-                    destination=MuxedAccount.from_xdr_object(payment.destination).account_id,
-                    amount=payment.amount.int64,
-                )
-            )
-    return found
 
 
 def _bid(envelope: xdr.TransactionEnvelope) -> int:

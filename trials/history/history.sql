@@ -242,6 +242,36 @@ FROM harvest.harvests
 GROUP BY block_index, pooler_id
 ORDER BY block_index, pooler_id;
 
+-- name: plant_spans :exec
+INSERT INTO plant.span_sums (blocks, first_block, pooler_id, planted, not_planted, staked)
+SELECT l.blocks, b.block_index / l.blocks * l.blocks, b.pooler_id, sum(b.planted), sum(b.not_planted),
+    sum(b.staked)
+FROM plant.block_sums AS b
+CROSS JOIN (VALUES (12), (288)) AS l (blocks)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: work_spans :exec
+-- Every work of the history has as many zeros as the others.
+INSERT INTO work.span_sums (
+    blocks, first_block, pooler_id, worked, not_worked, worked_blocks, farmers_by_zeros
+)
+SELECT l.blocks, b.block_index / l.blocks * l.blocks, b.pooler_id, sum(b.worked), sum(b.not_worked),
+    count(*), array_fill(0::bigint, ARRAY[max(b.max_zeros)]) || sum(b.worked)
+FROM work.block_sums AS b
+CROSS JOIN (VALUES (12), (288)) AS l (blocks)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: harvest_spans :exec
+INSERT INTO harvest.span_sums (blocks, first_block, pooler_id, harvested, not_harvested, rewards)
+SELECT l.blocks, b.block_index / l.blocks * l.blocks, b.pooler_id, sum(b.harvested),
+    sum(b.not_harvested), sum(b.rewards)
+FROM harvest.block_sums AS b
+CROSS JOIN (VALUES (12), (288)) AS l (blocks)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
 -- name: pooler_earnings :exec
 INSERT INTO harvest.pooler_earnings (
     span, starts_at, pooler_id, rewards, harvests, stake_returned

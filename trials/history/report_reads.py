@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime
 
+from libs.common.ids import PoolerId
 from libs.common.paging import MAX_INDEX
 from libs.common.spans import FIRST, Span, latest
 from libs.kale.constants import MAX_I64
+from services.harvest.domain.poolers import Window
 from services.harvest.domain.reports import DAYS, LATELY
+from services.harvest.store.poolers import PoolerStore
 from trials.history.block_life import Life, Timings
 
 #: Blocks of a page.
@@ -20,6 +23,19 @@ async def read_reports(life: Life, block: int, times: Timings) -> None:
     await _read_blocks(life, block, times)
     await _read_fees(life, times)
     await _read_statement(life, times)
+    await _read_poolers(life, block, times)
+
+
+async def _read_poolers(life: Life, block: int, times: Timings) -> None:
+    """Read what the public list shows: a month of blocks, or as many as there are."""
+    store = PoolerStore(life.databases["harvest"])
+    windows = [window.blocks(block) for window in Window]
+    with times.take("poolers: listed"):
+        await store.listed(after=None, limit=_PAGE + 1)
+    with times.take("poolers: figures"):
+        await store.figures([PoolerId(life.pooler_id)], windows)
+    with times.take("poolers: openings of blocks"):
+        await store.openings(windows)
 
 
 async def _read_statement(life: Life, times: Timings) -> None:

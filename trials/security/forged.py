@@ -124,6 +124,7 @@ FLAWED: Mapping[str, tuple[dict[str, Any], str]] = {
     "a wildcard": ({"uris": [f"spiffe://{DOMAIN}/operator/*"]}, "no SPIFFE id"),
     "no name": ({"uris": [f"spiffe://{DOMAIN}/operator/"]}, "no SPIFFE id"),
     "a path upwards": ({"uris": [f"spiffe://{DOMAIN}/pooler/../operator/ann"]}, "names nobody"),
+    "an owner account": ({"uris": [f"spiffe://{DOMAIN}/owner/G{'A' * 55}"]}, "names nobody"),
     "another domain": ({"uris": ["spiffe://evil/operator/ann"]}, "names nobody"),
     "two roles": ({"uris": [ANN, f"spiffe://{DOMAIN}/service/plant"]}, "exactly one URI"),
     "the same name twice": ({"uris": [ANN, ANN]}, "exactly one URI"),

@@ -88,6 +88,8 @@ async def _put(stack: Stack, owner: Owner, standing: Standing) -> None:
                     custody_pb2.PauseSigningRequest(reach=reach, reason="a trial")
                 )
             case Standing.FARMER_LEAVING | Standing.FARMER_DEPARTED:
+                if standing is Standing.FARMER_DEPARTED:
+                    await _write_status(stack, farmer_id, "closing")
                 await _write_status(stack, farmer_id, standing.value.removeprefix("farmer "))
 
 

@@ -21,7 +21,7 @@ from libs.common.db.version import refuse_old
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 #: Somebody may hold a table that a migration changes: it gives up, and is begun again by a person.
-_SETTINGS = {"lock_timeout": "60s"}
+_SETTINGS = {"lock_timeout": "60s", "jit": "off"}
 #: How long (ms) a statement, and a wait for a lock, may take in sessions that say nothing else.
 _TIMEOUT_MS, _LOCK_TIMEOUT_MS = 30_000, 10_000
 #: Tries to change what other runs change at the same moment.

@@ -30,10 +30,10 @@ class DatabaseAddress:
         """
         mode = parse_qs(urlsplit(self.dsn).query).get("sslmode", [""])[-1]
         if mode:
-            if mode != _PROVEN and not is_local(self.dsn):
+            if mode != _PROVEN and not is_local_database(self.dsn):
                 log.warning("nobody proves that PostgreSQL is the right one", sslmode=mode)
             return None
-        if is_local(self.dsn):
+        if is_local_database(self.dsn):
             return None
         return ssl.create_default_context(cafile=self.authority)
 
@@ -57,7 +57,7 @@ def check_dsn(dsn: str) -> str:
     return dsn
 
 
-def is_local(dsn: str) -> bool:
+def is_local_database(dsn: str) -> bool:
     """Tell whether all hosts of an address are this machine."""
     parts = urlsplit(dsn)
     netloc = parts.netloc.rpartition("@")[2]

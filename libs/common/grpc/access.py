@@ -16,7 +16,7 @@ from libs.common.grpc.tokens import TokenMissingError
 
 @unique
 class Owned(Enum):
-    """The kinds of things that belong to a pooler and that a request names by id."""
+    """The kinds of things that belong to a caller and that a request names by id."""
 
     #: The pooler itself.
     POOLER = "pooler"
@@ -32,9 +32,11 @@ class Owned(Enum):
     TOKEN = "token"  # noqa: S105  (a kind of thing, no secret)
     #: A webhook that is told of what concerns the pooler.
     WEBHOOK = "webhook"
+    #: An owner account itself, by its address.
+    ACCOUNT = "account"
 
 
-#: The poolers that ids belong to; "" for one that there is not.
+#: The poolers, or the owner accounts, that ids belong to; "" for one that there is not.
 Owners = Callable[[Sequence[str]], Awaitable[Collection[str]]]
 
 
@@ -48,6 +50,8 @@ class Access:
     operators: bool = False
     #: Whether poolers may call it.
     poolers: bool = False
+    #: Whether owner accounts may call it; they come by a token alone.
+    owners: bool = False
     #: Whether somebody without certificate and token may call it, where no certificates are asked
     #: for.
     strangers: bool = False
@@ -58,10 +62,22 @@ class Access:
     #: For poolers: fields of the request that say whose it is. One of them must be set, and all
     #: that are must be the pooler's own. Empty: the method shows nothing of a single pooler.
     owned: Mapping[str, Owned] = field(default_factory=dict)
+    #: The same for owner accounts. Other fields of such a request only narrow what is shown.
+    owners_own: Mapping[str, Owned] = field(default_factory=dict)
     #: What the standings of poolers and farmers allow of the method.
     limits: Limits = field(default_factory=dict)
     #: Fields of the request that operators alone may set: a pooler does not set its own limits.
     operator_fields: frozenset[str] = frozenset()
+
+    def fields_of(self, kind: CallerKind) -> Mapping[str, Owned]:
+        """Return the fields by which a caller of a kind names its own; none for operators."""
+        match kind:
+            case CallerKind.POOLER:
+                return self.owned
+            case CallerKind.OWNER:
+                return self.owners_own
+            case _:
+                return {}
 
     def admits(self, caller: Caller) -> bool:
         """Tell whether this caller may call the method at all."""
@@ -72,6 +88,8 @@ class Access:
                 return self.operators
             case CallerKind.POOLER:
                 return self.poolers
+            case CallerKind.OWNER:
+                return self.owners
             case CallerKind.STRANGER:
                 return self.strangers
             case CallerKind.UNKNOWN:  # plaintext: there is nobody to tell apart
@@ -86,20 +104,28 @@ class AccessControl:
         entries: Mapping[str, Access],
         owners: Mapping[Owned, Owners],
         standings: Mapping[Owned, Standings] | None = None,
+        accounts: Mapping[Owned, Owners] | None = None,
     ) -> None:
-        """Take `entries` by full method name.
+        """Take `entries` by full method name, and what tells poolers, and owner accounts, of ids.
 
-        Raise ValueError when `owners` lacks a kind that an entry names, or `standings` one that an
-        entry limits.
+        Raise ValueError when `owners` or `accounts` lack a kind that an entry names, or `standings`
+        one that an entry limits.
         """
         self._entries = entries
         self._standings = standings or {}
-        self._owners = {Owned.POOLER: _themselves, **owners}
+        self._owners = {
+            CallerKind.POOLER: {Owned.POOLER: _themselves, **owners},
+            CallerKind.OWNER: {Owned.ACCOUNT: _themselves, **(accounts or {})},
+        }
         for method, entry in entries.items():
-            missing = set(entry.owned.values()) - set(self._owners)
-            if missing:
-                raise ValueError(f"nobody tells whose {missing} of {method} is")
-            unknown = set(entry.owned.values()) - set(self._standings)
+            self._check_entry(method, entry)
+
+    def _check_entry(self, method: str, entry: Access) -> None:
+        for kind, owners in self._owners.items():
+            named = set(entry.fields_of(kind).values())
+            if named - set(owners):
+                raise ValueError(f"nobody tells whose {named - set(owners)} of {method} is")
+            unknown = named - set(self._standings)
             if _has_limits(entry) and unknown:
                 raise ValueError(f"nobody tells the standing of {unknown} of {method}")
 
@@ -122,7 +148,7 @@ class AccessControl:
 
     def asks_owner(self, method: str, caller: Caller) -> bool:
         """Tell whether `check_owner` has anything to check."""
-        return caller.kind is CallerKind.POOLER and bool(self._entries[method].owned)
+        return bool(self._entries[method].fields_of(caller.kind))
 
     def _check_fields(self, entry: Access, request: Any) -> None:
         named = sorted(name for name in entry.operator_fields if request.HasField(name))
@@ -134,27 +160,27 @@ class AccessControl:
             )
 
     async def check_owner(self, method: str, caller: Caller, request: Any) -> None:
-        """Raise PermissionDeniedError when a pooler asks for what is not its own.
+        """Raise PermissionDeniedError when a pooler or an owner asks for what is not its own.
 
-        The error is the same for a thing that does not exist and for a thing of another pooler.
+        The error is the same for a thing that does not exist and for a thing of somebody else.
         Raise it as well for a field that operators alone may set, and FailedPreconditionError when
         the standing of what is named leaves the method to operators.
         """
         if not self.asks_owner(method, caller):
             return
         entry = self._entries[method]
-        owned = entry.owned
+        owned, kind = entry.fields_of(caller.kind), caller.kind.value
         named = {field: ids for field in owned if (ids := _ids(getattr(request, field)))}
         if not named:
             raise PermissionDeniedError(
-                f"a pooler has to name its own: set {' or '.join(owned)}",
+                f"the {kind} has to name its own: set {' or '.join(owned)}",
                 reason="NOT_YOURS",
                 metadata={"fields": ",".join(owned)},
             )
         for name, ids in named.items():
-            if set(await self._owners[owned[name]](ids)) != {caller.name}:
+            if set(await self._owners[caller.kind][owned[name]](ids)) != {caller.name}:
                 raise PermissionDeniedError(
-                    f"{name} names what is not of pooler {caller.name}",
+                    f"{name} names what is not of {kind} {caller.name}",
                     reason="NOT_YOURS",
                     metadata={"fields": name},
                 )

@@ -25,6 +25,8 @@ DOMAIN_FORM = r"[a-z0-9._-]{1,255}"
 _PATH = re.compile(
     r"/(?P<kind>service|pooler|operator)/(?P<name>[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)"
 )
+#: The path of an owner account's name, which is its address.
+_OWNER_PATH = re.compile(r"/(?P<kind>owner)/(?P<name>G[A-Z2-7]{55})")
 
 #: Certificates that are cached at most, each with its caller or its flaw.
 _KEPT = 4096
@@ -36,6 +38,7 @@ _LEAF, _ABOVE = "x509_pem_cert", "x509_pem_cert_chain"
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
 _POOLER = re.compile(r"spiffe://[^/]+/pooler/[^/]+")
 _OPERATOR = re.compile(r"spiffe://[^/]+/operator/[^/]+")
+_OWNER = re.compile(r"spiffe://[^/]+/owner/[^/]+")
 
 
 @unique
@@ -48,6 +51,9 @@ class CallerKind(Enum):
     POOLER = "pooler"
     #: Somebody who runs the pool, by a name.
     OPERATOR = "operator"
+    #: The owner account of farmers, by its address. It logs in by its key and has a token, never a
+    #: certificate.
+    OWNER = "owner"
     #: Somebody who shows neither a certificate nor a token, where certificates are not asked for
     #: (TOKEN_PORT).
     STRANGER = "stranger"
@@ -100,7 +106,7 @@ def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: st
     certificate names none of ours, has a flaw, or has ended since the connection was made.
     """
     if trust_domain is None:
-        host = host_of(context.peer())
+        host = host_of_peer(context.peer())
         return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
     shown = context.auth_context()
     # What grpc reads from the certificate (peer_uri) ends at the first NUL.
@@ -131,6 +137,8 @@ def _shown_by(leaf: bytes, above: bytes, trust_domain: str) -> _Known | Unauthen
     try:
         sound = read_shown(leaf, above, Use.CLIENT)
         caller = parse_identity(sound.uri, trust_domain=trust_domain)
+        if caller.kind is CallerKind.OWNER:
+            raise _nobody(f"spiffe://{trust_domain}")
     except FlawError as flaw:
         return _refusal(flaw)
     except UnauthenticatedError as error:
@@ -159,12 +167,17 @@ def parse_identity(uri: str, *, trust_domain: str) -> Caller:
     Raise UnauthenticatedError for any other id.
     """
     prefix = f"spiffe://{trust_domain}"
-    found = _PATH.fullmatch(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+    path = uri.removeprefix(prefix) if uri.startswith(prefix) else ""
+    found = _PATH.fullmatch(path) or _OWNER_PATH.fullmatch(path)
     if found is None:
-        raise UnauthenticatedError(
-            f"the certificate names nobody of {prefix}/", reason="UNKNOWN_IDENTITY"
-        )
+        raise _nobody(prefix)
     return Caller(kind=CallerKind(found["kind"]), name=found["name"], identity=uri)
+
+
+def _nobody(prefix: str) -> UnauthenticatedError:
+    return UnauthenticatedError(
+        f"the certificate names nobody of {prefix}/", reason="UNKNOWN_IDENTITY"
+    )
 
 
 def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
@@ -192,12 +205,22 @@ def is_operator(identity: str) -> bool:
     return _OPERATOR.fullmatch(identity) is not None
 
 
+def is_owner(identity: str) -> bool:
+    """Tell whether this is the name of an owner account."""
+    return _OWNER.fullmatch(identity) is not None
+
+
+def is_sharer(identity: str) -> bool:
+    """Tell whether the caller is one of many who share our room: a pooler or an owner account."""
+    return is_pooler(identity) or is_owner(identity)
+
+
 def is_named(identity: str) -> bool:
     """Tell whether a certificate named the caller."""
     return identity.startswith("spiffe://")
 
 
-def host_of(peer: str) -> str:
+def host_of_peer(peer: str) -> str:
     """Return the host in grpc's peer string."""
     scheme, _, rest = peer.partition(":")
     return rest.rpartition(":")[0] if scheme in {"ipv4", "ipv6"} else peer

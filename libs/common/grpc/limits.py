@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
-from libs.common.grpc.identity import is_named, is_pooler, is_service
+from libs.common.grpc.identity import is_named, is_service, is_sharer
 
 #: Buckets that are kept at most; the oldest is dropped when there are more callers than that.
 MAX_BUCKETS = 50_000
@@ -89,7 +89,7 @@ class Admission:
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._calls = 0
-        #: Calls in progress of each pooler, or stranger, who has any.
+        #: Calls in progress of each pooler, owner account or stranger who has any.
         self._own: dict[str, int] = {}
         self._streams: dict[str, int] = {}
 
@@ -99,9 +99,9 @@ class Admission:
         A quarter of the room is not for poolers: poolers whose calls wait for something must not
         keep everybody's plants out, nor the operator who stops all signing. And each of them has
         no more calls in progress than there is room left for others: a few cannot fill it. The
-        same holds for strangers, who exchange a token.
+        same holds for owner accounts, and for strangers, who exchange a token.
         """
-        if is_pooler(identity) or is_stranger:
+        if is_sharer(identity) or is_stranger:
             return _Call(self, self._max_calls - self._max_calls // 4, sharer=identity)
         return _Call(self, self._max_calls, sharer=None)
 

@@ -9,7 +9,7 @@ import grpc
 
 from libs.common.errors import DeadlineExceededError, ErrorCode, InternalError, PoolError
 from libs.common.grpc.errors import to_status
-from libs.common.grpc.identity import Caller, caller_of, host_of, set_caller
+from libs.common.grpc.identity import Caller, caller_of, host_of_peer, set_caller
 from libs.common.grpc.trace import trace_of
 from libs.common.log import RepeatedLine, get_logger, get_security_logger, set_running
 from libs.common.metrics import METER
@@ -46,7 +46,7 @@ class CallRecord:
     def __init__(self, method: str, context: Context) -> None:
         self.method = method
         #: Until it is known who calls, the host.
-        self.identity = host_of(context.peer())
+        self.identity = host_of_peer(context.peer())
         #: Who has brought the call, where that is not the caller itself.
         self.via: str | None = None
         #: What was sent along with the call.

@@ -65,6 +65,8 @@ class ServiceSpec:
     access: Mapping[str, Access]
     #: Functions that tell whose a thing is, for methods that poolers may call on their own things.
     owners: Mapping[Owned, Owners] = field(default_factory=dict)
+    #: The same for what owner accounts may call on their own things.
+    accounts: Mapping[Owned, Owners] = field(default_factory=dict)
     #: By kind, what finds the standings of ids; where one may leave a method to operators.
     standings: Mapping[Owned, Standings] = field(default_factory=dict)
     #: Checks of what the service needs, by name: its health is SERVING while all pass.
@@ -238,7 +240,7 @@ def _policy(
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     domain = settings.trust_domain
     return CallPolicy(
-        access=AccessControl(_entries(spec), spec.owners, spec.standings),
+        access=AccessControl(_entries(spec), spec.owners, spec.standings, spec.accounts),
         trust_domain=None if transport.is_plaintext else domain,
         tokens=None if transport.is_plaintext else TokenCheck(keys, trust_domain=domain),
         rules=_rules(spec, settings),

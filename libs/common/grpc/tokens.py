@@ -1,4 +1,4 @@
-"""Access tokens: what wallet signs for the bearer of an API token, and each server checks itself.
+"""Access tokens: what wallet signs for the bearer of a longer-lived token; servers check them.
 
 An access token is a JSON Web Token (RFC 7519), signed with Ed25519 (RFC 8037), and lives for a
 minute. It comes as metadata `authorization: Bearer ...`, over the gateway's connection, or on a
@@ -36,7 +36,7 @@ _KEPT = 4096
 _REQUIRED = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "tid", "ro"})
 _ALLOWED = _REQUIRED | {"scope"}
 #: Whom tokens speak for; never for a service.
-_BEARERS = (CallerKind.POOLER, CallerKind.OPERATOR)
+_BEARERS = (CallerKind.POOLER, CallerKind.OPERATOR, CallerKind.OWNER)
 
 
 class TokenInvalidError(UnauthenticatedError):

@@ -7,7 +7,7 @@ from enum import Enum, unique
 
 from libs.kale.statements.checking import Finding
 from libs.kale.statements.document import File, ReadLine
-from libs.kale.statements.lines import payments
+from libs.kale.statements.owners import OwnerKind, moves_at_address
 from libs.kale.statements.roots import Root, broken_at, day_text, read_entry
 
 #: The kind of line that takes back what the chain has no trace of.
@@ -22,7 +22,7 @@ class SeenTransaction:
     ledger: int
     #: Whether it succeeded.
     succeeded: bool
-    #: Stroops of KALE that each of its events gave the farmer's account (below zero: took); None
+    #: Stroops of KALE that each of its events gave the owner's address (below zero: took); None
     #: when the node does not tell.
     moves: tuple[int, ...] | None
 
@@ -84,7 +84,8 @@ def compare(
             together[_hash(line)].append(place)
     for name, places in together.items():
         lines = [file.lines[place] for place in places]
-        standing = _standing(lines, seen.get(name), oldest=oldest)
+        kind = file.statement.owner.kind
+        standing = _standing(kind, lines, seen.get(name), oldest=oldest)
         if isinstance(standing, str):
             findings += [
                 Finding(where=f"lines[{place}].{_field(standing)}", what=standing)
@@ -109,10 +110,10 @@ def _field(wrong: str) -> str:
 
 
 def _standing(
-    lines: Sequence[ReadLine], found: SeenTransaction | None, *, oldest: int
+    kind: OwnerKind, lines: Sequence[ReadLine], found: SeenTransaction | None, *, oldest: int
 ) -> Standing | str:
     """Return how lines of one transaction stand, or what is wrong with them."""
-    moves = [move for line in lines for move in payments(line.amounts)]
+    moves = [move for line in lines for move in moves_at_address(kind, line.amounts)]
     if any(line.texts[1] == _DENIAL for line in lines):
         return Standing.DENIED
     if found is None:

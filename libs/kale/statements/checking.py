@@ -27,6 +27,7 @@ from libs.kale.statements.lines import (
     digest_of,
     history_after,
 )
+from libs.kale.statements.owners import ROLES
 from libs.kale.statements.roots import NO_RECORD, Root, broken_at, day_text, days_of
 from libs.kale.statements.sums_tree import (
     Claim,
@@ -225,7 +226,7 @@ def _wrong_sums(file: File) -> Iterator[Finding]:
     moved = Counter(dict(statement.opening.amounts))
     for total in totals:
         for role, amount in total.amounts:
-            if role.startswith("farmer:"):
+            if role in ROLES[statement.owner.kind]:
                 moved[role] += amount
     if _amounts(moved) != statement.closing.amounts:
         yield Finding(
@@ -260,7 +261,7 @@ def _wrong_leaf(statement: Statement) -> Iterator[Finding]:
     try:
         leaf = leaf_of(
             Claim(
-                owner=statement.farmer_id,
+                owner=statement.owner.id,
                 address=statement.address,
                 balances=closing.amounts,
                 history=closing.history,
@@ -275,7 +276,7 @@ def _wrong_leaf(statement: Statement) -> Iterator[Finding]:
         yield Finding(where="closing.balances", what=str(error))
         return
     if leaf != proof.leaf:
-        yield Finding(where="leaf", what="is not that of this farmer and closing")
+        yield Finding(where="leaf", what="is not that of this owner and closing")
     for root in statement.roots:
         if root.day != closing.day:
             continue

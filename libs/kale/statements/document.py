@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from libs.kale.statements.lines import amounts_text, checks_of
+from libs.kale.statements.owners import Owner, OwnerKind
 from libs.kale.statements.roots import (
     Root,
     day_number,
@@ -25,6 +26,8 @@ from libs.kale.statements.sums_tree import HASH_BYTES, Node, Step
 
 #: Version of the form.
 VERSION = 1
+#: Version of a miner's UUID, and of nobody else's.
+_MINER_VERSION = 5
 _DIGITS = re.compile(r"0|-?[1-9][0-9]{0,38}")
 Amounts = tuple[tuple[str, int], ...]
 
@@ -41,7 +44,7 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Balances:
-    """What a farmer had at the end of a day."""
+    """What an owner had at the end of a day."""
 
     #: The day; None before anything was booked.
     day: int | None
@@ -65,7 +68,7 @@ class Total:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """The way from the farmer's leaf to the root of the closing day."""
+    """The way from the owner's leaf to the root of the closing day."""
 
     #: The leaf's salt.
     salt: bytes
@@ -77,13 +80,14 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A farmer's statement of a month, without its lines."""
+    """An owner's statement of a month, without its lines."""
 
     #: Whose it is.
-    farmer_id: UUID
-    #: strkey G... of its custodial account.
+    owner: Owner
+    #: Address (strkey) of a farmer's or a pooler's custodial account, or at which a miner is paid;
+    #: empty for a pooler without an account.
     address: str
-    #: The month: 2026-01.
+    #: The month, 2026-01, or the day, 2026-01-31.
     month: str
     #: What it had before the first line.
     opening: Balances
@@ -91,7 +95,7 @@ class Statement:
     closing: Balances
     #: The lines by kind, sorted.
     totals: tuple[Total, ...]
-    #: The way to the root; None when the farmer's balance was below zero.
+    #: The way to the root; None when the owner's balance was below zero.
     proof: Proof | None
     #: Roots from the opening's day (of the first statement: the first day of all) to the newest.
     roots: tuple[Root, ...]
@@ -101,7 +105,7 @@ class Statement:
         """Return the fields that are no list of lines or roots: the name of each, and its text."""
         found = [
             ("version", str(VERSION)),
-            ("farmerId", str(self.farmer_id)),
+            *self.owner.texts,
             ("address", self.address),
             ("month", self.month),
         ]
@@ -235,7 +239,7 @@ def read_file(text: str) -> File:
         for place, item in enumerate(top.list("roots"))
     )
     statement = Statement(
-        farmer_id=top.uuid("farmerId"),
+        owner=_read_owner(top),
         address=top.text("address"),
         month=top.month("month"),
         opening=_read_balances(top.inner("opening")),
@@ -290,6 +294,19 @@ def _row(line: "ReadLine") -> str:
         f'"happenedAt":"{moment}","kind":"{kind}","ledger":{ledger},"number":"{number}",'
         f'"sourceKey":"{source}","transactionHash":"{transaction}"}}'
     )
+
+
+def _read_owner(fields: "_Fields") -> Owner:
+    """Read whose a statement is: one of the fields names it."""
+    named = [kind for kind in OwnerKind if fields.text(f"{kind.value}Id")]
+    if len(named) != 1:
+        where = f"{(named or [OwnerKind.FARMER])[-1].value}Id"
+        raise ShapeError(where, "has to name the owner, and no other field beside it")
+    (kind,) = named
+    found = Owner(kind=kind, id=fields.uuid(f"{kind.value}Id"))
+    if (found.id.version == _MINER_VERSION) != (kind is OwnerKind.MINER):
+        raise ShapeError(f"{kind.value}Id", "is the id of another kind of owner")
+    return found
 
 
 def _read_balances(fields: "_Fields") -> Balances:

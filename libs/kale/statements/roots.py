@@ -17,6 +17,8 @@ _EPOCH = date(1970, 1, 1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - _BEGINNING) // timedelta(microseconds=1)
 _DAY_BYTES = 4
+#: Characters of a day as people write it.
+_DAY_LENGTH = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,10 @@ def day_number(text: str) -> int:
 
 
 def days_of(month: str) -> tuple[int, int]:
-    """Return the first day of a month (2026-01), and that of the next. Raise ValueError."""
+    """Return the first day of a month (2026-01), and that of the next; of a day (2026-01-31) the
+    day, and the next one. Raise ValueError."""
+    if len(month) == _DAY_LENGTH:
+        return day_number(month), day_number(month) + 1
     first = day_number(f"{month}-01")
     following = _date_of(first + 31).replace(day=1)
     return first, (following - _EPOCH).days

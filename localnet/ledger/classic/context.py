@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from stellar_sdk import xdr
 
-from localnet.ledger.accounts import BASE_RESERVE, MAX_SUB_ENTRIES, Account, adjust, load_account
+from localnet.ledger.accounts import MAX_SUB_ENTRIES, Account, adjust, load_account
 from localnet.ledger.results import OpCode, OperationOutcome, op_error, op_result
 from localnet.ledger.signatures import Threshold
 from localnet.ledger.state import Changes
-from localnet.network import Network
+from localnet.network import BASE_RESERVE, Network
 
 
 class OperationRefusedError(Exception):

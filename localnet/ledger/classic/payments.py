@@ -8,7 +8,6 @@ from stellar_sdk.xdr import OperationType
 from stellar_sdk.xdr import PaymentResultCode as Pay
 
 from localnet.ledger.accounts import (
-    BASE_RESERVE,
     INT64_MAX,
     Account,
     adjust,
@@ -26,6 +25,7 @@ from localnet.ledger.classic.context import (
 from localnet.ledger.keys import raw_account, raw_muxed, trustline_asset
 from localnet.ledger.results import OperationOutcome, op_result
 from localnet.ledger.trustlines import asset_issuer, credit, load_trustline
+from localnet.network import BASE_RESERVE
 
 _NATIVE = xdr.Asset(xdr.AssetType.ASSET_TYPE_NATIVE).to_xdr_bytes()
 #: Raw key that belongs to no account: the native asset has no issuer.

@@ -8,10 +8,11 @@ from stellar_sdk.xdr import EndSponsoringFutureReservesResultCode as End
 from stellar_sdk.xdr import OperationType
 from stellar_sdk.xdr import RevokeSponsorshipResultCode as Revoke
 
-from localnet.ledger.accounts import BASE_RESERVE, adjust, ledger_entry, load_account, store_account
+from localnet.ledger.accounts import adjust, ledger_entry, load_account, store_account
 from localnet.ledger.classic.context import Context, Rule, medium, refuse, sponsor_pays, unchecked
 from localnet.ledger.keys import key_type, raw_account
 from localnet.ledger.results import OpCode, OperationOutcome, op_error, op_result
+from localnet.network import BASE_RESERVE
 
 _BEGIN = OperationType.BEGIN_SPONSORING_FUTURE_RESERVES
 _END = OperationType.END_SPONSORING_FUTURE_RESERVES

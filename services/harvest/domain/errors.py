@@ -41,7 +41,7 @@ class FarmerPagesClosedError(PermissionDeniedError):
 
 
 class StatementNotReadyError(NotFoundError):
-    """No day of the month is closed yet, or the farmer had no account by then."""
+    """No day of the month is closed yet, or the owner had no account by then."""
 
     default_reason = "STATEMENT_NOT_READY"
 

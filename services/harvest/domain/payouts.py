@@ -33,6 +33,7 @@ class Cause(Enum):
     INTERVAL = "interval"
     NOW = "now"
     SWEEP = "sweep"
+    LEAVING = "leaving"
 
 
 @unique
@@ -56,6 +57,7 @@ class Reason(Enum):
     STAKED = "staked"
     NOT_COLLECTED = "not collected"
     NOT_DIVIDED = "not divided"
+    LEAVING = "leaving"
 
 
 #: What an operator's own order passes over.
@@ -135,6 +137,8 @@ class Payee:
     history: History
     #: What stands against all payouts; None: nothing.
     standing: Reason | None = None
+    #: Whether it leaves the pool: then it is paid all that it has, whatever its terms.
+    is_leaving: bool = False
     #: What cannot be paid out at all yet.
     others: Sequence[Waits] = ()
 
@@ -285,7 +289,7 @@ def decide(payee: Payee, rules: Rules, now: datetime, order: Order) -> Due | Pen
     own = _own(payee, rules, now)
     if payee.history.run_id is not None:
         waits = _held_up(payee, rules, now, order, own)
-        due = _pending(payee, amount, Reason.DUE, rules.next_run)
+        due = _pending(payee, amount, _due_reason(payee), rules.next_run)
         return (waits or due) if amount > 0 else None
     held = _held_up(payee, rules, now, order, own)
     if isinstance(own, Due) and held is None:
@@ -304,10 +308,15 @@ def pending_of(payee: Payee, rules: Rules, left: Left, now: datetime) -> Iterato
         limit = rules.daily_pool
         part = _part(found.amount, rules, limit, limit - left.amount)
         if part:
-            yield _pending(payee, part, Reason.DUE, rules.next_run)
+            yield _pending(payee, part, _due_reason(payee), rules.next_run)
         if part < found.amount:
             yield _limited(payee, found.amount - part, rules, limit, left.since or now)
     yield from _left(payee, found)
+
+
+def _due_reason(payee: Payee) -> Reason:
+    """Return why what the next run pays was not paid yet."""
+    return Reason.LEAVING if payee.is_leaving else Reason.DUE
 
 
 def _left(payee: Payee, found: Due | Pending | None) -> Iterator[Pending]:
@@ -359,6 +368,8 @@ def room_of(payee: Payee, rules: Rules, left: Left) -> int | None:
 def _own(payee: Payee, rules: Rules, now: datetime) -> Due | Pending:
     """Return what is due of a payee's own by terms alone."""
     terms, since, amount = payee.terms, payee.history.since, payee.payable
+    if payee.is_leaving and amount > 0:
+        return Due(payee=payee, amount=amount, cause=Cause.LEAVING)
     if terms is not None and amount > 0 and amount >= rules.minimum:
         if amount >= terms.threshold:
             return Due(payee=payee, amount=amount, cause=Cause.THRESHOLD)
@@ -383,11 +394,14 @@ def _may_be_swept(held: Pending | None) -> bool:
 def _has_fees_to_move(payee: Payee, rules: Rules, now: datetime) -> bool:
     history = payee.history
     again = retried_at(history.sweep_failures, history.sweep_failed_at, rules.pause)
-    if payee.fees < max(rules.minimum, 1) or (again is not None and now < again):
+    # Of who leaves each stroop has to go.
+    least = 1 if payee.is_leaving else max(rules.minimum, 1)
+    if payee.fees < least or (again is not None and now < again):
         return False
     begun = max(filter(None, (payee.fees_since, history.swept_at)), default=now)
+    enough = 1 if payee.is_leaving else max(rules.sweep.threshold, 1)
     # What a sweep has left is tried again, but at the interval's pace.
-    return payee.fees - history.fees_left >= max(rules.sweep.threshold, 1) or (
+    return payee.fees - history.fees_left >= enough or (
         bool(rules.sweep.interval) and now >= begun + timedelta(seconds=rules.sweep.interval)
     )
 

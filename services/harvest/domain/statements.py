@@ -1,4 +1,4 @@
-"""Statements: days that are closed, and what a farmer is shown of a month."""
+"""Statements: days that are closed, and what an owner is shown of a month."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +50,12 @@ class Closing:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLeaf:
-    """A farmer whose history is not worked out at a closing."""
+    """An owner whose history is not worked out at a closing."""
 
-    #: The farmer.
+    #: The farmer, pooler or miner.
     owner: UUID
+    #: Whether it is a farmer.
+    is_farmer: bool
     #: Its history at the closing before.
     previous: bytes
     #: The newest journal that this covers.
@@ -94,7 +96,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class StatementPage:
-    """A page of a farmer's statement."""
+    """A page of a statement."""
 
     #: All but the lines.
     statement: Statement

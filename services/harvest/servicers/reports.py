@@ -11,7 +11,7 @@ from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import caller
 from libs.common.grpc.spans import next_token, span_page, timestamp
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import decode_token, size_of, token_after
+from libs.common.paging import decode_token, id_after, size_of, token_after
 from services.harvest.domain.reports import (
     BlockReport,
     Blocks,
@@ -20,7 +20,9 @@ from services.harvest.domain.reports import (
     Success,
     Summary,
 )
+from services.harvest.servicers.poolers import listed_message
 from services.harvest.store.reports import Whose
+from services.harvest.usecases.poolers import Finder
 from services.harvest.usecases.reports import Reporter
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -31,8 +33,9 @@ FULL_NAME = report_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name
 class ReportServicer(report_pb2_grpc.ReportServiceServicer):
     """Servicer of kalepool.report.v1.ReportService."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, finder: Finder) -> None:
         self._reporter = reporter
+        self._finder = finder
 
     async def GetPoolSummary(
         self, request: report_pb2.GetPoolSummaryRequest, context: Context
@@ -87,6 +90,19 @@ class ReportServicer(report_pb2_grpc.ReportServiceServicer):
         message = block_message(found)
         message.farmers_by_zeros.extend(farmers)
         return report_pb2.GetBlockReportResponse(block=message)
+
+    async def ListPublicPoolers(
+        self, request: report_pb2.ListPublicPoolersRequest, context: Context
+    ) -> report_pb2.ListPublicPoolersResponse:
+        """See report.proto."""
+        size, after = size_of(request.page_size), id_after(request.page_token)
+        found = await self._finder.poolers(
+            after=None if after is None else PoolerId(after), limit=size + 1
+        )
+        return report_pb2.ListPublicPoolersResponse(
+            poolers=map(listed_message, found[:size]),
+            next_page_token=token_after([one.pooler.pooler_id for one in found], size),
+        )
 
     async def ListEarnings(
         self, request: report_pb2.ListEarningsRequest, context: Context

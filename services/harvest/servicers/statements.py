@@ -10,7 +10,7 @@ from kalepool.harvest.v1 import statement_pb2, statement_pb2_grpc
 from libs.common.clock import moment_of
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.spans import timestamp
-from libs.common.ids import FarmerId
+from libs.common.ids import PoolerId
 from libs.common.paging import decode_token, encode_token, size_of, token_after
 from libs.kale.constants import MAX_I64
 from libs.kale.statements.document import (
@@ -23,6 +23,7 @@ from libs.kale.statements.document import (
     root_texts,
 )
 from libs.kale.statements.lines import Line, checks_of
+from libs.kale.statements.owners import Owner, OwnerKind
 from libs.kale.statements.roots import Root, day_number, day_text, days_of
 from services.harvest.domain.ledger import POOL
 from services.harvest.domain.statements import OwnerProof, Place, PublishedRoot, StatementPage
@@ -48,12 +49,10 @@ class StatementServicer(statement_pb2_grpc.StatementServiceServicer):
         """See statement.proto."""
         size, after = size_of(request.page_size), _place_after(request.page_token)
         _read("month", request.month, days_of)
-        page = await self._statements.statement(
-            FarmerId(UUID(request.farmer_id)),
-            request.month,
-            after=after,
-            limit=size + 1,
-        )
+        owner = await self._owner(request.farmer_id, request.pooler_id, request.miner_address)
+        if owner is None:
+            raise InvalidArgumentError.of("farmer_id", "must be set, or pooler_id in its place")
+        page = await self._statements.statement(owner, request.month, after=after, limit=size + 1)
         message = statement_message(page.statement)
         message.lines.extend(map(line_message, page.lines[:size]))
         return statement_pb2.GetStatementResponse(
@@ -82,12 +81,23 @@ class StatementServicer(statement_pb2_grpc.StatementServiceServicer):
         self, request: statement_pb2.GetProofRequest, context: Context
     ) -> statement_pb2.GetProofResponse:
         """See statement.proto."""
-        if request.farmer_id and request.pooler_id:
-            raise InvalidArgumentError.of("pooler_id", "must not be set beside farmer_id")
-        named = request.farmer_id or request.pooler_id
         day = _read("day", request.day, day_number)
-        found = await self._statements.proof(UUID(named) if named else POOL, day)
-        return _proof_message(found)
+        owner = await self._owner(request.farmer_id, request.pooler_id, request.miner_address)
+        return _proof_message(
+            await self._statements.proof(POOL if owner is None else owner.id, day)
+        )
+
+    async def _owner(self, farmer_id: str, pooler_id: str, miner_address: str) -> Owner | None:
+        """Return whom a request names; None for nobody. Raises MinerUnknownError."""
+        if farmer_id and pooler_id:
+            raise InvalidArgumentError.of("pooler_id", "must not be set beside farmer_id")
+        if miner_address and not pooler_id:
+            raise InvalidArgumentError.of("miner_address", "must be set beside pooler_id only")
+        if miner_address:
+            return await self._statements.miner(PoolerId(UUID(pooler_id)), miner_address)
+        if pooler_id:
+            return Owner(kind=OwnerKind.POOLER, id=UUID(pooler_id))
+        return Owner(kind=OwnerKind.FARMER, id=UUID(farmer_id)) if farmer_id else None
 
 
 def _place_after(token: str) -> Place | None:
@@ -119,7 +129,9 @@ def statement_message(statement: Statement) -> statement_pb2.Statement:
     """Return the message of a statement, without its lines."""
     return statement_pb2.Statement(
         version=VERSION,
-        farmer_id=str(statement.farmer_id),
+        farmer_id=_id_of(statement.owner, OwnerKind.FARMER),
+        pooler_id=_id_of(statement.owner, OwnerKind.POOLER),
+        miner_id=_id_of(statement.owner, OwnerKind.MINER),
         address=statement.address,
         month=statement.month,
         opening=_balances_message(statement.opening),
@@ -129,6 +141,11 @@ def statement_message(statement: Statement) -> statement_pb2.Statement:
         roots=map(root_message, statement.roots),
         checks=statement.checks,
     )
+
+
+def _id_of(owner: Owner, kind: OwnerKind) -> str:
+    """Return the id of an owner of this kind; empty for another one."""
+    return str(owner.id) if owner.kind is kind else ""
 
 
 def line_message(line: Line) -> statement_pb2.StatementLine:

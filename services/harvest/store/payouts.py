@@ -288,7 +288,8 @@ def _farmer(row: Record) -> Payee:
             for reason, holds in (
                 (Reason.FARMER_DEPARTED, row["farmer_departed"]),
                 (Reason.FARMER_SUSPENDED, row["farmer_suspended"]),
-                (Reason.POOLER_SUSPENDED, row["pooler_suspended"]),
+                # A pooler that is suspended holds back nobody who leaves.
+                (Reason.POOLER_SUSPENDED, row["pooler_suspended"] and not row["is_leaving"]),
                 (Reason.SIGNING_PAUSED, row["signing_paused"]),
             )
             if holds
@@ -322,6 +323,7 @@ def _farmer(row: Record) -> Payee:
             left_since=row["left_since"],
         ),
         standing=standing,
+        is_leaving=row["is_leaving"],
         others=[withdrawn, staked],
     )
 
@@ -359,6 +361,7 @@ def _pooler(row: Record, terms: PayoutTerms) -> Payee:
         terms=terms.pooler,
         history=_history(row),
         standing=Reason.POOLER_SUSPENDED if row["pooler_suspended"] else None,
+        is_leaving=row["is_leaving"],
         others=others,
     )
 
@@ -381,6 +384,7 @@ def _miner(row: Record, terms: PayoutTerms) -> Payee:
         terms=terms.miner,
         history=_history(row),
         # A suspended pooler gets nothing; what its miners have earned is theirs.
+        is_leaving=row["is_leaving"],
         others=[rest],
     )
 

@@ -35,6 +35,7 @@ SELECT
     coalesce(o.amount, 0) AS open_amount,
     f.status = 'suspended' AS farmer_suspended,
     f.status = 'departed' AS farmer_departed,
+    f.status IN ('leaving', 'closing') AS is_leaving,
     NOT p.is_active AS pooler_suspended,
     coalesce(a.is_paused, false) AS signing_paused,
     t.amount AS left_today,
@@ -46,15 +47,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:available'), 0) AS available,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:staked'), 0) AS staked,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'farmer:pending_out'), 0) AS on_its_way,
-        -- An account that was never paid from has all that was ever booked to it: the first journal tells.
-        min((
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        )) FILTER (WHERE a.role = 'farmer:available') AS begun_at
+        min(({first_booked})) FILTER (WHERE a.role = 'farmer:available') AS begun_at
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
     WHERE a.owner_id = f.id AND a.asset = 'kale'
@@ -77,6 +70,15 @@ WHERE ($1::uuid IS NULL OR f.id = $1)
     AND (l.available > 0 OR l.staked > 0 OR l.on_its_way > 0 OR coalesce(c.pooler + c.miners + c.operator, 0) > 0)
 ORDER BY f.id
 LIMIT $4;
+
+-- name: first_booked :part
+-- An account that was never paid from has all that was ever booked to it: the first journal tells since when.
+SELECT j.happened_at
+FROM harvest.entries AS e
+INNER JOIN harvest.journals AS j ON j.id = e.journal_id
+WHERE e.account_id = a.id
+ORDER BY e.journal_id
+LIMIT 1
 
 -- name: left_today :part
 SELECT coalesce(sum(i.amount), 0) AS amount, min(i.created_at) AS begun_at
@@ -103,20 +105,14 @@ SELECT
     coalesce(h.message, '') AS message,
     o.run_id,
     coalesce(o.amount, 0) AS open_amount,
-    NOT p.is_active AS pooler_suspended
+    NOT p.is_active AS pooler_suspended,
+    p.stage IN ('leaving', 'closing') AS is_leaving
 FROM registry.poolers AS p
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'pooler:fee'), 0) AS fee,
         coalesce(sum(b.amount) FILTER (WHERE a.role = 'miner:earned'), 0) AS undivided,
-        min((
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        )) FILTER (WHERE a.role = 'pooler:fee') AS begun_at
+        min(({first_booked})) FILTER (WHERE a.role = 'pooler:fee') AS begun_at
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
     WHERE a.owner_id = p.id AND a.asset = 'kale'
@@ -155,6 +151,7 @@ SELECT
     o.run_id,
     coalesce(o.amount, 0) AS open_amount,
     NOT p.is_active AS pooler_suspended,
+    p.stage IN ('leaving', 'closing') AS is_leaving,
     c.since AS uncollected_since
 FROM (
     SELECT
@@ -163,14 +160,7 @@ FROM (
         m.address,
         b.amount AS earned,
         sum(b.amount) OVER (PARTITION BY m.pooler_id ORDER BY m.id) AS until,
-        (
-            SELECT j.happened_at
-            FROM harvest.entries AS e
-            INNER JOIN harvest.journals AS j ON j.id = e.journal_id
-            WHERE e.account_id = a.id
-            ORDER BY e.journal_id
-            LIMIT 1
-        ) AS begun_at
+        ({first_booked}) AS begun_at
     FROM harvest.miners AS m
     INNER JOIN harvest.accounts AS a ON a.owner_id = m.id AND a.role = 'miner:earned' AND a.asset = 'kale'
     INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
@@ -390,7 +380,7 @@ WHERE $1::boolean IS DISTINCT FROM coalesce(
 SELECT
     coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended,
     coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
-    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status IN ('leaving', 'closing')), false) AS farmer_leaving,
     coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
     coalesce(bool_or(a.is_held_apart), false) AS signing_paused
 FROM registry.farmers AS f

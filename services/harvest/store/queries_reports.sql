@@ -246,3 +246,132 @@ CROSS JOIN LATERAL unnest(s.farmers_by_zeros) WITH ORDINALITY AS u (farmers, pla
 WHERE s.block_index = $1
 GROUP BY u.place
 ORDER BY u.place;
+
+-- name: listed_poolers :many
+-- Poolers after one ($1) that are listed, with their terms in force, $2 at most.
+SELECT p.id AS pooler_id, p.name, p.max_farmers - p.current_farmers AS room, p.is_open_to_join,
+    t.version, t.stake_bps, t.pooler_bps, t.miners_bps, t.payout_threshold, t.payout_interval_seconds,
+    t.harvest_blocks, t.text, t.digest, t.published_at
+FROM registry.poolers AS p
+CROSS JOIN LATERAL (
+    SELECT
+        r.version, r.stake_bps, r.pooler_bps, r.miners_bps, r.payout_threshold, r.payout_interval_seconds,
+        r.harvest_blocks, r.text, r.digest, r.published_at
+    FROM registry.terms AS r
+    WHERE r.pooler_id = p.id
+    ORDER BY r.version DESC
+    LIMIT 1
+) AS t
+WHERE p.is_listed AND p.is_active AND ($1::uuid IS NULL OR p.id > $1)
+ORDER BY p.id
+LIMIT $2;
+
+-- name: pooler_figures :many
+-- What poolers ($1) came to in windows ($2) of blocks. Each window is made of spans without a gap: their
+-- lengths ($3), and the first blocks of the first ($4) and of the last of them ($5). Spans of one block are
+-- the blocks' own sums.
+WITH runs AS (
+    SELECT r.number, r.blocks, r.first_block, r.last_block
+    FROM unnest($2::int [], $3::int [], $4::int [], $5::int []) AS r (
+        number, blocks, first_block, last_block
+    )
+),
+planted AS (
+    SELECT r.number, s.pooler_id, sum(s.planted)::bigint AS planted,
+        sum(s.not_planted)::bigint AS not_planted, sum(s.staked) AS staked
+    FROM runs AS r
+    CROSS JOIN LATERAL (
+        SELECT b.pooler_id, b.planted, b.not_planted, b.staked
+        FROM plant.block_sums AS b
+        WHERE r.blocks = 1 AND b.block_index BETWEEN r.first_block AND r.last_block
+            AND b.pooler_id = ANY($1::uuid [])
+        UNION ALL
+        SELECT t.pooler_id, t.planted, t.not_planted, t.staked
+        FROM plant.span_sums AS t
+        WHERE t.blocks = r.blocks AND t.first_block BETWEEN r.first_block AND r.last_block
+            AND t.pooler_id = ANY($1::uuid [])
+    ) AS s
+    GROUP BY r.number, s.pooler_id
+),
+works AS (
+    SELECT r.number, s.pooler_id, s.worked, s.not_worked, s.worked_blocks, s.farmers_by_zeros
+    FROM runs AS r
+    CROSS JOIN LATERAL (
+        SELECT b.pooler_id, b.worked, b.not_worked, (b.worked > 0)::int AS worked_blocks,
+            b.farmers_by_zeros::bigint [] AS farmers_by_zeros
+        FROM work.block_sums AS b
+        WHERE r.blocks = 1 AND b.block_index BETWEEN r.first_block AND r.last_block
+            AND b.pooler_id = ANY($1::uuid [])
+        UNION ALL
+        SELECT t.pooler_id, t.worked, t.not_worked, t.worked_blocks, t.farmers_by_zeros
+        FROM work.span_sums AS t
+        WHERE t.blocks = r.blocks AND t.first_block BETWEEN r.first_block AND r.last_block
+            AND t.pooler_id = ANY($1::uuid [])
+    ) AS s
+),
+worked AS (
+    SELECT k.number, k.pooler_id, sum(k.worked)::bigint AS worked,
+        sum(k.not_worked)::bigint AS not_worked, sum(k.worked_blocks)::int AS worked_blocks
+    FROM works AS k
+    GROUP BY k.number, k.pooler_id
+),
+zeros AS (
+    SELECT c.number, c.pooler_id, array_agg(c.farmers ORDER BY c.place) AS farmers_by_zeros
+    FROM (
+        SELECT k.number, k.pooler_id, u.place, sum(u.farmers)::bigint AS farmers
+        FROM works AS k
+        CROSS JOIN LATERAL unnest(k.farmers_by_zeros) WITH ORDINALITY AS u (farmers, place)
+        GROUP BY k.number, k.pooler_id, u.place
+    ) AS c
+    GROUP BY c.number, c.pooler_id
+),
+harvested AS (
+    SELECT r.number, s.pooler_id, sum(s.harvested)::bigint AS harvested,
+        sum(s.not_harvested)::bigint AS not_harvested, sum(s.rewards) AS rewards
+    FROM runs AS r
+    CROSS JOIN LATERAL (
+        SELECT b.pooler_id, b.harvested, b.not_harvested, b.rewards
+        FROM harvest.block_sums AS b
+        WHERE r.blocks = 1 AND b.block_index BETWEEN r.first_block AND r.last_block
+            AND b.pooler_id = ANY($1::uuid [])
+        UNION ALL
+        SELECT t.pooler_id, t.harvested, t.not_harvested, t.rewards
+        FROM harvest.span_sums AS t
+        WHERE t.blocks = r.blocks AND t.first_block BETWEEN r.first_block AND r.last_block
+            AND t.pooler_id = ANY($1::uuid [])
+    ) AS s
+    GROUP BY r.number, s.pooler_id
+)
+SELECT q.pooler_id, w.number AS window_number,
+    coalesce(p.planted, 0) AS planted, coalesce(p.not_planted, 0) AS not_planted,
+    harvest.fit(coalesce(p.staked, 0)) AS staked,
+    coalesce(k.worked, 0) AS worked, coalesce(k.not_worked, 0) AS not_worked,
+    coalesce(k.worked_blocks, 0) AS worked_blocks,
+    coalesce(z.farmers_by_zeros, '{}') AS farmers_by_zeros,
+    coalesce(h.harvested, 0) AS harvested, coalesce(h.not_harvested, 0) AS not_harvested,
+    harvest.fit(coalesce(h.rewards, 0)) AS rewards
+FROM unnest($1::uuid []) AS q (pooler_id)
+CROSS JOIN (SELECT DISTINCT r.number FROM runs AS r) AS w
+LEFT JOIN planted AS p ON p.number = w.number AND p.pooler_id = q.pooler_id
+LEFT JOIN worked AS k ON k.number = w.number AND k.pooler_id = q.pooler_id
+LEFT JOIN zeros AS z ON z.number = w.number AND z.pooler_id = q.pooler_id
+LEFT JOIN harvested AS h ON h.number = w.number AND h.pooler_id = q.pooler_id;
+
+-- name: known_openings :many
+-- Of windows ($1: the first blocks, $2: the last ones), the first opening in them that is known, and the last
+-- one up to the block after them.
+SELECT w.number::int AS number, a.index AS first_index, a.opened_at AS first_opened_at,
+    z.index AS last_index, z.opened_at AS last_opened_at
+FROM unnest($1::int [], $2::int []) WITH ORDINALITY AS w (first_block, last_block, number)
+CROSS JOIN LATERAL (
+    SELECT b.index, b.opened_at FROM chain.blocks AS b
+    WHERE b.index BETWEEN w.first_block AND w.last_block + 1
+    ORDER BY b.index
+    LIMIT 1
+) AS a
+CROSS JOIN LATERAL (
+    SELECT b.index, b.opened_at FROM chain.blocks AS b
+    WHERE b.index BETWEEN w.first_block AND w.last_block + 1
+    ORDER BY b.index DESC
+    LIMIT 1
+) AS z;

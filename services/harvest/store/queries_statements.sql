@@ -1,5 +1,5 @@
--- What statements are made of: days that are closed, leaves, roots, and a farmer's lines. A page of lines reads so
--- many entries of the farmer's own accounts, whatever the history.
+-- What statements are made of: days that are closed, leaves, roots, and lines. A page of lines reads so many entries
+-- of the owner's own accounts, whatever the history.
 
 -- name: closing_state :one
 -- The day that runs (days since 1970), the seconds since it began, the newest day that is closed, and whether
@@ -24,10 +24,18 @@ FROM harvest.closings AS c
 WHERE c.day > coalesce((SELECT max(r.day) FROM harvest.roots AS r), -1)
 ORDER BY c.day;
 
+-- name: all_covered_since :one
+-- The first closing whose leaves of poolers and miners have histories.
+SELECT min(c.day) AS day FROM harvest.closings AS c WHERE c.covers_all;
+
 -- name: open_leaves :many
 -- Owners, $2 at most, whose histories are not worked out at a day ($1), with those of the day before that was
 -- closed, and the newest journal that this covers.
-SELECT l.owner_id, p.history AS previous, coalesce(c.last_journal, 0) AS after_journal
+SELECT
+    l.owner_id, p.history AS previous, coalesce(c.last_journal, 0) AS after_journal,
+    EXISTS (
+        SELECT 1 FROM harvest.accounts AS a WHERE a.owner_id = l.owner_id AND a.role::text LIKE 'farmer:%'
+    ) AS is_farmer
 FROM harvest.leaves AS l
 LEFT JOIN LATERAL (
     SELECT b.day, b.last_journal FROM harvest.closings AS b
@@ -129,6 +137,75 @@ INNER JOIN harvest.accounts AS a ON a.id = e.account_id
 WHERE a.asset = 'kale'
 GROUP BY GROUPING SETS ((j.kind, a.role), (j.kind))
 ORDER BY j.kind::text COLLATE "C", a.role::text COLLATE "C" NULLS FIRST;
+
+-- name: fee_lines :many
+-- What was booked for a pooler or a miner ($1) after one journal ($2), up to another ($3), oldest first: $4 journals
+-- at most.
+WITH {own_accounts},
+named AS (
+    SELECT DISTINCT n.journal_id
+    FROM own AS o
+    CROSS JOIN LATERAL (
+        SELECT e.journal_id FROM harvest.entries AS e
+        WHERE e.account_id = o.id AND e.journal_id > $2 AND e.journal_id <= $3
+        ORDER BY e.journal_id
+        LIMIT $4
+    ) AS n
+    ORDER BY n.journal_id
+    LIMIT $4
+),
+{own_amounts}
+SELECT j.id AS number, j.kind::text AS kind, j.source_key, j.block_index, j.ledger, j.transaction_hash,
+    j.happened_at, t.role, t.amount
+FROM told AS t
+INNER JOIN harvest.journals AS j ON j.id = t.journal_id
+ORDER BY j.id, t.role COLLATE "C";
+
+-- name: fee_totals :many
+-- The same lines by kind: how many they are (in the row without a role), and what they come to by role.
+WITH {own_accounts},
+named AS (
+    SELECT DISTINCT e.journal_id
+    FROM own AS o
+    INNER JOIN harvest.entries AS e ON e.account_id = o.id
+    WHERE e.journal_id > $2 AND e.journal_id <= $3
+),
+{own_amounts}
+SELECT j.kind::text AS kind, t.role, sum(t.amount) AS amount, count(DISTINCT j.id) AS lines
+FROM told AS t
+INNER JOIN harvest.journals AS j ON j.id = t.journal_id
+GROUP BY GROUPING SETS ((j.kind, t.role), (j.kind))
+ORDER BY j.kind::text COLLATE "C", t.role COLLATE "C" NULLS FIRST;
+
+-- name: own_accounts :part
+own AS (
+    SELECT a.id, a.role::text AS role FROM harvest.accounts AS a
+    WHERE a.owner_id = $1 AND a.asset = 'kale'
+)
+
+-- name: own_amounts :part
+-- What journals gave the owner's own accounts, what left the pool of that, and what all others gave or got: a line
+-- says nothing of what each of them has.
+shown AS (
+    SELECT e.journal_id, o.role, e.amount
+    FROM named AS n
+    INNER JOIN harvest.entries AS e ON e.journal_id = n.journal_id
+    INNER JOIN own AS o ON o.id = e.account_id
+    UNION ALL
+    SELECT e.journal_id, a.role::text, e.amount
+    FROM named AS n
+    INNER JOIN harvest.journals AS j ON j.id = n.journal_id AND j.kind = 'pool_payment'
+    INNER JOIN harvest.accounts AS a
+        ON a.owner_id = '00000000-0000-0000-0000-000000000000' AND a.role = 'chain:out' AND a.asset = 'kale'
+    INNER JOIN harvest.entries AS e ON e.journal_id = j.id AND e.account_id = a.id
+),
+told AS (
+    SELECT s.journal_id, s.role, s.amount FROM shown AS s
+    UNION ALL
+    SELECT s.journal_id, 'others', -sum(s.amount) FROM shown AS s
+    GROUP BY s.journal_id
+    HAVING sum(s.amount) <> 0
+)
 
 -- name: kinds_beside :part
 -- Kinds that move none of a farmer's accounts (idx_journals_beside).

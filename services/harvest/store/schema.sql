@@ -1618,7 +1618,7 @@ harvest.book_payments(
 ) TO kalepool_harvest;
 
 CREATE TYPE harvest.payee_kind AS ENUM ('farmer', 'pooler', 'miner');
-CREATE TYPE harvest.payout_cause AS ENUM ('threshold', 'interval', 'now', 'sweep');
+CREATE TYPE harvest.payout_cause AS ENUM ('threshold', 'interval', 'now', 'sweep', 'leaving');
 CREATE TYPE harvest.payout_state AS ENUM (
     -- Recorded; wallet may or may not have been asked.
     'open',
@@ -1763,21 +1763,23 @@ CREATE TABLE harvest.closings (
     day int PRIMARY KEY,
     -- The newest journal that it covers; all journals up to it are there.
     last_journal bigint NOT NULL,
-    closed_at harvest.moment NOT NULL
+    closed_at harvest.moment NOT NULL,
+    -- Whether leaves of poolers and miners have histories, too: those of before have none.
+    covers_all boolean NOT NULL DEFAULT true
 );
 
 -- What each owner had then: the leaves of the day's tree.
 CREATE TABLE harvest.leaves (
     day int NOT NULL,
     owner_id uuid NOT NULL,
-    -- A farmer's custodial account; empty for others.
-    address varchar(56) NOT NULL,
+    -- A farmer's or a pooler's custodial account, or where a miner is paid; else empty.
+    address varchar(69) NOT NULL,
     -- Stroops of KALE by what they are for, in order; what is 0 is left out.
     roles text [] NOT NULL,
     amounts numeric [] NOT NULL,
     -- Random: nobody who sees the hash of a leaf can guess whose it is. Its sum stands in its neighbour's path.
     salt bytea NOT NULL CHECK (octet_length(salt) = 32),
-    -- What all lines of a farmer came to until then; null until that is worked out.
+    -- What all lines of the owner came to until then; null until that is worked out.
     history bytea CHECK (octet_length(history) = 32),
     PRIMARY KEY (day, owner_id)
 );
@@ -1859,7 +1861,7 @@ BEGIN
     SELECT
         closing,
         a.owner_id,
-        coalesce(w.address, ''),
+        coalesce(w.address, p.address, m.address, ''),
         coalesce(
             array_agg(a.role::text ORDER BY a.role::text COLLATE "C") FILTER (WHERE b.amount <> 0), '{}'
         ),
@@ -1867,13 +1869,17 @@ BEGIN
             array_agg(b.amount ORDER BY a.role::text COLLATE "C") FILTER (WHERE b.amount <> 0), '{}'
         ),
         uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
-        CASE WHEN w.address IS NULL THEN decode(repeat('00', 32), 'hex') END
+        -- The operator has no statement.
+        CASE WHEN coalesce(w.farmer_id, r.id, m.id) IS NULL THEN decode(repeat('00', 32), 'hex') END
     FROM harvest.accounts AS a
     INNER JOIN harvest.account_balances AS b ON a.id = b.account_id
     LEFT JOIN wallet.farmer_accounts AS w ON a.owner_id = w.farmer_id
+    LEFT JOIN registry.poolers AS r ON a.owner_id = r.id
+    LEFT JOIN wallet.wallets AS p ON a.owner_id = p.pooler_id AND p.kind = 'pooler'
+    LEFT JOIN harvest.miners AS m ON a.owner_id = m.id
     -- What lies in a pooler's account is owed already: as its fees, and what its miners earned.
     WHERE a.asset = 'kale' AND a.role::text !~ '^(chain:|treasury:|pooler:held$)'
-    GROUP BY a.owner_id, w.address;
+    GROUP BY a.owner_id, w.farmer_id, w.address, r.id, p.address, m.id, m.address;
     RETURN true;
 END $$;
 REVOKE ALL ON FUNCTION harvest.close_day(int) FROM public;
@@ -1882,3 +1888,70 @@ GRANT EXECUTE ON FUNCTION harvest.close_day(int) TO kalepool_harvest;
 GRANT SELECT ON harvest.closings TO kalepool_harvest;
 GRANT SELECT, UPDATE (history) ON harvest.leaves TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (transaction_hash, ledger) ON harvest.roots TO kalepool_harvest;
+
+-- A pooler's sums over hours and days of blocks, so that a month of a pooler is read in a few rows. Only the database
+-- writes it, by adding what a statement has changed of the blocks' sums.
+CREATE TABLE harvest.span_sums (
+    -- Blocks of the span, 12 (about an hour) or 288 (about a day), and the first of them, which divides by it.
+    blocks int NOT NULL,
+    first_block int NOT NULL,
+    pooler_id uuid NOT NULL,
+    harvested bigint NOT NULL,
+    not_harvested bigint NOT NULL,
+    -- Stroops of KALE.
+    rewards bigint NOT NULL,
+    PRIMARY KEY (blocks, first_block, pooler_id)
+) WITH (fillfactor = 50);
+
+CREATE FUNCTION harvest.sum_spans() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- The blocks' rows are locked by now. All in one order, so that two statements never wait crosswise.
+    INSERT INTO harvest.span_sums AS s (
+        blocks, first_block, pooler_id, harvested, not_harvested, rewards
+    )
+    SELECT l.blocks, n.block_index / l.blocks * l.blocks, n.pooler_id, sum(n.harvested - w.harvested),
+        sum(n.not_harvested - w.not_harvested), harvest.fit(sum(n.rewards::numeric - w.rewards))
+    FROM became AS n
+    INNER JOIN was AS w ON w.block_index = n.block_index AND w.pooler_id = n.pooler_id
+    CROSS JOIN (VALUES (12), (288)) AS l (blocks)
+    GROUP BY 1, 2, 3
+    ORDER BY 1, 2, 3
+    ON CONFLICT (blocks, first_block, pooler_id) DO UPDATE SET
+        harvested = s.harvested + excluded.harvested,
+        not_harvested = s.not_harvested + excluded.not_harvested,
+        rewards = harvest.fit(s.rewards::numeric + excluded.rewards);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.sum_spans() FROM public;
+CREATE TRIGGER trigger_block_sums_spans AFTER UPDATE ON harvest.block_sums
+REFERENCING OLD TABLE AS was NEW TABLE AS became
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.sum_spans();
+GRANT SELECT ON harvest.span_sums TO kalepool_harvest;
+
+-- What is left of farmers, and of poolers themselves: while there is any of it, nobody has left. Rows of nothing
+-- are among it.
+CREATE VIEW harvest.leftovers AS
+SELECT a.owner_id, a.role::text AS what, b.amount
+FROM harvest.accounts AS a
+INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
+WHERE a.asset = 'kale' AND a.role IN ('farmer:available', 'farmer:pending_out', 'pooler:fee', 'miner:earned')
+UNION ALL
+SELECT m.pooler_id, 'miners', b.amount
+FROM harvest.miners AS m
+INNER JOIN harvest.accounts AS a ON a.owner_id = m.id AND a.role = 'miner:earned' AND a.asset = 'kale'
+INNER JOIN harvest.account_balances AS b ON b.account_id = a.id
+UNION ALL
+SELECT c.farmer_id, 'fees', c.pooler + c.miners + c.operator
+FROM harvest.fee_claims AS c
+UNION ALL
+SELECT i.payee_id, 'payouts', 1
+FROM harvest.payout_items AS i
+WHERE i.state = 'open'
+UNION ALL
+SELECT p.farmer_id, 'unharvested', 1
+FROM harvest.pending AS p
+UNION ALL
+SELECT f.pooler_id, 'funds', f.pooler_in + f.miners_in - f.pooler_out - f.miners_out
+FROM harvest.pooler_funds AS f;
+GRANT SELECT ON harvest.leftovers TO kalepool_registry;

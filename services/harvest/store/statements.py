@@ -1,4 +1,4 @@
-"""Typed access to closings, leaves, roots and a farmer's lines."""
+"""Typed access to closings, leaves, roots and lines."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -42,15 +42,21 @@ class StatementStore:
         row = await self._database.one("close_day", day)
         return row is not None and bool(row["is_closed"])
 
+    async def all_covered_since(self) -> int | None:
+        """Return the first day that covers lines of poolers and miners; None: none does."""
+        row = await self._database.one("all_covered_since")
+        return None if row is None else row["day"]
+
     async def without_root(self) -> list[Closing]:
         """Return the days that are closed and have no root yet, oldest first."""
         return [Closing(**row) for row in await self._database.many("closings_without_root")]
 
     async def open_leaves(self, day: int, *, limit: int) -> list[OpenLeaf]:
-        """Return farmers whose histories are not worked out at a closing."""
+        """Return owners whose histories are not worked out at a closing."""
         return [
             OpenLeaf(
                 owner=row["owner_id"],
+                is_farmer=row["is_farmer"],
                 previous=row["previous"] or NO_HISTORY,
                 after_journal=row["after_journal"],
             )
@@ -58,7 +64,7 @@ class StatementStore:
         ]
 
     async def fill_history(self, day: int, owner: UUID, history: bytes) -> None:
-        """Keep a farmer's history at a closing; one that is there stays."""
+        """Keep an owner's history at a closing; one that is there stays."""
         await self._database.execute("fill_history", day, owner, history)
 
     async def claims(self, day: int) -> list[Claim]:
@@ -96,14 +102,19 @@ class StatementStore:
         """Return the roots of these days, newest first."""
         return [_root(row) for row in await self._database.many("roots", first, last, limit)]
 
-    async def lines(self, farmer: UUID, *, after: int, until: int, limit: int) -> list[Line]:
-        """Return what was booked for a farmer after a journal, up to another, oldest first."""
-        rows = await self._database.many("statement_lines", farmer, after, until, limit)
-        return list(_lines(rows))
+    async def lines(
+        self, owner: UUID, *, is_farmer: bool, after: int, until: int, limit: int
+    ) -> list[Line]:
+        """Return what was booked for an owner after a journal, up to another, oldest first."""
+        query = "statement_lines" if is_farmer else "fee_lines"
+        return list(_lines(await self._database.many(query, owner, after, until, limit)))
 
-    async def totals(self, farmer: UUID, *, after: int, until: int) -> tuple[Total, ...]:
+    async def totals(
+        self, owner: UUID, *, is_farmer: bool, after: int, until: int
+    ) -> tuple[Total, ...]:
         """Return what the same lines come to by kind."""
-        rows = await self._database.many("statement_totals", farmer, after, until)
+        query = "statement_totals" if is_farmer else "fee_totals"
+        rows = await self._database.many(query, owner, after, until)
         return tuple(
             _total(kind, list(parts)) for kind, parts in groupby(rows, lambda row: str(row["kind"]))
         )

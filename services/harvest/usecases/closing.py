@@ -18,8 +18,8 @@ from services.harvest.store.statements import StatementStore
 log = get_logger(__name__)
 security = get_security_logger()
 
-#: Lines, and farmers, that are read at once.
-_LINES, _FARMERS = 1000, 100
+#: Lines, and owners, that are read at once.
+_LINES, _OWNERS = 1000, 100
 #: Balances below zero that the log tells one by one.
 _TOLD = 20
 
@@ -40,11 +40,11 @@ class Closer:
     """Closes days; one per process, and any number of processes.
 
     Each step is done once, whoever does it, and is found done by who begins again: the closing, the
-    history of each farmer, the root, and what wrote it to the chain.
+    history of each owner, the root, and what wrote it to the chain.
     """
 
     def __init__(self, *, store: StatementStore, roots: Roots, lines: int = _LINES) -> None:
-        """Read so many `lines` of a farmer at once."""
+        """Read so many `lines` of an owner at once."""
         self._store = store
         self._roots = roots
         self._page = lines
@@ -95,19 +95,23 @@ class Closer:
             await failpoint("harvest.closing.rooted")
 
     async def _work_out_histories(self, closing: Closing) -> None:
-        while leaves := await self._store.open_leaves(closing.day, limit=_FARMERS):
+        while leaves := await self._store.open_leaves(closing.day, limit=_OWNERS):
             for leaf in leaves:
                 history = await self._history(leaf, closing)
                 await self._store.fill_history(closing.day, leaf.owner, history)
                 await failpoint("harvest.closing.history")
 
     async def _history(self, leaf: OpenLeaf, closing: Closing) -> bytes:
-        """Return what a farmer's lines come to at a closing."""
+        """Return what an owner's lines come to at a closing."""
         digests: list[bytes] = []
         after = leaf.after_journal
         while True:
             lines = await self._store.lines(
-                leaf.owner, after=after, until=closing.last_journal, limit=self._page
+                leaf.owner,
+                is_farmer=leaf.is_farmer,
+                after=after,
+                until=closing.last_journal,
+                limit=self._page,
             )
             # Hundreds of lines for each of a thousand farmers: others have their turn meanwhile.
             digests += await asyncio.to_thread(_digests, lines)

@@ -101,7 +101,8 @@ class Payouts:
     async def preview(self, whose: Whose) -> Plan:
         """Return what a run by hand would pay now."""
         async with self._store.database.session() as session:
-            return await self._plan(session, whose, by_hand=True)
+            found, _ = await self._plan(session, whose, by_hand=True)
+            return found
 
     @property
     def approval(self) -> int:
@@ -120,9 +121,8 @@ class Payouts:
         async with self._store.database.transaction() as session:
             run_id = await self._known(session, name, digest)
             if run_id is None:
-                found = await self._plan(session, whose, by_hand=True)
-                is_off = await self._store.reader(session).is_off()
-                _check_run(found, max_amount, is_off=is_off)
+                found, rules = await self._plan(session, whose, by_hand=True)
+                _check_run(found, max_amount, is_off=rules.is_off)
                 run_id = await self._store.insert_run(
                     session,
                     request_id=name,
@@ -172,7 +172,7 @@ class Payouts:
         """Pay who is due by its terms, without waiting for the end; None: nobody is."""
         async with self._store.database.transaction() as session:
             await self._store.take_turn(session)
-            found = await self._plan(session, Whose(), by_hand=False)
+            found, _ = await self._plan(session, Whose(), by_hand=False)
             if not found.due:
                 return None
             run_id = await self._store.insert_run(
@@ -200,7 +200,8 @@ class Payouts:
             await self._check_farmer(whose.farmer_id)
         async with self._store.database.session() as session:
             reader = self._store.reader(session)
-            now, left, rules = await reader.now(), await reader.left(), await self._rules(reader)
+            now, left = await reader.now(), await reader.left()
+            rules = await self._rules(reader, now)
             payees = await _page(reader, whose, after, limit + 1)
         found = [one for payee in payees[:limit] for one in pending_of(payee, rules, left, now)]
         if len(payees) <= limit:
@@ -234,7 +235,7 @@ class Payouts:
     ) -> Due:
         """Return what a farmer is paid who wants it now; raise why it is not."""
         reader = self._store.reader(session)
-        rules, left = await self._rules(reader), await reader.left()
+        rules, left = await self._rules(reader, await reader.now()), await reader.left()
         found = await reader.farmers(Whose(farmer_id=farmer_id))
         if rules.is_off:
             raise PayoutsOffError("payouts are switched off")
@@ -263,17 +264,16 @@ class Payouts:
             )
         return Due(payee=payee, amount=paid, cause=Cause.NOW)
 
-    async def _plan(self, session: Session, whose: Whose, *, by_hand: bool) -> Plan:
+    async def _plan(self, session: Session, whose: Whose, *, by_hand: bool) -> tuple[Plan, Rules]:
+        """Return what a run would pay now, and the rules by which."""
         reader = self._store.reader(session)
-        rules = await self._rules(reader)
-        order = Order(by_hand=by_hand, whatever_stands=by_hand and whose.farmer_id is not None)
-        return plan(
-            await reader.all_of(whose), rules, await reader.left(), await reader.now(), order
-        )
-
-    async def _rules(self, reader: PayeeReader) -> Rules:
-        limits = self._limits
         now = await reader.now()
+        rules = await self._rules(reader, now)
+        order = Order(by_hand=by_hand, whatever_stands=by_hand and whose.farmer_id is not None)
+        return plan(await reader.all_of(whose), rules, await reader.left(), now, order), rules
+
+    async def _rules(self, reader: PayeeReader, now: datetime) -> Rules:
+        limits = self._limits
         return Rules(
             is_off=await reader.is_off(),
             minimum=limits.minimum,

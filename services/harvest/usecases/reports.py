@@ -1,6 +1,6 @@
 """Use cases of reports: summaries, blocks and earnings."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,6 +39,8 @@ class Reporter:
     current_block: CurrentBlock
     #: Whether everybody may see a farmer's figures.
     are_farmers_public: bool
+    #: Tells the owner accounts of farmers.
+    accounts_of_farmers: Callable[[Sequence[str]], Awaitable[Collection[str]]]
 
     async def summary(self, pooler_id: PoolerId | None) -> Summary:
         """Summarise a pooler, or the pool."""
@@ -59,7 +61,7 @@ class Reporter:
     ) -> FarmerSummary:
         """Summarise a farmer, named by its id or its address, as far as the viewer may see it."""
         found = await self.store.farmer(farmer_id=farmer_id, address=address)
-        self._check_shown(viewer, found)
+        await self._check_shown(viewer, found)
         if found is None:
             raise FarmerNotFoundError(f"no farmer {farmer_id or address}")
         blocks = await self._blocks_of_late()
@@ -118,13 +120,24 @@ class Reporter:
     async def _blocks_of_late(self) -> Blocks:
         return blocks_of_late(await self.current_block())
 
-    def _check_shown(self, viewer: Caller, found: ReportedFarmer | None) -> None:
+    async def _check_shown(self, viewer: Caller, found: ReportedFarmer | None) -> None:
         """Raise FarmerPagesClosedError unless the viewer may see the farmer.
 
         The error is the same for a farmer that there is not.
         """
         if self.are_farmers_public or viewer.kind in {CallerKind.OPERATOR, CallerKind.UNKNOWN}:
             return
-        owner = None if found is None else str(found.pooler_id)
-        if viewer.kind is not CallerKind.POOLER or viewer.name != owner:
-            raise FarmerPagesClosedError("farmers' figures are for operators and their poolers")
+        if found is not None and viewer.name == await self._whose(viewer, found):
+            return
+        raise FarmerPagesClosedError(
+            "farmers' figures are for operators, their poolers and their owner accounts"
+        )
+
+    async def _whose(self, viewer: Caller, found: ReportedFarmer) -> str | None:
+        """Return the name of who has the farmer, of the viewer's kind; None for other kinds."""
+        if viewer.kind is CallerKind.POOLER:
+            return str(found.pooler_id)
+        if viewer.kind is CallerKind.OWNER:
+            (account,) = await self.accounts_of_farmers([str(found.farmer_id)])
+            return account
+        return None

@@ -1,4 +1,4 @@
-"""Use cases of statements: a farmer's month, roots, and proofs."""
+"""Use cases of statements: an owner's month, roots, and proofs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,18 +6,20 @@ from typing import NoReturn
 from uuid import UUID
 
 from libs.batches.model import FarmerNotFoundError
-from libs.common.ids import FarmerId
+from libs.common.ids import FarmerId, PoolerId
 from libs.kale.statements.document import Balances, Proof, Statement
 from libs.kale.statements.lines import NO_HISTORY
+from libs.kale.statements.owners import Owner, OwnerKind
 from libs.kale.statements.roots import Root, day_text, days_of
 from libs.kale.statements.sums_tree import Claim, Tree
-from services.harvest.domain.errors import StatementNotReadyError
+from services.harvest.domain.errors import MinerUnknownError, StatementNotReadyError
 from services.harvest.domain.statements import (
     OwnerProof,
     Place,
     PublishedRoot,
     StatementPage,
 )
+from services.harvest.store.credits import CreditStore
 from services.harvest.store.statements import StatementStore
 from services.harvest.store.store import Store
 
@@ -28,15 +30,23 @@ _KEPT = 8
 class Statements:
     """The use cases of one process; it keeps the trees that were asked for last."""
 
-    def __init__(self, *, store: Store, statements: StatementStore) -> None:
+    def __init__(self, *, store: Store, statements: StatementStore, miners: CreditStore) -> None:
         self._store = store
         self._statements = statements
+        self._miners = miners
         self._trees: dict[int, Tree] = {}
 
+    async def miner(self, pooler_id: PoolerId, address: str) -> Owner:
+        """Return the miner of a pooler who is paid at an address. Raises MinerUnknownError."""
+        found = await self._miners.miner(pooler_id, address)
+        if found is None:
+            raise MinerUnknownError(f"no miner of pooler {pooler_id} is paid at {address}")
+        return Owner(kind=OwnerKind.MINER, id=found.miner_id)
+
     async def statement(
-        self, farmer_id: FarmerId, month: str, *, after: Place | None, limit: int
+        self, owner: Owner, month: str, *, after: Place | None, limit: int
     ) -> StatementPage:
-        """Return a page of a farmer's statement: the lines after a place (None: the first).
+        """Return a page of an owner's statement: the lines after a place (None: the first).
 
         All pages are of the closing that the first one had, whatever is closed meanwhile.
         Raises FarmerNotFoundError, StatementNotReadyError.
@@ -44,26 +54,32 @@ class Statements:
         first, following = days_of(month)
         last = following - 1 if after is None else min(following - 1, after.day)
         opening, closing = await self._period(first, last)
-        claim = await self._statements.claim(closing.day, farmer_id)
+        is_farmer = owner.kind is OwnerKind.FARMER
+        claim = await self._statements.claim(closing.day, owner.id)
         if claim is None:
-            await self._refuse(farmer_id, f"the farmer had no account in {month}")
+            await self._refuse(owner, f"the {owner.kind.value} had no account in {month}")
         before = 0 if opening is None else opening.last_journal
         start = 0 if opening is None else opening.day
-        roots = [one.root for one in await self._statements.roots(first=start)]
+        roots = [one.root for one in reversed(await self._statements.roots(first=start))]
+        if not is_farmer:
+            await self._refuse_uncovered(roots if opening is None else roots[1:])
         statement = Statement(
-            farmer_id=farmer_id,
+            owner=owner,
             address=claim.address,
             month=month,
-            opening=await self._opening(farmer_id, opening),
+            opening=await self._opening(owner.id, opening),
             closing=_balances(closing.day, claim),
             totals=()
             if after is not None
-            else await self._statements.totals(farmer_id, after=before, until=closing.last_journal),
+            else await self._statements.totals(
+                owner.id, is_farmer=is_farmer, after=before, until=closing.last_journal
+            ),
             proof=await self._proof(closing.day, claim),
-            roots=tuple(reversed(roots)),
+            roots=tuple(roots),
         )
         lines = await self._statements.lines(
-            farmer_id,
+            owner.id,
+            is_farmer=is_farmer,
             after=before if after is None else max(before, after.journal),
             until=closing.last_journal,
             limit=limit,
@@ -96,10 +112,19 @@ class Statements:
         opening = await self._statements.roots(last=first - 1, limit=1)
         return (opening[0].root if opening else None), closing[0].root
 
-    async def _opening(self, farmer_id: FarmerId, opening: Root | None) -> Balances:
+    async def _refuse_uncovered(self, roots: Sequence[Root]) -> None:
+        """Raise StatementNotReadyError unless all days cover lines of poolers and miners."""
+        since = await self._statements.all_covered_since()
+        if since is None or roots[0].day < since:
+            raise StatementNotReadyError(
+                "lines of poolers and miners are proven since a later release of the pool"
+                + ("" if since is None else f": from {day_text(since)} on")
+            )
+
+    async def _opening(self, owner: UUID, opening: Root | None) -> Balances:
         if opening is None:
             return Balances(day=None, amounts=(), history=NO_HISTORY)
-        claim = await self._statements.claim(opening.day, farmer_id)
+        claim = await self._statements.claim(opening.day, owner)
         if claim is None:
             return Balances(day=opening.day, amounts=(), history=NO_HISTORY)
         return _balances(opening.day, claim)
@@ -124,10 +149,12 @@ class Statements:
             del self._trees[next(iter(self._trees))]
         return tree
 
-    async def _refuse(self, farmer_id: FarmerId, why: str) -> NoReturn:
+    async def _refuse(self, owner: Owner, why: str) -> NoReturn:
         """Raise FarmerNotFoundError for a farmer that there is not, else StatementNotReadyError."""
-        if not await self._store.farmer_exists(farmer_id):
-            raise FarmerNotFoundError(f"no farmer {farmer_id}")
+        if owner.kind is OwnerKind.FARMER and not await self._store.farmer_exists(
+            FarmerId(owner.id)
+        ):
+            raise FarmerNotFoundError(f"no farmer {owner.id}")
         raise StatementNotReadyError(why)
 
 

@@ -38,6 +38,30 @@ class PoolFullError(ResourceExhaustedError):
     default_reason = "POOL_FULL"
 
 
+class SelfJoinOffError(FailedPreconditionError):
+    """The operator does not let farmers join by themselves (SELF_JOIN_DAILY)."""
+
+    default_reason = "SELF_JOIN_OFF"
+
+
+class NotOpenToJoinError(FailedPreconditionError):
+    """The pooler does not let farmers join by themselves: it registers them."""
+
+    default_reason = "NOT_OPEN_TO_JOIN"
+
+
+class SelfJoinLimitError(ResourceExhaustedError):
+    """As many farmers have joined by themselves within 24 hours as may (SELF_JOIN_DAILY)."""
+
+    default_reason = "SELF_JOIN_LIMIT"
+
+
+class SelfJoinOwnerLimitError(ResourceExhaustedError):
+    """As many farmers of the owner account have joined as may (SELF_JOIN_OWNER_DAILY)."""
+
+    default_reason = "SELF_JOIN_OWNER_LIMIT"
+
+
 class MaxFarmersTooLowError(FailedPreconditionError):
     """The pooler has more farmers than the new maximum."""
 
@@ -78,6 +102,24 @@ class FarmerStatusError(FailedPreconditionError):
     """The farmer's status does not allow the change."""
 
     default_reason = "FARMER_STATUS"
+
+
+class PoolerLeavingError(FailedPreconditionError):
+    """A pooler that leaves takes no new farmers."""
+
+    default_reason = "POOLER_LEAVING"
+
+
+class PoolerStageError(FailedPreconditionError):
+    """How far the pooler's leaving is does not allow the change."""
+
+    default_reason = "POOLER_STAGE"
+
+
+class LeavingNotYoursError(FailedPreconditionError):
+    """Somebody with a stronger word has the farmer leave: only such a one calls it off."""
+
+    default_reason = "LEAVING_NOT_YOURS"
 
 
 class RequestIdReusedError(FailedPreconditionError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from libs.common.ids import FarmerId, PoolerId
-from services.registry.domain.status import FarmerStatus
+from services.registry.domain.status import FarmerStatus, PoolerStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,15 @@ class Pooler:
     farms_for_itself: bool
     #: Version of the terms that it offers; 0: none.
     terms_version: int
+    #: Wants to be in the public list.
+    is_listed: bool
+    #: Lets farmers join by themselves.
+    is_open_to_join: bool
+    #: How far it is on its way out.
+    stage: PoolerStage
+    #: What that waits for, for machines and for people; empty: nothing that is known.
+    waits_for: str
+    waits_message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,13 @@ class Farmer:
     registered_by: str
     #: By what that was known, as wallet names it.
     proof: str
+    #: Since when it leaves; None: it does not.
+    leaving_since: datetime | None
+    #: Whose word that is; empty: nobody's.
+    leaving_word: str
+    #: What it waits for, for machines and for people; empty: nothing that is known.
+    waits_for: str
+    waits_message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +121,8 @@ class NewFarmer:
     #: Who registers it, and by what that is known, as wallet names it.
     registered_by: str = ""
     proof: str = ""
+    #: Its owner account does: it joins by itself.
+    joins_itself: bool = False
     #: JSON.
     metadata: str
     #: The caller's request id, or a fresh one.

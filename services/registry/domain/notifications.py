@@ -33,6 +33,8 @@ class Kind(Enum):
     TEST = "webhook.test"
     AGREEMENT_CHANGED = "agreement.changed"
     OWNER_ACCOUNT_CHANGED = "owner_account.changed"
+    FARMER_LEAVING = "farmer.leaving"
+    FARMER_LEFT = "farmer.left"
 
 
 @dataclass(frozen=True, kw_only=True)

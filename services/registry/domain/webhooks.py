@@ -132,7 +132,7 @@ def _is_public_6(address: IPv6Address) -> bool:
     return not any(address in network for network in _CLOSED_6)
 
 
-def host_of(url: str) -> str:
+def host_of_url(url: str) -> str:
     """Return a URL's host, without what may be secret in the URL; empty when it has none."""
     try:
         return urlsplit(url).hostname or ""

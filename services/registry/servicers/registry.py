@@ -12,14 +12,16 @@ from libs.common.paging import id_after, size_of, token_after
 from libs.kale.amounts import format_percentage
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
+from services.registry.usecases.leaving import Departures
 from services.registry.usecases.registry import Registry
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Servicer of kalepool.registry.v1.RegistryService."""
 
-    def __init__(self, registry: Registry, *, max_farmers: int) -> None:
+    def __init__(self, registry: Registry, departures: Departures, *, max_farmers: int) -> None:
         self._registry = registry
+        self._departures = departures
         self._max_farmers = max_farmers
 
     async def RegisterPooler(
@@ -130,6 +132,15 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer = await self._registry.register_farmer(messages.new_farmer(request, caller()))
         return messages.registered_message(farmer)
 
+    async def JoinPool(
+        self,
+        request: registry_pb2.JoinPoolRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.JoinPoolResponse:
+        """See registry.proto."""
+        farmer = await self._registry.join(messages.joining_farmer(request, caller()))
+        return registry_pb2.JoinPoolResponse(farmer=messages.farmer_message(farmer))
+
     async def GetFarmer(
         self,
         request: registry_pb2.GetFarmerRequest,
@@ -150,7 +161,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         if pooler is not None:
             await self._registry.pooler(pooler)
         farmers = await self._registry.store.list_farmers(
-            pooler_id=pooler, after=after, limit=size + 1
+            pooler_id=pooler,
+            owner_account=request.owner_account,
+            after=after,
+            limit=size + 1,
         )
         return registry_pb2.ListFarmersResponse(
             farmers=map(messages.farmer_message, farmers[:size]),
@@ -186,3 +200,45 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer_id = FarmerId(UUID(request.farmer_id))
         farmer = await self._registry.move_farmer(farmer_id, FarmerEvent.RESUMED)
         return registry_pb2.ResumeFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def LeaveFarmer(
+        self,
+        request: registry_pb2.LeaveFarmerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.LeaveFarmerResponse:
+        """See registry.proto."""
+        farmer = await self._departures.leave(
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
+        )
+        return registry_pb2.LeaveFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def StayFarmer(
+        self,
+        request: registry_pb2.StayFarmerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.StayFarmerResponse:
+        """See registry.proto."""
+        farmer = await self._departures.stay(
+            FarmerId(UUID(request.farmer_id)), messages.word_of(caller()), actor=caller().actor
+        )
+        return registry_pb2.StayFarmerResponse(farmer=messages.farmer_message(farmer))
+
+    async def LeavePooler(
+        self,
+        request: registry_pb2.LeavePoolerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.LeavePoolerResponse:
+        """See registry.proto."""
+        pooler_id = PoolerId(UUID(request.pooler_id))
+        pooler = await self._departures.leave_pooler(pooler_id, actor=caller().actor)
+        return registry_pb2.LeavePoolerResponse(pooler=messages.pooler_message(pooler))
+
+    async def StayPooler(
+        self,
+        request: registry_pb2.StayPoolerRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> registry_pb2.StayPoolerResponse:
+        """See registry.proto."""
+        pooler_id = PoolerId(UUID(request.pooler_id))
+        pooler = await self._departures.stay_pooler(pooler_id, actor=caller().actor)
+        return registry_pb2.StayPoolerResponse(pooler=messages.pooler_message(pooler))

@@ -13,8 +13,11 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE p.id = $1;
 
 -- name: lock_pooler :one
@@ -27,8 +30,11 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE p.id = $1
 FOR NO KEY UPDATE OF p;
 
@@ -41,8 +47,11 @@ SELECT p.id AS pooler_id, p.name, p.public_key, p.api_endpoint, p.max_farmers, p
         ORDER BY m.number DESC
         LIMIT 1
     ), false) AS farms_for_itself,
-    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version
+    coalesce((SELECT max(t.version) FROM registry.terms AS t WHERE t.pooler_id = p.id), 0) AS terms_version,
+    p.is_listed, p.is_open_to_join,
+    p.stage::text AS stage, coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.poolers AS p
+LEFT JOIN registry.leavings AS l ON l.owner_id = p.id AND p.stage IN ('leaving', 'closing')
 WHERE $1::uuid IS NULL OR p.id > $1::uuid
 ORDER BY p.id
 LIMIT $2;
@@ -52,7 +61,9 @@ LIMIT $2;
 UPDATE registry.poolers
 SET name = coalesce($2, name),
     api_endpoint = coalesce($3, api_endpoint),
-    max_farmers = coalesce($4, max_farmers)
+    max_farmers = coalesce($4, max_farmers),
+    is_listed = coalesce($5, is_listed),
+    is_open_to_join = coalesce($6, is_open_to_join)
 WHERE id = $1;
 
 -- name: set_pooler_active :exec
@@ -73,9 +84,19 @@ UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;
 -- name: insert_farmer :exec
 INSERT INTO registry.farmers (
     id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest, owner_account,
-    terms_version, registered_by, proof
+    terms_version, registered_by, proof, joined_itself
 )
-VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11);
+VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: take_join_turn :exec
+-- Who joins by itself waits here until nobody else does, so that what has joined is counted once.
+UPDATE registry.join_turn SET taken_at = now();
+
+-- name: joined :one
+-- How many farmers have joined by themselves within 24 hours: in all, and of an owner account ($1).
+SELECT count(*) AS total, count(*) FILTER (WHERE f.owner_account = $1) AS of_owner
+FROM registry.farmers AS f
+WHERE f.joined_itself AND f.created_at > now() - interval '24 hours';
 
 -- name: farmer :one
 SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,
@@ -83,8 +104,10 @@ SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wall
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
     f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
-    f.registered_by, f.proof
+    f.registered_by, f.proof, l.asked_at AS leaving_since, coalesce(l.word::text, '') AS leaving_word,
+    coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.farmers AS f
+LEFT JOIN registry.leavings AS l ON l.owner_id = f.id AND f.status IN ('leaving', 'closing')
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE f.id = $1;
@@ -98,11 +121,17 @@ SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wall
     coalesce(b.current_balance, 0) AS current_balance,
     coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
     f.metadata::text AS metadata, f.digest, f.created_at, f.owner_account, f.terms_version,
-    f.registered_by, f.proof
+    f.registered_by, f.proof, l.asked_at AS leaving_since, coalesce(l.word::text, '') AS leaving_word,
+    coalesce(l.waits_for, '') AS waits_for, coalesce(l.message, '') AS waits_message
 FROM registry.farmers AS f
+LEFT JOIN registry.leavings AS l ON l.owner_id = f.id AND f.status IN ('leaving', 'closing')
 LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
 LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
 WHERE ($1::uuid IS NULL OR f.pooler_id = $1::uuid) AND ($2::uuid IS NULL OR f.id > $2::uuid)
+    AND (
+        $4::text = ''
+        OR f.id IN (SELECT o.farmer_id FROM wallet.farmer_owners AS o WHERE o.owner_account = $4)
+    )
 ORDER BY f.id
 LIMIT $3;
 
@@ -150,6 +179,12 @@ SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN registry.farmers AS f ON f.id = asked.id;
 
+-- name: accounts_of_farmers :many
+-- Owner accounts of these farmers; '' for one that has none, or that there is not.
+SELECT DISTINCT coalesce(o.owner_account, '') AS owner_account
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.farmer_owners AS o ON o.farmer_id = asked.id;
+
 -- name: standings_of_poolers :one
 -- What limits these poolers ($1).
 SELECT coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended
@@ -161,7 +196,7 @@ WHERE p.id = ANY($1::uuid []);
 SELECT
     coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended,
     coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
-    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status IN ('leaving', 'closing')), false) AS farmer_leaving,
     coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
     coalesce(bool_or(a.is_held_apart), false) AS signing_paused
 FROM registry.farmers AS f

@@ -6,8 +6,12 @@ CREATE DOMAIN registry.moment AS timestamptz
 CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
 
 CREATE TYPE registry.farmer_status AS ENUM (
-    'provisioning', 'active', 'suspended', 'leaving', 'departed'
+    'provisioning', 'active', 'suspended', 'leaving', 'closing', 'departed'
 );
+-- A pooler on its way out, as a whole.
+CREATE TYPE registry.pooler_stage AS ENUM ('farming', 'leaving', 'closing', 'departed');
+-- Whose word it is that a farmer leaves, the stronger one later.
+CREATE TYPE registry.leaving_word AS ENUM ('pooler', 'owner', 'operator');
 
 CREATE TABLE registry.poolers (
     id uuid PRIMARY KEY,
@@ -22,6 +26,10 @@ CREATE TABLE registry.poolers (
     created_at registry.moment NOT NULL DEFAULT now(),
     -- Since when its heartbeats have stopped; none while they come, or before the first.
     gone_since registry.moment,
+    -- Wants to be in the public list, and lets farmers join by themselves.
+    is_listed boolean NOT NULL DEFAULT false,
+    is_open_to_join boolean NOT NULL DEFAULT false,
+    stage registry.pooler_stage NOT NULL DEFAULT 'farming',
     CHECK (current_farmers BETWEEN 0 AND max_farmers)
 );
 
@@ -49,12 +57,15 @@ CREATE TABLE registry.farmers (
     -- Who registered it, and by what that was known.
     registered_by text NOT NULL DEFAULT '',
     proof text NOT NULL DEFAULT '',
+    -- Its owner account registered it.
+    joined_itself boolean NOT NULL DEFAULT false,
     UNIQUE (pooler_id, request_id),
     CHECK ((status = 'provisioning') = (custodial_public_key IS NULL)),
     CHECK ((wallet_id IS NULL) = (custodial_public_key IS NULL))
 );
 CREATE INDEX idx_farmers_pooler_status ON registry.farmers (pooler_id, status);
 CREATE INDEX idx_farmers_provisioning ON registry.farmers (id) WHERE status = 'provisioning';
+CREATE INDEX idx_farmers_joined ON registry.farmers (created_at) WHERE joined_itself;
 
 -- What a request id has done, for requests that do not make a farmer. A change's method names what it
 -- changes, so that one pooler's ids are not another's.
@@ -132,7 +143,10 @@ GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
 -- Of columns: the right to change a whole table is the right to lock it against everybody who reads it.
 GRANT SELECT, INSERT,
-UPDATE (name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since)
+UPDATE (
+    name, api_endpoint, max_farmers, current_farmers, is_active, last_seen, gone_since, is_listed, is_open_to_join,
+    stage
+)
 ON registry.poolers TO kalepool_registry;
 GRANT SELECT, INSERT, UPDATE (
     wallet_id, custodial_public_key, payout_wallet_address, stake_percentage, status, metadata
@@ -165,8 +179,14 @@ DECLARE
     uncounted CONSTANT text[] := ARRAY[
         'last_seen', 'gone_since', 'current_farmers', 'failing_since'
     ];
-    old_row jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - uncounted END;
-    new_row jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - uncounted END;
+    -- What was personal is not written once more when it is removed.
+    hidden CONSTANT text[] := CASE
+        WHEN TG_TABLE_NAME = 'farmers' AND TG_OP = 'UPDATE' AND to_jsonb(NEW) ->> 'status' = 'departed'
+            THEN ARRAY['owner_account', 'metadata', 'payout_wallet_address']
+        ELSE ARRAY[]::text[]
+    END;
+    old_row jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - uncounted - hidden END;
+    new_row jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - uncounted - hidden END;
     was jsonb := old_row;
     is_now jsonb := new_row;
 BEGIN
@@ -416,3 +436,75 @@ FOR EACH ROW EXECUTE FUNCTION registry.refuse_change_of_terms();
 CREATE TRIGGER trigger_terms_no_truncate BEFORE TRUNCATE ON registry.terms
 FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_change_of_terms();
 GRANT SELECT, INSERT ON registry.terms TO kalepool_registry;
+-- The public list of poolers shows their terms.
+GRANT SELECT ON registry.terms TO kalepool_harvest;
+
+-- The lock of this row is the turn of who joins a pooler by itself: one at a time, so that what has joined within
+-- a day is counted once.
+CREATE TABLE registry.join_turn (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO registry.join_turn DEFAULT VALUES;
+GRANT SELECT, UPDATE (taken_at) ON registry.join_turn TO kalepool_registry;
+
+-- Leaving -------------------------------------------------------------------------------------------
+
+-- Who asked that a farmer, or a pooler as a whole, leaves, and what it still waits for. The statuses say how far it
+-- is; the row stays when the leaving is called off, or done.
+CREATE TABLE registry.leavings (
+    -- The farmer, or the pooler.
+    owner_id uuid PRIMARY KEY,
+    is_pooler boolean NOT NULL,
+    word registry.leaving_word NOT NULL,
+    asked_by text NOT NULL CHECK (octet_length(asked_by) <= 4096),
+    asked_at registry.moment NOT NULL DEFAULT now(),
+    -- It leaves because its pooler does.
+    with_pooler boolean NOT NULL DEFAULT false,
+    -- Number of the newest signed wish that was carried out: each is once.
+    wish int NOT NULL DEFAULT 0,
+    -- Why it has not left yet, for machines and for people; empty: that was not looked at.
+    waits_for text NOT NULL DEFAULT '' CHECK (octet_length(waits_for) <= 100),
+    message text NOT NULL DEFAULT '' CHECK (octet_length(message) <= 4000),
+    -- When it is looked at next; while a process does, when that must be dead.
+    due_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_leavings_due ON registry.leavings (due_at);
+GRANT SELECT, INSERT, UPDATE (word, asked_by, asked_at, with_pooler, wish, waits_for, message, due_at)
+ON registry.leavings TO kalepool_registry;
+
+-- What is personal of a farmer goes with it, in the statement by which it has left: nobody leaves otherwise.
+CREATE FUNCTION registry.forget_who_left() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.status <> 'closing' THEN
+        RAISE EXCEPTION 'farmer % has not closed its account', OLD.id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    NEW.owner_account := '';
+    NEW.metadata := '{}';
+    NEW.payout_wallet_address := '';
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER trigger_farmers_forgotten BEFORE UPDATE OF status ON registry.farmers
+FOR EACH ROW WHEN (NEW.status = 'departed' AND OLD.status IS DISTINCT FROM NEW.status)
+EXECUTE FUNCTION registry.forget_who_left();
+
+CREATE FUNCTION registry.tell_leaving() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO registry.notifications (kind, pooler_id, farmer_id, facts)
+    VALUES (
+        CASE WHEN NEW.status = 'departed' THEN 'farmer.left' ELSE 'farmer.leaving' END,
+        NEW.pooler_id, NEW.id, jsonb_build_object('address', NEW.custodial_public_key)
+    );
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION registry.tell_leaving() FROM public;
+CREATE TRIGGER trigger_farmers_leaving_told AFTER UPDATE OF status ON registry.farmers
+FOR EACH ROW WHEN (
+    (NEW.status = 'leaving' AND OLD.status IN ('active', 'suspended'))
+    OR (NEW.status = 'departed' AND OLD.status IS DISTINCT FROM NEW.status)
+) EXECUTE FUNCTION registry.tell_leaving();

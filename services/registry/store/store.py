@@ -8,13 +8,15 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record, Session
 from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
+from services.registry.domain.joining import Joined
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
-from services.registry.domain.status import FarmerStatus
+from services.registry.domain.status import FarmerStatus, PoolerStage
 from services.registry.domain.terms import NewTerms, Terms, digest_of
+from services.registry.store.leaving import QUERIES as LEAVING_QUERIES
 from services.registry.store.notifications import QUERIES as NOTIFICATION_QUERIES
 
-#: Queries of poolers and farmers, and of notifications.
-QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES)
+#: Queries of poolers and farmers, of notifications, and of who leaves.
+QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES, LEAVING_QUERIES)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -39,7 +41,7 @@ class Store:
     async def pooler(self, pooler_id: PoolerId) -> Pooler | None:
         """Return one pooler; None when there is none."""
         row = await self.database.one("pooler", pooler_id)
-        return None if row is None else Pooler(**row)
+        return None if row is None else _pooler(row)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
         """Return one pooler; None when there is none.
@@ -47,7 +49,7 @@ class Store:
         Its row is locked: nobody else changes the row until the transaction ends.
         """
         row = await session.one("lock_pooler", pooler_id)
-        return None if row is None else Pooler(**row)
+        return None if row is None else _pooler(row)
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
         """Return the poolers (ids) that own these farmers.
@@ -56,6 +58,14 @@ class Store:
         """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}
+
+    async def accounts_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """Return the owner accounts that speak for these farmers.
+
+        The result has "" when one of the farmers has none.
+        """
+        rows = await self.database.many("accounts_of_farmers", list(map(UUID, ids)))
+        return {row["owner_account"] for row in rows}
 
     async def standings_of_poolers(self, ids: Sequence[str]) -> set[Standing]:
         """Return what limits these poolers."""
@@ -69,7 +79,7 @@ class Store:
 
     async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
         """Return poolers in the order of their ids."""
-        return [Pooler(**row) for row in await self.database.many("list_poolers", after, limit)]
+        return [_pooler(row) for row in await self.database.many("list_poolers", after, limit)]
 
     async def update_pooler(
         self,
@@ -79,9 +89,19 @@ class Store:
         name: str | None,
         api_endpoint: str | None,
         max_farmers: int | None,
+        is_listed: bool | None = None,
+        is_open_to_join: bool | None = None,
     ) -> None:
         """Change the fields that are not None."""
-        await session.execute("update_pooler", pooler_id, name, api_endpoint, max_farmers)
+        await session.execute(
+            "update_pooler",
+            pooler_id,
+            name,
+            api_endpoint,
+            max_farmers,
+            is_listed,
+            is_open_to_join,
+        )
 
     async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> bool:
         """Suspend or resume a pooler; return False when there is no such pooler."""
@@ -154,8 +174,20 @@ class Store:
             terms_version,
             farmer.registered_by,
             farmer.proof,
+            farmer.joins_itself,
         )
         await session.execute("count_farmer", farmer.pooler_id)
+
+    async def take_join_turn(self, session: Session) -> None:
+        """Wait until nobody else joins by itself, and keep others waiting until the end."""
+        await session.execute("take_join_turn")
+
+    async def joined(self, session: Session, owner_account: str) -> Joined:
+        """Return how many have joined by themselves within 24 hours; it must be our turn."""
+        row = await session.one("joined", owner_account)
+        if row is None:
+            raise LookupError("a count without a row")
+        return Joined(**row)
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer | None:
         """Return one farmer, with the facts that other tables have about it.
@@ -173,10 +205,15 @@ class Store:
         return None if row is None else row["id"]
 
     async def list_farmers(
-        self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
+        self,
+        *,
+        pooler_id: PoolerId | None,
+        owner_account: str = "",
+        after: UUID | None,
+        limit: int,
     ) -> list[Farmer]:
-        """Return farmers in the order of their ids."""
-        rows = await self.database.many("list_farmers", pooler_id, after, limit)
+        """Return farmers in the order of their ids; of one owner account, unless it is empty."""
+        rows = await self.database.many("list_farmers", pooler_id, after, limit, owner_account)
         return [_farmer(row) for row in rows]
 
     async def provisioning(
@@ -243,6 +280,10 @@ class Store:
         """Note a request; return False when another call was faster."""
         row = await session.one("insert_request", request_id, method, digest, subject)
         return row is not None
+
+
+def _pooler(row: Record) -> Pooler:
+    return Pooler(**{**row, "stage": PoolerStage(row["stage"])})
 
 
 def _farmer(row: Record) -> Farmer:

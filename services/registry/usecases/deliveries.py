@@ -18,7 +18,7 @@ from services.registry.domain.webhooks import (
     WebhookKeys,
     body_of,
     headers_of,
-    host_of,
+    host_of_url,
     is_secure,
 )
 from services.registry.receivers import Receivers
@@ -168,7 +168,7 @@ class Deliverer:
         if not (self._terms.allow_private or is_secure(attempt.url)):
             return Outcome(error="the address must begin with https://")
         body = body_of(attempt.notification)
-        async with self._turn(host_of(attempt.url)) as is_mine:
+        async with self._turn(host_of_url(attempt.url)) as is_mine:
             if not is_mine:
                 return Outcome(error="too much is sent to this host")
             headers = headers_of(

@@ -23,7 +23,7 @@ from services.registry.domain.webhooks import (
     NewWebhook,
     Webhook,
     WebhookKeys,
-    host_of,
+    host_of_url,
     shown,
     wrong_with,
 )
@@ -104,7 +104,7 @@ class Notifications:
             "webhook made",
             webhook_id=str(webhook.webhook_id),
             pooler_id=str(webhook.pooler_id or ""),
-            host=host_of(webhook.url),
+            host=host_of_url(webhook.url),
             actor=actor,
         )
         return webhook, shown(secret)

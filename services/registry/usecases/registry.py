@@ -20,13 +20,12 @@ from services.registry.domain.errors import (
     PayoutAddressNotSetError,
     PoolerExistsError,
     PoolerNotFoundError,
-    PoolerSuspendedError,
-    PoolFullError,
     RequestIdReusedError,
     StakeNotAgreedError,
     TermsChangedError,
     TermsNotFoundError,
 )
+from services.registry.domain.joining import JoinLimits, check_allowed, check_joined, check_place
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerEvent, sources, target
 from services.registry.domain.terms import FeeRules, NewTerms, Terms, check_fees, joined_stake
@@ -45,6 +44,8 @@ class Registry:
     store: Store
     #: Client of wallet, which makes wallets.
     wallet: WalletClient
+    #: The operator's limits of who joins by itself.
+    join_limits: JoinLimits
 
     async def register_pooler(self, new: NewPooler, change: Change) -> Pooler:
         """Register a pooler and return it, or return the pooler that this request has made."""
@@ -99,6 +100,8 @@ class Registry:
                 name=_text(values, "name"),
                 api_endpoint=_text(values, "api_endpoint"),
                 max_farmers=most if isinstance(most, int) else None,
+                is_listed=_flag(values, "is_listed"),
+                is_open_to_join=_flag(values, "is_open_to_join"),
             )
 
         await self.once(change, pooler_id, act)
@@ -156,6 +159,14 @@ class Registry:
             await self.provision(farmer_id, new.pooler_id)
             farmer = await self.farmer(farmer_id)
         return farmer
+
+    async def join(self, new: NewFarmer) -> Farmer:
+        """Register a farmer by its owner account's word, or return the one that this has made.
+
+        Raise TermsNotFoundError for a pooler without terms, and what `register_farmer` raises.
+        """
+        await self.terms(new.pooler_id)
+        return await self.register_farmer(new)
 
     async def provision(self, farmer_id: FarmerId, pooler_id: PoolerId) -> None:
         """Give a farmer its wallet; this is safe to repeat, also after a crash at any instant."""
@@ -238,17 +249,18 @@ class Registry:
     async def _enrol(self, new: NewFarmer, rules: FeeRules | None) -> FarmerId:
         """Take a place with the pooler, once per request id; `rules` where it offers terms."""
         async with self.store.database.transaction() as session:
+            if new.joins_itself:
+                await self.store.take_join_turn(session)
             pooler = await self.lock_pooler(session, new.pooler_id)
             known = await self.store.farmer_of_request(session, new.pooler_id, new.request_id)
             if known is not None:
                 return known
-            if not pooler.is_active:
-                raise PoolerSuspendedError(f"pooler {pooler.pooler_id} is suspended")
-            if pooler.current_farmers >= pooler.max_farmers:
-                raise PoolFullError(
-                    f"the pooler has its {pooler.max_farmers} farmers",
-                    metadata={"max_farmers": str(pooler.max_farmers)},
-                )
+            if new.joins_itself:
+                check_allowed(pooler, self.join_limits)
+            check_place(pooler)
+            if new.joins_itself:
+                joined = await self.store.joined(session, new.owner_account)
+                check_joined(joined, self.join_limits)
             offered = await self.store.terms(new.pooler_id, session=session)
             stake = joined_stake(
                 offered, new.stake_bps, is_given=new.has_stake, shown=new.terms_version
@@ -293,6 +305,11 @@ def _same(change: Change, known: tuple[bytes, UUID] | None) -> UUID:
 def _text(values: object, name: str) -> str | None:
     value = values.get(name) if isinstance(values, dict) else None
     return value if isinstance(value, str) else None
+
+
+def _flag(values: object, name: str) -> bool | None:
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, bool) else None
 
 
 def _reused(request_id: str) -> RequestIdReusedError:

@@ -6,6 +6,8 @@ domain/chain_facts.py or the types listed here; the types of stellar_sdk stay in
 """
 
 from services.wallet.chain.build.calls import FarmCall, raw
+from services.wallet.chain.build.challenges import NONCE_BYTES, sign_challenge
+from services.wallet.chain.build.closing import Closed, sign_closings
 from services.wallet.chain.build.data_entries import sign_data_entry
 from services.wallet.chain.build.deploy import (
     RENEW,
@@ -39,15 +41,17 @@ from services.wallet.chain.errors import (
     DisagreementError,
     FeeCapExceededError,
     NetworkMismatchError,
+    RpcRejectedError,
     RpcUnavailableError,
     SimulationError,
     StaleAnswerError,
-    UnknownMetaError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.facade import Chain, Place, open_chain
 from services.wallet.chain.networks import Network, network_for
 from services.wallet.chain.node.health import EndpointState, EndpointStatus
 from services.wallet.chain.node.lists import LONGEST
+from services.wallet.chain.read.challenges import check_signed, read_challenge
 from services.wallet.chain.read.included import Included
 
 __all__ = [
@@ -57,9 +61,11 @@ __all__ = [
     "MAX_FARMERS",
     "MAX_NEW_ACCOUNTS",
     "MAX_PAYMENTS",
+    "NONCE_BYTES",
     "RENEW",
     "CarriedCall",
     "Chain",
+    "Closed",
     "Deployment",
     "DeploymentStep",
     "DisagreementError",
@@ -78,13 +84,15 @@ __all__ = [
     "Place",
     "ResourceTemplate",
     "Resources",
+    "RpcRejectedError",
     "RpcUnavailableError",
     "SimulationError",
     "StaleAnswerError",
     "UnderivableError",
-    "UnknownMetaError",
+    "UnknownAnswerError",
     "alone",
     "authorize",
+    "check_signed",
     "extension",
     "multicall_deployment",
     "network_for",
@@ -92,8 +100,11 @@ __all__ = [
     "opening_template",
     "raise_bid",
     "raw",
+    "read_challenge",
     "replacing_bid",
     "sign_bumped",
+    "sign_challenge",
+    "sign_closings",
     "sign_data_entry",
     "sign_direct",
     "sign_new_accounts",

@@ -29,6 +29,10 @@ class RpcRejectedError(InternalError):
     default_reason = "STELLAR_REJECTED"
 
 
+class RpcNoMethodError(RpcRejectedError):
+    """The node does not have the method (any more)."""
+
+
 class StaleAnswerError(UnavailableError):
     """The node's answer is of an older ledger than one seen before, so it is not to be trusted."""
 
@@ -67,10 +71,13 @@ class FeeCapExceededError(FailedPreconditionError):
         self.bid = bid
 
 
-class UnknownMetaError(InternalError):
-    """The SDK does not know this version of a result meta. Nothing follows for the transaction."""
+class UnknownAnswerError(UnavailableError):
+    """The answer is of a network that is newer than this version of wallet.
 
-    default_reason = "UNKNOWN_META"
+    Nothing follows from the answer, and it is no failure of the node.
+    """
+
+    default_reason = "UNKNOWN_ANSWER"
 
 
 class SimulationError(Exception):

@@ -67,5 +67,5 @@ def _reduced(facts: object) -> Essence | None:
         case Outcome():
             return replace(facts, head=_NO_HEAD)
         case Included():
-            return _plain(facts.outcomes), tuple(sorted(facts.unreadable))
+            return _plain(facts.outcomes)
     return None

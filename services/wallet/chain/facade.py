@@ -1,8 +1,8 @@
 """The chain as the wallet's use cases see it: a few verbs on the domain's types."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,17 +21,29 @@ from services.wallet.chain.build.loads import Load
 from services.wallet.chain.build.payments import memo_key
 from services.wallet.chain.build.resource_templates import ResourceTemplate, TemplateReader, exactly
 from services.wallet.chain.build.wire import Resources
-from services.wallet.chain.errors import DisagreementError, SimulationError, StaleAnswerError
+from services.wallet.chain.errors import (
+    DisagreementError,
+    RpcRejectedError,
+    SimulationError,
+    StaleAnswerError,
+    UnknownAnswerError,
+)
 from services.wallet.chain.essence import stable_farm
 from services.wallet.chain.networks import Network, verify
 from services.wallet.chain.node.endpoints import HEDGE, Endpoints, open_endpoints
-from services.wallet.chain.node.health import EndpointStatus
+from services.wallet.chain.node.health import NEWEST_PROTOCOL, EndpointStatus
 from services.wallet.chain.node.ledger_entries import Reader
-from services.wallet.chain.node.questions import INCLUSION_FEE
+from services.wallet.chain.node.questions import INCLUSION_FEE, LEAST_BID
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.account_bytes import (
     AccountFields,
     TrustlineFields,
+)
+from services.wallet.chain.read.challenges import read_signers
+from services.wallet.chain.read.closing_accounts import (
+    closing_account,
+    closing_keys,
+    closing_readers,
 )
 from services.wallet.chain.read.entries import account_state
 from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
@@ -56,6 +68,7 @@ from services.wallet.chain.read.readers import (
 )
 from services.wallet.chain.read.results import Refusal, ResultReader
 from services.wallet.chain.read.simulations import preparation, second_opinion, simulation
+from services.wallet.chain.unknowns import Unknowns
 from services.wallet.domain.chain_facts import (
     AccountState,
     BlockState,
@@ -69,7 +82,9 @@ from services.wallet.domain.chain_facts import (
     SignedEnvelope,
     Signer,
 )
+from services.wallet.domain.closing import ClosingAccount
 from services.wallet.domain.foreign_harvests import ForeignHarvest
+from services.wallet.domain.logins import AccountSigners
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.payments import SeenTransaction
 from services.wallet.domain.trust import TRUST, Decision, Needed
@@ -112,6 +127,8 @@ class Chain:
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
         self._templates = TemplateReader(self.farm_calls, asset=self._asset)
         self._known = _Known()
+        #: The answers that this version does not know; all views of one chain share them.
+        self.unknowns = Unknowns()
         #: All endpoints, even if this view uses only some of them.
         self._endpoints = rpc if isinstance(rpc, Endpoints) else None
 
@@ -192,6 +209,17 @@ class Chain:
         """Return the status of each endpoint, in the order of the settings."""
         return self._rpc.statuses()
 
+    @property
+    def warnings(self) -> list[str]:
+        """Return in words what nodes say that this version of wallet does not know."""
+        newer = [
+            f"the Stellar node {item.host} is on protocol {item.protocol}, this version of wallet "
+            f"was tested with {NEWEST_PROTOCOL}: look for a newer one"
+            for item in self.endpoints()
+            if item.is_newer
+        ]
+        return [*newer, *self.unknowns.warnings]
+
     async def verify(self) -> None:
         """Raise NetworkMismatchError unless the node has the configured network, farm and token."""
         passphrase = await self._rpc.passphrase()
@@ -207,7 +235,12 @@ class Chain:
         When the fee is extraordinarily high, the lowest fee that one of several nodes tells is
         returned.
         """
-        fee = await self._rpc.ask(INCLUSION_FEE)
+        try:
+            fee = await self._rpc.ask(INCLUSION_FEE)
+        except (UnknownAnswerError, RpcRejectedError) as error:
+            instead = "calls bid the least, and more once a node asks for it"
+            self.unknowns.tell("the fees of others", str(error), instead=instead)
+            return LEAST_BID
         if fee <= _ORDINARY_FEE or self.configured == 1:
             return fee
         asked = (node._rpc.ask(INCLUSION_FEE) for node in self.witnesses()[:2])
@@ -267,6 +300,12 @@ class Chain:
             for address, (account, line) in keys.items()
         ]
 
+    async def signers(self, address: str) -> AccountSigners | None:
+        """Return who signs for an account; None for one that is not on the chain."""
+        key = ledger_keys.account_key(address)
+        _, found = await self._rpc.entries({key: read_signers})
+        return found.get(key)
+
     async def destinations(self, addresses: Sequence[str]) -> dict[str, Destination]:
         """Return the accounts at these addresses, to which withdrawals are to go."""
         _, states = await self.accounts(addresses)
@@ -278,6 +317,16 @@ class Chain:
             )
             for state in states
         }
+
+    async def closing_accounts(self, addresses: Sequence[str]) -> tuple[int, list[ClosingAccount]]:
+        """Return the ledger that was read, and accounts with all that keeps them from a merger.
+
+        The accounts are in the order of `addresses`. Of their data entries only the one that wants
+        a memo is looked up: nodes tell how many entries an account has, and list none.
+        """
+        keys = {address: closing_keys(address, self._asset) for address in addresses}
+        ledger, found = await self._rpc.entries(closing_readers(keys.values()))
+        return ledger, [closing_account(address, place, found) for address, place in keys.items()]
 
     async def data_entry(self, address: str, name: str) -> tuple[int, bytes | None]:
         """Return the ledger that was read, and the value of an account's data entry."""
@@ -435,7 +484,9 @@ class Chain:
         Raises SimulationError and FeeCapExceededError.
         """
         unsigned = unsigned_step(step, sequence=sequence, max_time=max_time)
-        prepared = _unless_refused(await self._rpc.ask(preparation(self._reader, unsigned)))
+        with self._telling_of_simulations():
+            found = await self._rpc.ask(preparation(self._reader, unsigned))
+        prepared = _unless_refused(found)
         return sign_step(
             step,
             treasury=treasury,
@@ -523,12 +574,22 @@ class Chain:
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
         calls = [carried_call.call for carried_call in load.carried_calls]
         question = simulation(self._reader, envelope, calls)
-        answer = await self._rpc.ask(question)
+        with self._telling_of_simulations():
+            answer = await self._rpc.ask(question)
         if isinstance(self._rpc, Endpoints) and self._rpc.configured > 1:
             nodes, patience = self._rpc.usable()[:3], self._rpc.hedge
             answer = await second_opinion(answer, nodes, question, patience=patience)
         found = _unless_refused(answer)
         return found.data, found.fee
+
+    @contextmanager
+    def _telling_of_simulations(self) -> Iterator[None]:
+        try:
+            yield
+        except UnknownAnswerError as error:
+            instead = "calls of a kind that was not simulated before wait"
+            self.unknowns.tell("simulations", str(error), instead=instead)
+            raise
 
 
 def _unless_refused(found: T | Refusal) -> T:

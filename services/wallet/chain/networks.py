@@ -8,7 +8,7 @@ from stellar_sdk import Asset
 
 from libs.kale.networks import NETWORKS
 from services.wallet.chain.errors import NetworkMismatchError
-from services.wallet.chain.node.rpc import host_of
+from services.wallet.chain.node.rpc import shown_address
 from services.wallet.domain.chain_facts import FarmState
 
 #: Public endpoints; mainnet has none that may be used without an agreement.
@@ -91,7 +91,7 @@ def _split(urls: str) -> tuple[str, ...]:
     """
     found = dict.fromkeys(url.strip() for url in urls.split(",") if url.strip())
     for url in found:
-        host_of(url)
+        shown_address(url)
     return tuple(found)
 
 

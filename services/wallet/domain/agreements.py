@@ -15,8 +15,11 @@ from libs.common.ids import FarmerId, PoolerId, WalletId
 from libs.kale.amounts import format_kale, format_percentage
 from services.wallet.domain.errors import (
     FeeTooHighError,
+    NoTermsError,
     OwnerAccountNotYoursError,
+    OwnerMayNotError,
     PayoutAddressNotYoursError,
+    TermsAnnouncedError,
     TermsNotOfferedError,
 )
 
@@ -39,6 +42,8 @@ class Proof(Enum):
     OPERATOR = "operator"
     #: Nothing: the connection is plaintext, and there is nobody to tell apart.
     PLAINTEXT = "plaintext"
+    #: A login of the farmer's owner account.
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +185,7 @@ def check_offered(terms: Terms, agreements: Sequence[Agreement], moment: datetim
         return
     if terms.pooler_bps >= before.pooler_bps and terms.miners_bps == before.miners_bps:
         return
-    given = [one for one in agreements if one.proof is not Proof.SIGNATURE]
+    given = [one for one in agreements if one.proof not in {Proof.SIGNATURE, Proof.OWNER}]
     offers = {(one.pooler_bps, one.miners_bps) for one in [*given[-1:], *to_come(given, moment)]}
     if (terms.pooler_bps, terms.miners_bps) not in offers:
         raise TermsNotOfferedError(
@@ -188,6 +193,38 @@ def check_offered(terms: Terms, agreements: Sequence[Agreement], moment: datetim
             "offered these",
             metadata={"pooler_fee": format_percentage(before.pooler_bps)},
         )
+
+
+#: What an owner account that has logged in may change: it concerns nobody else. For the rest it
+#: signs.
+OWNERS_FIELDS = frozenset({"payout_threshold", "payout_interval_seconds"})
+
+
+def check_own_change(terms: Terms, agreements: Sequence[Agreement], moment: datetime) -> Agreement:
+    """Return the agreement that an owner account which has logged in may change to these terms.
+
+    Raises NoTermsError without one, OwnerMayNotError for any other field that differs, and
+    TermsAnnouncedError while other terms are to come: its own would take their place.
+    """
+    before = in_force(agreements, moment)
+    if before is None:
+        raise NoTermsError("the farmer has agreed to no terms that could be changed")
+    differ = sorted(
+        name
+        for name in Terms.__dataclass_fields__
+        if name not in OWNERS_FIELDS and getattr(terms, name) != getattr(before, name)
+    )
+    if differ:
+        raise OwnerMayNotError(
+            "a login changes payout_threshold and payout_interval_seconds alone, for the rest the "
+            f"owner account signs (DraftWish): not {', '.join(differ)}",
+            metadata={"fields": ",".join(differ)},
+        )
+    if any(one.proof is not Proof.OWNER for one in to_come(agreements, moment)):
+        raise TermsAnnouncedError(
+            "other terms are to come: sign what you want instead (DraftWish), or wait for them"
+        )
+    return before
 
 
 def takes_more(new: Terms, *, operator_bps: int, before: Agreement | None, stake_bps: int) -> bool:
@@ -225,11 +262,11 @@ def effective_from(
     """Return the moment from which new terms count.
 
     What the farmer has signed, and what takes no more than what is in force, counts from the next
-    block on. What takes no more than what is announced already counts when that does; else it
-    counts after the notice period.
+    block on; so does what it may change by a login. What takes no more than what is announced
+    already counts when that does; else it counts after the notice period.
     """
     at_once = max(now, next_block)
-    if giver.proof is Proof.SIGNATURE:
+    if giver.proof in {Proof.SIGNATURE, Proof.OWNER}:
         return at_once
     stages = [(at_once, in_force(agreements, now))]
     stages += [(max(at_once, one.effective_at), one) for one in to_come(agreements, now)]
@@ -325,8 +362,13 @@ class Objection:
     """That what operators have announced does not come."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeaveWish:
+    """To leave the pool, with everything."""
+
+
 #: What a farmer wants, and signs.
-Wish: TypeAlias = TermsWish | PayoutWish | OwnerWish | Objection
+Wish: TypeAlias = TermsWish | PayoutWish | OwnerWish | Objection | LeaveWish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,6 +424,12 @@ def objection_text(parties: Parties, place: Place) -> str:
     """Return what the owner account signs against all that operators have announced."""
     lines = ["Address and owner account stay as they are."]
     return _text("I object to what operators have announced.", parties, place, lines, None)
+
+
+def leave_text(parties: Parties, place: Place, number: int, address: str) -> str:
+    """Return what the owner account signs to leave the pool, for the `number`th time."""
+    lines = [f"Leaving: number {number}"]
+    return _text("I leave the pool, with everything.", parties, place, lines, address)
 
 
 def _terms_lines(terms: Terms, operator_bps: int) -> list[str]:

@@ -49,6 +49,12 @@ class Action(Enum):
     TOP_UP = "top_up"
     #: A root is to be written into the treasury's data entry; subject: the treasury's wallet.
     PUBLISH_ROOT = "publish_root"
+    #: A farmer's owner account has signed that it leaves; subject: the wallet.
+    WISH_TO_LEAVE = "wish_to_leave"
+    #: An account is to be closed; subject: its wallet.
+    CLOSE_ACCOUNT = "close_account"
+    #: The key of a closed account was destroyed; subject: its wallet.
+    DESTROY_KEY = "destroy_key"
     #: Signing was paused; subject: for whom.
     PAUSE = "pause"
     #: Signing was resumed; subject: for whom.

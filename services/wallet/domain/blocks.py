@@ -84,6 +84,7 @@ def readiness(
             return GO if block_index < current else WAIT
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
@@ -155,6 +156,7 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
                 )
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

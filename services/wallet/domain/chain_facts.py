@@ -220,6 +220,12 @@ class OutcomeStatus(Enum):
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
     NOT_FOUND = "NOT_FOUND"
+    #: A ledger has it, with a result that is not understood: the chain's state decides.
+    UNKNOWN = "unknown"
+
+
+#: The statuses that nodes know, by their names.
+STATUSES = {item.value: item for item in OutcomeStatus if item is not OutcomeStatus.UNKNOWN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,3 +256,5 @@ class Outcome:
     error: ContractError | None = None
     #: Positions of the operations that failed themselves; empty when no node tells them.
     failing: tuple[int, ...] = ()
+    #: What is not understood, with UNKNOWN.
+    unknown: str = ""

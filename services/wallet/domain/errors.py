@@ -159,6 +159,48 @@ class FeeTooHighError(FailedPreconditionError):
     default_reason = "FEE_TOO_HIGH"
 
 
+class OwnerMayNotError(PermissionDeniedError):
+    """A login of the owner account changes the times of payouts alone; the rest it signs."""
+
+    default_reason = "OWNER_MAY_NOT"
+
+
+class NoTermsError(FailedPreconditionError):
+    """The farmer has agreed to no terms."""
+
+    default_reason = "NO_TERMS"
+
+
+class TermsAnnouncedError(FailedPreconditionError):
+    """Other terms are to come, which a change by a login would take the place of."""
+
+    default_reason = "TERMS_ANNOUNCED"
+
+
+class LoginOffError(FailedPreconditionError):
+    """Nobody logs in with a Stellar account: LOGIN_HOME_DOMAIN is not set."""
+
+    default_reason = "LOGIN_OFF"
+
+
+class LoginTransactionError(InvalidArgumentError):
+    """What came as a challenge is no transaction."""
+
+    default_reason = "LOGIN_TRANSACTION"
+
+
+class LoginRefusedError(UnauthenticatedError):
+    """A challenge is none of ours, has ended, or is not signed as the account says."""
+
+    default_reason = "LOGIN_REFUSED"
+
+
+class LoginUsedError(UnauthenticatedError):
+    """Somebody has logged in with this challenge: each counts once."""
+
+    default_reason = "LOGIN_USED"
+
+
 class TermsNotOfferedError(FailedPreconditionError):
     """Nobody has offered the farmer these parts: a lower fee is the pooler's to give."""
 
@@ -295,6 +337,30 @@ class HistoryGoneError(OutOfRangeError):
     """The cursor is too old to resume from."""
 
     default_reason = "HISTORY_GONE"
+
+
+class AccountBusyError(FailedPreconditionError):
+    """An operation of the account is open: it is closed once nothing is on its way."""
+
+    default_reason = "ACCOUNT_BUSY"
+
+
+class AccountNotEmptyError(FailedPreconditionError):
+    """The account holds KALE, or has a pail that can be worked or harvested."""
+
+    default_reason = "ACCOUNT_NOT_EMPTY"
+
+
+class AccountHoldsError(FailedPreconditionError):
+    """The account has what the pool may not give up, or what the network does not merge."""
+
+    default_reason = "ACCOUNT_HOLDS"
+
+
+class XlmUnpayableError(FailedPreconditionError):
+    """The XLM of an account that is to be closed cannot be paid to its payout address."""
+
+    default_reason = "XLM_UNPAYABLE"
 
 
 class BusyError(ConflictError):

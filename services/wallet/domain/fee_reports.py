@@ -25,6 +25,7 @@ class FeeKind(Enum):
     PAYOUT = "payout"
     POOL_PAYMENT = "pool_payment"
     DATA_ENTRY = "data_entry"
+    CLOSE_ACCOUNT = "close_account"
 
     @classmethod
     def read(cls, text: str) -> "FeeKind":

@@ -44,8 +44,8 @@ def settled_by_state(
 
     An operation that the state does not show as done has failed there, and may be tried again: the
     sequence number is used, so that envelope is never taken another time. Accounts, and the data
-    entry, are looked at before they are made (again). A payment counts as made rather than be made
-    twice. A payment of a payer account never comes here, as the payer's number tells.
+    entry, are looked at before they are made (again), or closed. A payment counts as made rather
+    than be made twice. A payment of a payer account never comes here, as the payer's number tells.
     """
     done = _done(operation, trace, ledger=ledger, fee=fee)
     if done is not None:
@@ -77,6 +77,7 @@ def _done(operation: CarriedOperation, trace: Trace, *, ledger: int, fee: int) -
             return replace(made, message=NOT_REMEMBERED)
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

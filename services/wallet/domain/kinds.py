@@ -97,6 +97,7 @@ OPERATION_KINDS: Mapping[OperationKind, Kind] = {
     OperationKind.PAYOUT: Kind(carrier=Carrier.PAYER, pays_out=True, counts_daily=True),
     OperationKind.POOL_PAYMENT: Kind(carrier=Carrier.PAYER, pays_out=True),
     OperationKind.DATA_ENTRY: Kind(carrier=Carrier.TREASURY, is_patient=True, moves_balance=False),
+    OperationKind.CLOSE_ACCOUNT: Kind(carrier=Carrier.TREASURY, is_patient=True),
 }
 
 

@@ -40,6 +40,8 @@ class OperationKind(KeyEnum):
     POOL_PAYMENT = "pool_payment"
     #: The treasury writes the newest root of the pool's claims into a data entry of its account.
     DATA_ENTRY = "data_entry"
+    #: The treasury merges the account of a farmer or pooler that leaves.
+    CLOSE_ACCOUNT = "close_account"
 
 
 @unique
@@ -124,6 +126,8 @@ class FailureReason(KeyEnum):
     KEEPS_FAILING = "KEEPS_FAILING"
     TAMPERED = "TAMPERED"
     FEE_REFUSED = "FEE_REFUSED"
+    ACCOUNT_NOT_EMPTY = "ACCOUNT_NOT_EMPTY"
+    ACCOUNT_HOLDS = "ACCOUNT_HOLDS"
 
     @classmethod
     def read(cls, text: str) -> "FailureReason":

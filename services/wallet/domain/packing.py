@@ -40,6 +40,27 @@ class Limits:
     mark: str = ""
 
 
+#: Limits to go by while those of the network are not known: what mainnet had when contracts were
+#: new there, and as much for a whole ledger as for one transaction. The network has only raised
+#: them since, and a ledger that is used less than it could be costs time and nothing else.
+CAUTIOUS = Limits(
+    transaction_instructions=100_000_000,
+    ledger_instructions=100_000_000,
+    transaction_footprint=100,
+    transaction_write_entries=50,
+    ledger_write_entries=50,
+    transaction_write_bytes=132_096,
+    ledger_write_bytes=132_096,
+    transaction_bytes=132_096,
+    ledger_bytes=132_096,
+    ledger_transactions=50,
+    transaction_event_bytes=16_384,
+    temporary_ledgers=17_280,
+    max_entry_ledgers=3_110_400,
+    mark="unknown",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Usage:
     """Use that one transaction makes of the limits."""

@@ -62,6 +62,7 @@ def screen(
             return _SIMULATE if pail is None or pail.gap is None else _SEND
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER
@@ -106,6 +107,7 @@ def barrier(
             return _SEND
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

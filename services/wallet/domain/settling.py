@@ -124,6 +124,7 @@ def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settl
         case (
             OperationKind.HARVEST
             | OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

@@ -34,6 +34,8 @@ class Role(Enum):
     POOLER = "pooler"
     #: An operator.
     OPERATOR = "operator"
+    #: An owner account that has logged in; wallet keeps no row of its token.
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, kw_only=True)

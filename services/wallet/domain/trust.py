@@ -47,6 +47,8 @@ class Decision(Enum):
     SETTLE_CALL = "settle a call of the farm"
     SETTLE_FUNDING = "settle an account that is there"
     SETTLE_DATA_ENTRY = "settle a root that stands in the data entry"
+    CLOSE_ACCOUNT = "close an account"
+    DESTROY_KEY = "destroy the key of a closed account"
     EXCLUDE_ENVELOPE = "exclude an envelope"
     SETTLE_BY_PAIL = "settle by a pail"
     REFUSE_BY_SIMULATION = "refuse by a simulation"
@@ -54,6 +56,7 @@ class Decision(Enum):
     REFUSE_DESTINATION = "refuse a destination"
     RECORD_FOUND = "record what reconciliation found"
     RECORD_FORGOTTEN = "record what no node remembers"
+    LOG_IN = "let an account log in"
     SHOW_BALANCES = "show balances"
 
 
@@ -97,6 +100,11 @@ TRUST: Mapping[Decision, Needed] = {
     # A root that nodes claim to stand in the data entry is not written, until a day later; one that
     # seems missing costs a fee.
     Decision.SETTLE_DATA_ENTRY: Needed.TWO_WORDS,
+    # What an account holds that is to be closed, and that it is gone. The ledger refuses to remove
+    # a line with KALE, and to merge an account that has anything else.
+    Decision.CLOSE_ACCOUNT: Needed.TWO_WORDS,
+    # That an account is still gone. A key that was destroyed never comes back.
+    Decision.DESTROY_KEY: Needed.TWO_WORDS,
     # "No ledger has it and none may", by the words of each node (domain/exclusion.py): the farm
     # refuses a second plant or harvest, so a wrong end costs a fee.
     Decision.EXCLUDE_ENVELOPE: Needed.TWO_WORDS,
@@ -114,6 +122,9 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.RECORD_FOUND: Needed.TWO_WORDS,
     # The result of a transaction whose ledger no node has any more.
     Decision.RECORD_FORGOTTEN: Needed.STATE,
+    # Who signs for an account, and that it is not there: whoever logs in sees its farmers, and has
+    # them paid out where they say themselves.
+    Decision.LOG_IN: Needed.TWO_WORDS,
     # The balances that are shown are read again with the next ledger.
     Decision.SHOW_BALANCES: Needed.ONE_WORD,
 }

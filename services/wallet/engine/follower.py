@@ -7,12 +7,18 @@ from datetime import UTC, datetime
 
 from libs.common.errors import UnavailableError
 from libs.common.log import get_logger
-from services.wallet.chain import Chain, DisagreementError, NetworkMismatchError
+from services.wallet.chain import (
+    Chain,
+    DisagreementError,
+    NetworkMismatchError,
+    RpcRejectedError,
+    UnknownAnswerError,
+)
 from services.wallet.domain.blocks import plantable_block
 from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead
 from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import Block, ChainHead
-from services.wallet.domain.packing import Limits
+from services.wallet.domain.packing import CAUTIOUS, Limits
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.turning import TOLERATED
 from services.wallet.engine.chain_view import ChainState, ChainView
@@ -113,11 +119,20 @@ class Follower:
         is_early = is_ahead(self._limits_due, ledger.sequence, most=_LIMITS_EVERY)
         if known is not None and is_early:
             return known
-        limits = await self._chain.trusted(Decision.READ_LIMITS).limits()
+        limits = await self._read_limits() or known or CAUTIOUS
         if known is not None and known != limits:
             log.warning("network limits changed", before=str(known), after=str(limits))
         self._limits, self._limits_due = limits, ledger.sequence + _LIMITS_EVERY
         return limits
+
+    async def _read_limits(self) -> Limits | None:
+        """Return the network's limits; None when they are kept in a way that is not known."""
+        try:
+            return await self._chain.trusted(Decision.READ_LIMITS).limits()
+        except (UnknownAnswerError, RpcRejectedError) as error:
+            instead = "ledgers are filled by the limits that were read before, or by low ones"
+            self._chain.unknowns.tell("the network's limits", str(error), instead=instead)
+            return None
 
     async def _farm(self) -> FarmState:
         farm = await self._confirmed_farm()

@@ -6,7 +6,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from libs.common.grpc.tokens import LIFE
 from services.wallet.keys.provider import (
@@ -16,12 +18,15 @@ from services.wallet.keys.provider import (
     WrappedKey,
     unwrap_one,
 )
+from services.wallet.keys.signer import SeedSigner
 
 #: Seconds after which a new key signs: by then every service has been told of it.
 SIGNS_AFTER = 120.0
 #: Seconds after which the key before counts no more: what it has signed has ended by then.
 ENDS_AFTER = SIGNS_AFTER + LIFE + 60.0
 _ID_BYTES = 12
+#: What a login key is derived for.
+_LOGIN = b"kalepool login key 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,16 @@ def _opened(number: int, seed: bytes) -> TokenKey:
     digest = hashlib.sha256(public.public_bytes_raw()).digest()[:_ID_BYTES]
     key_id = urlsafe_b64encode(digest).decode()
     return TokenKey(number=number, key_id=key_id, public=public, private=private)
+
+
+def login_signer(key: TokenKey) -> SeedSigner:
+    """Return what signs challenges of logins (SEP-10) for as long as a key of tokens counts.
+
+    Its seed follows from that key's, so that it is sealed, turned, found again and replaced with
+    it. As an account it holds nothing; it signs nothing else.
+    """
+    kdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=_LOGIN)
+    return SeedSigner(kdf.derive(key.private.private_bytes_raw()))
 
 
 def signing(keys: Sequence[tuple[TokenKey, float]]) -> TokenKey:

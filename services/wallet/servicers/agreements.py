@@ -15,6 +15,7 @@ from libs.kale.amounts import format_percentage, parse_percentage
 from services.wallet.domain.agreements import (
     NO_DIGEST,
     Agreement,
+    LeaveWish,
     Objection,
     OwnerWish,
     PayoutWish,
@@ -154,6 +155,8 @@ def _wish(message: agreement_pb2.Wish) -> Wish:
             return PayoutWish(address=message.payout_address)
         case "owner_account":
             return OwnerWish(owner=message.owner_account)
+        case "leave":
+            return LeaveWish()
         case _:
             return Objection()
 

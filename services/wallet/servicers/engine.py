@@ -100,6 +100,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             warnings=[
                 *self._order_check.warnings,
                 *self._watch.warnings,
+                *self._chain.warnings,
                 *([top_ups.error] if top_ups.error else []),
             ],
             fees=_fees(await self._transactions.fees_spent(), self._transactions.terms),

@@ -3,11 +3,13 @@
 from services.wallet.servicers import (
     agreements,
     approvals,
+    closing,
     custody,
     data_entries,
     engine,
     fees,
     keys,
+    logins,
     orders,
     payouts,
     reconciliation,
@@ -27,10 +29,12 @@ FULL_NAMES = (
     approvals.FULL_NAME,
     keys.FULL_NAME,
     tokens.FULL_NAME,
+    logins.FULL_NAME,
     orders.FULL_NAME,
     reconciliation.FULL_NAME,
     fees.FULL_NAME,
     data_entries.FULL_NAME,
+    closing.FULL_NAME,
 )
 #: Methods that take longer than a request usually may.
 SLOW = (
@@ -51,4 +55,5 @@ INTERNAL = (
     *tokens.INTERNAL,
     *agreements.INTERNAL,
     *data_entries.INTERNAL,
+    *closing.INTERNAL,
 )

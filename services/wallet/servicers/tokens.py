@@ -30,6 +30,7 @@ INTERNAL = ("ListTokenKeys",)
 _ROLES = {
     token_pb2.TOKEN_ROLE_POOLER: Role.POOLER,
     token_pb2.TOKEN_ROLE_OPERATOR: Role.OPERATOR,
+    token_pb2.TOKEN_ROLE_OWNER: Role.OWNER,
 }
 _ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
 

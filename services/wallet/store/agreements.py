@@ -57,22 +57,32 @@ class AgreementStore:
         return [_agreement(row) for row in rows]
 
     async def check_pace(
-        self, session: Session, wallet_id: WalletId, *, most: int, is_own: bool = False
+        self,
+        session: Session,
+        wallet_id: WalletId,
+        *,
+        most: int,
+        proof: Proof,
     ) -> None:
         """Raise AgreementLimitError where a farmer had so many agreements within a day.
 
-        What the farmer signs itself (`is_own`) counts apart: nobody uses that up for it.
+        What the farmer signs itself counts apart, and so does what it changes by a login: nobody
+        uses that up for it, nor does a login use up anything of others.
         """
         rows = await session.many("agreements_of_wallets", [wallet_id])
-        lately = sum(
-            row["is_late"] and (row["proof"] == Proof.SIGNATURE.value) is is_own for row in rows
-        )
+        group = _paced_with(proof)
+        lately = sum(row["is_late"] and _paced_with(Proof(row["proof"])) is group for row in rows)
         if lately >= most:
             raise AgreementLimitError(
                 f"the farmer's agreement was changed {lately} times within a day, and no more "
                 "changes may follow",
                 metadata={"limit": str(most), "used": str(lately)},
             )
+
+
+def _paced_with(proof: Proof) -> Proof | None:
+    """Return with what an agreement is counted: None with all that is not the farmer's own."""
+    return proof if proof in {Proof.SIGNATURE, Proof.OWNER} else None
 
 
 async def insert_agreement(session: Session, agreement: Agreement, orders: Orders) -> Act:

@@ -16,6 +16,7 @@ from services.wallet.domain.agreements import (
     Agreement,
     AgreementRules,
     Giver,
+    LeaveWish,
     Objection,
     OwnerWish,
     Parties,
@@ -30,12 +31,15 @@ from services.wallet.domain.agreements import (
     agreement_text,
     check_fees,
     check_offered,
+    check_own_change,
     effective_from,
     in_force,
+    leave_text,
     objection_text,
     owner_text,
     owner_wait,
 )
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     AgreementLimitError,
     NothingAnnouncedError,
@@ -67,6 +71,9 @@ class Held:
     addresses: AddressPast
     #: When that was so.
     now: datetime
+    #: How often it wanted to leave, and what it signed the last time.
+    leave_wishes: int = 0
+    leave_signature: bytes = b""
 
     @property
     def wallet_id(self) -> WalletId:
@@ -133,12 +140,15 @@ class OwnSayStore:
     async def _held(self, session: Session, farmer_id: FarmerId) -> Held:
         row = await self._wallets.lock(session, farmer_id)
         wallet_id = WalletId(row["id"])
+        wish = await session.one("newest_leave_wish", wallet_id)
         return Held(
             row=row,
             agreements=await self._agreements.of_wallet(wallet_id, session=session),
             owner=await self._owners.accounts(wallet_id, session=session),
             addresses=await self._withdrawals.past_of(wallet_id, session=session),
             now=(await moments_after(session, None)).now,
+            leave_wishes=0 if wish is None else wish["number"],
+            leave_signature=b"" if wish is None else wish["signature"],
         )
 
     # Agreements -------------------------------------------------------------------------------
@@ -154,29 +164,41 @@ class OwnSayStore:
         """Record terms; a signature also names the `address` (None: as it is) to be paid to.
 
         Repeating the newest changes nothing. Raises FeeTooHighError, TermsNotOfferedError,
-        AgreementLimitError, OwnerAccountMissingError and SignatureWrongError.
+        AgreementLimitError, OwnerAccountMissingError and SignatureWrongError; for a login of the
+        owner account NoTermsError, OwnerMayNotError and TermsAnnouncedError.
         """
-        check_fees(terms, self.rules)
         async with self._database.transaction() as session:
             held = await self._held(session, farmer_id)
-            known = _same(held, terms, giver, self.rules)
+            operator_bps = self._operator_bps(held, terms, giver)
+            known = _same(held, terms, giver, operator_bps)
             if known is not None:
                 return known
-            is_own = giver.proof is Proof.SIGNATURE
-            if is_own:
+            if giver.proof is Proof.SIGNATURE:
                 wish = TermsWish(terms=terms, address=address)
                 giver = _signed(held, text_of(held, wish, self.rules), giver)
             await self._agreements.check_pace(
-                session, held.wallet_id, most=self.rules.changes, is_own=is_own
+                session, held.wallet_id, most=self.rules.changes, proof=giver.proof
             )
-            made = await self._insert(session, held, terms, giver)
+            made = await self._insert(session, held, terms, giver, operator_bps)
             if terms.stake_bps < held.row["stake_bps"]:
                 await self._wallets.change_stake(session, held.row, terms.stake_bps, giver.given_by)
             if address is not None and address != held.addresses.newest:
                 await self._pay_to(session, held, address, giver)
         return made
 
-    async def _insert(self, session: Session, held: Held, terms: Terms, giver: Giver) -> Agreement:
+    def _operator_bps(self, held: Held, terms: Terms, giver: Giver) -> int:
+        """Return the operator's part by these terms: the one in force where a login changes them.
+
+        Raises the errors of `check_own_change` for a login, and FeeTooHighError for others.
+        """
+        if giver.proof is Proof.OWNER:
+            return check_own_change(terms, held.agreements, held.now).operator_bps
+        check_fees(terms, self.rules)
+        return self.rules.operator_bps
+
+    async def _insert(
+        self, session: Session, held: Held, terms: Terms, giver: Giver, operator_bps: int
+    ) -> Agreement:
         newest = held.agreements[-1] if held.agreements else None
         moments = await moments_after(session, newest.registered_at if newest else None)
         made = made_agreement(
@@ -184,7 +206,7 @@ class OwnSayStore:
             giver,
             wallet_id=held.wallet_id,
             number=held.place.agreement + 1,
-            operator_bps=self.rules.operator_bps,
+            operator_bps=operator_bps,
             registered_at=moments.now,
             effective_at=effective_from(
                 terms,
@@ -298,6 +320,30 @@ class OwnSayStore:
             if held.owner.pending is not None:
                 await self._insert_owner(session, held, held.owner.address, giver, wait=0.0)
 
+    async def wish_to_leave(self, farmer_id: FarmerId, giver: Giver) -> bool:
+        """Record that a farmer leaves, by the owner account's signature; registry carries it out.
+
+        Return False when this signature was used for that last. Raises OwnerAccountMissingError and
+        SignatureWrongError.
+        """
+        async with self._database.transaction() as session:
+            held = await self._held(session, farmer_id)
+            if giver.signature is not None and giver.signature == held.leave_signature:
+                return False
+            giver = _signed(held, text_of(held, LeaveWish(), self.rules), giver)
+            number = held.leave_wishes + 1
+            await session.execute(
+                "insert_leave_wish", held.wallet_id, number, farmer_id, giver.signature
+            )
+            act = Act(
+                actor=giver.given_by,
+                action=Action.WISH_TO_LEAVE,
+                subject=f"wallet {held.wallet_id}",
+                details=f"number {number}{_how(held, giver)}",
+            )
+            await append(session, [act], self._orders)
+        return True
+
     async def _insert_owner(
         self, session: Session, held: Held, owner: str, giver: Giver, *, wait: float
     ) -> datetime:
@@ -338,6 +384,8 @@ def text_of(held: Held, wish: Wish, rules: AgreementRules) -> str:
             if held.addresses.now.pending is None and held.owner.pending is None:
                 raise NothingAnnouncedError("no change of address or owner account is to come")
             return objection_text(parties, place)
+        case LeaveWish():
+            return leave_text(parties, place, held.leave_wishes + 1, held.addresses.newest)
 
 
 def _signed(held: Held, text: str, giver: Giver) -> Giver:
@@ -352,13 +400,13 @@ def _signed(held: Held, text: str, giver: Giver) -> Giver:
     return Giver(given_by=f"owner {owner}", proof=Proof.SIGNATURE, signature=giver.signature)
 
 
-def _same(held: Held, terms: Terms, giver: Giver, rules: AgreementRules) -> Agreement | None:
+def _same(held: Held, terms: Terms, giver: Giver, operator_bps: int) -> Agreement | None:
     """Return the newest agreement when it says the same by the same word."""
     newest = held.agreements[-1] if held.agreements else None
     if newest is None or newest.proof is not giver.proof:
         return None
     is_same = all(getattr(newest, name) == value for name, value in vars(terms).items())
-    is_repeat = is_same and newest.operator_bps == rules.operator_bps
+    is_repeat = is_same and newest.operator_bps == operator_bps
     return newest if is_repeat and newest.signature == giver.signature else None
 
 

@@ -1,6 +1,6 @@
 """Owner accounts of farmers, and poolers that farm for themselves: whose word decides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -67,6 +67,20 @@ class OwnerStore:
             security.critical("owner accounts not written by wallet", wallet=str(wallet_id))
             raise OwnerAccountTamperedError("the farmer's owner accounts are not wallet's own")
         return _accounts(rows)
+
+    async def addresses(self, wallet_ids: Iterable[WalletId]) -> set[str]:
+        """Return the accounts that speak for these farmers; "" when one has none.
+
+        It ends with the second one: whoever asks wants to know whether all have the same.
+
+        Raises OwnerAccountTamperedError.
+        """
+        found = set[str]()
+        for wallet_id in wallet_ids:
+            found.add((await self.accounts(wallet_id)).address)
+            if len(found) > 1:
+                break
+        return found
 
     async def farms_for_itself(
         self, pooler_id: PoolerId | None, *, session: Session | None = None

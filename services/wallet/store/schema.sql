@@ -13,7 +13,7 @@ CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
     'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer', 'payout',
-    'pool_payment', 'data_entry'
+    'pool_payment', 'data_entry', 'close_account'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -220,6 +220,8 @@ CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_fo
 CREATE INDEX idx_operations_found_ends ON wallet.operations (id) WHERE is_found;
 CREATE INDEX idx_operations_held ON wallet.operations (id)
 WHERE state = 'queued' AND unproven >= 2;
+-- Closings among all operations, of one wallet and of all.
+CREATE INDEX idx_operations_closings ON wallet.operations (wallet_id, id) WHERE kind = 'close_account';
 -- What has ended, in the order of the ends: harvest books it.
 CREATE INDEX idx_operations_ends ON wallet.operations (settled_at, id) WHERE settled_at IS NOT NULL;
 
@@ -1183,9 +1185,34 @@ GRANT UPDATE (kek_id, wrapped_data_key) ON wallet.sealed_keys TO kalepool_wallet
 CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
 
 -- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
+-- Signed wishes of farmers to leave, numbered: registry carries them out.
+CREATE TABLE wallet.leave_wishes (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    farmer_id uuid NOT NULL,
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    signed_at wallet.moment NOT NULL DEFAULT now(),
+    PRIMARY KEY (wallet_id, number)
+);
+CREATE INDEX idx_leave_wishes_signed ON wallet.leave_wishes (signed_at);
+GRANT SELECT, INSERT ON wallet.leave_wishes TO kalepool_wallet;
+GRANT SELECT ON wallet.leave_wishes TO kalepool_registry;
+-- Keys of accounts that are closed, and since when this is known: by the database's clock, which no role sets. They are
+-- destroyed later, a day later at the earliest, so that a row that wallet did not mean is told in time.
+CREATE TABLE wallet.retired_keys (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    retired_at wallet.moment NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT (wallet_id) ON wallet.retired_keys TO kalepool_wallet;
 CREATE FUNCTION wallet.refuse_change_of_seed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND EXISTS (
+        SELECT 1 FROM wallet.retired_keys AS r
+        WHERE r.wallet_id = OLD.wallet_id AND r.retired_at <= now() - interval '1 day'
+    ) THEN
+        RETURN OLD;
+    END IF;
     RAISE EXCEPTION 'the sealed seed of wallet % never changes and is never deleted', OLD.wallet_id;
 END
 $$;
@@ -1205,6 +1232,16 @@ END
 $$;
 CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
+-- Destroys the key of a closed account; false: there is none.
+CREATE FUNCTION wallet.destroy_key(retired uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM wallet.sealed_keys AS k WHERE k.wallet_id = retired;
+    RETURN FOUND;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.destroy_key(uuid) FROM public;
+GRANT EXECUTE ON FUNCTION wallet.destroy_key(uuid) TO kalepool_wallet;
 
 CREATE TABLE wallet.key_rotations (
     id uuid PRIMARY KEY,
@@ -1666,8 +1703,11 @@ CREATE TABLE wallet.agreements (
     -- Blocks that are harvested together.
     harvest_blocks int NOT NULL CHECK (harvest_blocks BETWEEN 1 AND 20),
     given_by text NOT NULL CHECK (octet_length(given_by) <= 4096),
-    -- By what whoever gave it was known; of those, only a signature is the farmer's own.
-    proof text NOT NULL CHECK (proof IN ('certificate', 'token', 'signature', 'operator', 'plaintext')),
+    -- By what whoever gave it was known; of those, a signature is the farmer's own, and so is an owner account
+    -- that has logged in.
+    proof text NOT NULL CHECK (
+        proof IN ('certificate', 'token', 'signature', 'operator', 'plaintext', 'owner')
+    ),
     -- The pooler's terms as registry published them; 0: none.
     terms_version int NOT NULL CHECK (terms_version >= 0),
     terms_digest bytea NOT NULL CHECK (octet_length(terms_digest) = 32),
@@ -1694,6 +1734,7 @@ CREATE TABLE wallet.owner_accounts (
     mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (wallet_id, number)
 );
+CREATE INDEX idx_owner_accounts_address ON wallet.owner_accounts (address, wallet_id);
 CREATE TRIGGER owner_accounts_follow BEFORE INSERT ON wallet.owner_accounts
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_version('wallet_id');
 
@@ -1740,6 +1781,62 @@ FROM wallet.agreements AS a
 INNER JOIN wallet.wallets AS w ON a.wallet_id = w.id;
 GRANT SELECT ON wallet.farmer_agreements TO kalepool_harvest;
 GRANT SELECT ON wallet.pooler_marks TO kalepool_registry;
+
+-- Farmers by the owner account that speaks for them now, as wallet's own store finds it: the newest that
+-- counts, of those that were not replaced before they counted. For the services that show farmers to their
+-- owners; wallet itself goes by what it has sealed.
+CREATE VIEW wallet.owner_accounts_that_counted AS
+SELECT o.wallet_id, o.number, o.address
+FROM wallet.owner_accounts AS o
+WHERE o.effective_at <= greatest(
+    now(), (SELECT max(n.registered_at) FROM wallet.owner_accounts AS n WHERE n.wallet_id = o.wallet_id)
+)
+AND NOT EXISTS (
+    SELECT 1 FROM wallet.owner_accounts AS n
+    WHERE n.wallet_id = o.wallet_id AND n.number = o.number + 1 AND n.registered_at < o.effective_at
+);
+CREATE VIEW wallet.farmer_owners AS
+SELECT w.farmer_id, o.address AS owner_account
+FROM wallet.owner_accounts_that_counted AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.address <> ''
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.owner_accounts_that_counted AS l
+      WHERE l.wallet_id = o.wallet_id AND l.number > o.number
+  );
+GRANT SELECT ON wallet.farmer_owners TO
+kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
+
+-- Challenges that somebody has logged in with, by the hash of their transaction, until they have ended: each
+-- counts once.
+CREATE TABLE wallet.used_challenges (
+    challenge bytea PRIMARY KEY CHECK (octet_length(challenge) = 32),
+    ends_at wallet.moment NOT NULL
+);
+CREATE INDEX idx_used_challenges_ends ON wallet.used_challenges (ends_at);
+GRANT SELECT, INSERT ON wallet.used_challenges TO kalepool_wallet;
+
+-- Forgets a hundred of those that ended an hour ago: whatever the clocks of wallet's processes say, none of them
+-- counts. Others forget some, too, and need not wait for one another. Only this function deletes, so that nobody
+-- has a challenge count once more.
+CREATE FUNCTION wallet.forget_challenges() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+WITH ended AS (
+    SELECT u.challenge FROM wallet.used_challenges AS u
+    WHERE u.ends_at < now() - interval '1 hour'
+    ORDER BY u.ends_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+),
+forgotten AS (
+    DELETE FROM wallet.used_challenges AS u USING ended AS e WHERE u.challenge = e.challenge
+    RETURNING u.challenge
+)
+SELECT count(*) FROM forgotten;
+END;
+REVOKE ALL ON FUNCTION wallet.forget_challenges() FROM public;
+GRANT EXECUTE ON FUNCTION wallet.forget_challenges() TO kalepool_wallet;
 
 -- Changes of what was agreed, and of who speaks for a farmer: told with the moment from which they count. What is
 -- registered with a farmer changes nothing.

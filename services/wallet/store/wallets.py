@@ -226,6 +226,10 @@ class WalletStore:
         """Return a farmer's wallet; None when there is none."""
         return self._optional(await self._database.one("wallet_by_farmer", farmer_id))
 
+    async def by_pooler(self, pooler_id: PoolerId) -> Wallet | None:
+        """Return a pooler's custodial account; None when there is none."""
+        return self._optional(await self._database.one("wallet_by_pooler", pooler_id))
+
     async def of_farmer(self, farmer_id: FarmerId) -> Wallet:
         """Return a farmer's wallet, which has to exist.
 
@@ -317,6 +321,25 @@ class WalletStore:
         """Return what limits these farmers, or their poolers."""
         row = await self._database.one("standings_of_farmers", list(map(UUID, ids)))
         return standings_in(None if row is None else dict(row))
+
+    async def wallets_of_farmers(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return the wallets of these farmers; None for what wallet has not written."""
+        return await self._known("owners_of_farmers", ids)
+
+    async def known_wallets(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return these wallets; None for what wallet has not written."""
+        return await self._known("owners_of_wallets", ids)
+
+    async def wallets_of_operations(self, ids: Sequence[str]) -> list[WalletId | None]:
+        """Return the wallets of these operations; None for what wallet has not written."""
+        return await self._known("owners_of_operations", ids)
+
+    async def _known(self, query: str, ids: Sequence[str]) -> list[WalletId | None]:
+        rows = await self._database.many(query, list(map(UUID, ids)))
+        return [
+            WalletId(row["id"]) if row["id"] is not None and self._orders.is_wallet(row) else None
+            for row in rows
+        ]
 
     async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
         """Return owners by rows that wallet wrote: any other row is nobody's."""

@@ -11,6 +11,7 @@ from services.wallet.domain.agreements import (
     Agreement,
     AgreementRules,
     Giver,
+    LeaveWish,
     Objection,
     OwnerWish,
     PayoutWish,
@@ -124,7 +125,7 @@ class Agreements:
     ) -> datetime | None:
         """Do what a farmer wants by its signature, whoever brings it.
 
-        Return from when on it counts; None: an objection counts at once.
+        Return from when on it counts; None: at once, as an objection, or a wish to leave.
         """
         giver = Giver(given_by=caller.actor, proof=Proof.SIGNATURE, signature=signature)
         match wish:
@@ -138,12 +139,18 @@ class Agreements:
                 await self.own_say.object_to(farmer_id, giver)
                 security.warning("objection", farmer=str(farmer_id), actor=caller.actor)
                 return None
+            case LeaveWish():
+                if await self.own_say.wish_to_leave(farmer_id, giver):
+                    security.warning("wish to leave", farmer=str(farmer_id), actor=caller.actor)
+                return None
 
 
 def giver_of(caller: Caller) -> Giver:
     """Return whose word a call is."""
     if caller.kind is CallerKind.OPERATOR:
         proof = Proof.OPERATOR
+    elif caller.kind is CallerKind.OWNER:
+        proof = Proof.OWNER
     elif caller.kind is CallerKind.UNKNOWN:
         proof = Proof.PLAINTEXT
     else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from libs.common.clock import Clock
 from libs.common.errors import FieldViolation, InvalidArgumentError
@@ -16,6 +17,7 @@ from services.wallet.domain.errors import (
     TokenRoleError,
     TokenUnknownError,
 )
+from services.wallet.domain.logins import LoginTerms, read_login
 from services.wallet.domain.tokens import (
     NewToken,
     Role,
@@ -53,6 +55,8 @@ class Tokens:
     trust_domain: str
     #: Who may call what, by full method name.
     access: Mapping[str, Access]
+    #: The operator's terms for logins with Stellar accounts; None: their tokens do not count.
+    logins: LoginTerms | None = None
 
     async def create(self, new: NewToken, caller: Caller) -> tuple[str, Token]:
         """Make a token; return its text, which is nowhere afterwards, and what it may.
@@ -92,12 +96,15 @@ class Tokens:
         return token
 
     async def exchange(self, text: str) -> Exchanged:
-        """Return an access token for the text of an API token.
+        """Return an access token for the text of an API token, or of a login token.
 
         Raises TokenUnknownError, alike for whatever keeps the token from counting.
         """
         secret_hash = hash_of(text)
-        token = None if secret_hash is None else await self.store.of_secret(secret_hash)
+        if secret_hash is None:
+            token = self._of_login(text)
+        else:
+            token = await self.store.of_secret(secret_hash)
         begins = int(self.clock.now().timestamp())
         ends = begins if token is None else min(begins + LIFE, int(token.expires_at.timestamp()))
         if token is None or ends <= begins:
@@ -118,6 +125,29 @@ class Tokens:
             ),
             expires_at=datetime.fromtimestamp(ends, UTC),
             token=token,
+        )
+
+    def _of_login(self, text: str) -> Token | None:
+        """Return what a login token stands for; None for one that does not count."""
+        if self.logins is None:
+            return None
+        now = self.clock.now().timestamp()
+        login = read_login(text, self.keys.known, issuer=self.logins.issuer, now=now)
+        if login is None:
+            return None
+        subject = identity(CallerKind.OWNER, login.account, trust_domain=self.trust_domain)
+        return Token(
+            id=TokenId(UUID(login.id)),
+            role=Role.OWNER,
+            subject=subject,
+            pooler_id=None,
+            name="login",
+            methods=(),
+            is_read_only=False,
+            secret_hash=b"",
+            created_by=subject,
+            created_at=datetime.fromtimestamp(login.begins, UTC),
+            expires_at=datetime.fromtimestamp(login.ends, UTC),
         )
 
     async def _check_pooler(self, pooler_id: PoolerId | None) -> None:
@@ -144,6 +174,9 @@ class Tokens:
         return identity(CallerKind.OPERATOR, name, trust_domain=self.trust_domain)
 
     def _violations(self, new: NewToken) -> Iterator[FieldViolation]:
+        if new.role is Role.OWNER:
+            told = "must be a pooler or an operator: an owner account logs in"
+            yield FieldViolation(field="role", description=told)
         if (new.role is Role.POOLER) is (new.pooler_id is None):
             told = "must be set for a pooler's token, and for no other"
             yield FieldViolation(field="pooler_id", description=told)

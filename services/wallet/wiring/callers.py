@@ -6,10 +6,12 @@ import grpc
 from kalepool.wallet.v1 import (
     agreement_pb2_grpc,
     approval_pb2_grpc,
+    closing_pb2_grpc,
     custody_pb2_grpc,
     data_entry_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    login_pb2_grpc,
     order_pb2_grpc,
     payout_pb2_grpc,
     reconcile_pb2_grpc,
@@ -33,11 +35,13 @@ from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import agreements as agreement_servicer
 from services.wallet.servicers import approvals as approval_servicer
+from services.wallet.servicers import closing as closing_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import data_entries as data_entry_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
+from services.wallet.servicers import logins as login_servicer
 from services.wallet.servicers import orders as order_servicer
 from services.wallet.servicers import payouts as payout_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
@@ -50,9 +54,11 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.agreements import Agreements
 from services.wallet.usecases.approvals import Approvals
+from services.wallet.usecases.closing import Closings
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.data_entries import DataEntries
 from services.wallet.usecases.fee_keeping import FeeKeeping
+from services.wallet.usecases.logins import Logins
 from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.payouts import Payouts
 from services.wallet.usecases.tokens import Tokens
@@ -126,12 +132,34 @@ class Callers:
             treasury=self._engine.treasury,
             wakeup=changes,
         )
+        self._closings = Closings(
+            wallets=self._stores.wallets,
+            closings=self._stores.closings,
+            operations=self._stores.operations,
+            reader=self._engine.account_reader,
+            chain=self._engine.chain,
+            chain_view=self._engine.chain_view,
+            wakeup=changes,
+        )
+        self._open_logins()
+
+    def _open_logins(self) -> None:
+        """Make the use cases by which people call without a certificate."""
+        settings = self._settings
         self._tokens = Tokens(
             store=self._stores.tokens,
             keys=self._engine.token_keys,
             clock=SystemClock(),
             trust_domain=settings.trust_domain,
             access=ACCESS,
+            logins=settings.logins(),
+        )
+        self._logins = Logins(
+            chain=self._engine.chain,
+            keys=self._engine.token_keys,
+            store=self._stores.logins,
+            clock=SystemClock(),
+            offered=settings.logins(),
         )
 
     def _open_payouts(self, provider: KeyProvider) -> None:
@@ -203,6 +231,12 @@ class Callers:
                 Owned.WITHDRAWAL: self._stores.wallets.owners_of_operations,
                 Owned.TOKEN: self._stores.tokens.owners,
             },
+            accounts={
+                Owned.FARMER: self._stores.account_owners.of_farmers,
+                Owned.WALLET: self._stores.account_owners.of_wallets,
+                Owned.OPERATION: self._stores.account_owners.of_operations,
+                Owned.WITHDRAWAL: self._stores.account_owners.of_operations,
+            },
             standings={
                 Owned.FARMER: self._stores.wallets.standings_of_farmers,
                 Owned.POOLER: self._stores.tokens.standings_of_poolers,
@@ -266,15 +300,25 @@ class Callers:
         approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
         payouts = payout_servicer.PayoutServicer(self._payouts)
         payout_pb2_grpc.add_PayoutServiceServicer_to_server(payouts, server)
+        fee_servicer.register(self._stores.fees, server)
+        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
+        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
+        self._register_owners(server)
+
+    def _register_owners(self, server: grpc.aio.Server) -> None:
+        """Add what farmers' own say is about."""
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._stores.withdrawals, self._agreements
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
         agreements = agreement_servicer.AgreementServicer(self._agreements)
         agreement_pb2_grpc.add_AgreementServiceServicer_to_server(agreements, server)
-        fee_servicer.register(self._stores.fees, server)
-        entries = data_entry_servicer.DataEntryServicer(self._data_entries)
-        data_entry_pb2_grpc.add_DataEntryServiceServicer_to_server(entries, server)
+        logins = login_servicer.LoginServicer(
+            self._logins, trust_domain=self._settings.trust_domain
+        )
+        login_pb2_grpc.add_LoginServiceServicer_to_server(logins, server)
+        closing = closing_servicer.ClosingServicer(self._closings)
+        closing_pb2_grpc.add_ClosingServiceServicer_to_server(closing, server)
 
     def _sees_chain(self) -> bool:
         return self._engine.chain_view.is_fresh

@@ -34,6 +34,7 @@ from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper, LowChannels
+from services.wallet.engine.treasury.closing import AccountCloser, AccountReader
 from services.wallet.engine.treasury.data_entries import RootWriter
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.lost_farmers import LostFarmers
@@ -42,6 +43,7 @@ from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
+from services.wallet.engine.treasury.retired_keys import RetiredKeys
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
@@ -177,6 +179,7 @@ class Engine:
         )
 
     def _open_accounts(self) -> None:
+        self.account_reader = AccountReader(chain=self.chain, withdrawals=self._stores.withdrawals)
         terms = self._settings.channels()
         self._low_channels = LowChannels(chain=self.chain, low=terms.low)
         new_accounts = NewAccounts(
@@ -222,6 +225,8 @@ class Engine:
             loops.bring_back(self._lost_farmers(), self._ledgers),
             loops.pay(self._payment_carrier(numbers), changes),
             loops.write_roots(self._root_writer(), self._ledgers),
+            loops.close_accounts(self._account_closer(), changes),
+            loops.retire_keys(self._retired_keys()),
             loops.keep_channels(self.keeper, self._ledgers),
             loops.keep_payers(self.payer_keeper, self._ledgers),
             loops.keep_rent(self.rent, self._ledgers),
@@ -304,6 +309,25 @@ class Engine:
             treasury=self.treasury,
             signers=self.signers,
             transactions=self._treasury_transactions,
+        )
+
+    def _account_closer(self) -> AccountCloser:
+        return AccountCloser(
+            reader=self.account_reader,
+            closings=self._stores.closings,
+            operations=self._stores.operations,
+            treasury=self.treasury,
+            signers=self.signers,
+            transactions=self._treasury_transactions,
+            broken_keys=self._broken_keys,
+        )
+
+    def _retired_keys(self) -> RetiredKeys:
+        return RetiredKeys(
+            store=self._stores.closings,
+            operations=self._stores.operations,
+            chain=self.chain,
+            holding=self._settings.key_holding_seconds,
         )
 
     def _numbers(self) -> PayerNumbers:

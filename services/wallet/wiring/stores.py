@@ -3,17 +3,20 @@
 from libs.common.db.pool import Database
 from services.wallet.config import WalletSettings
 from services.wallet.keys.row_macs import RowMacs
+from services.wallet.store.account_owners import AccountOwners
 from services.wallet.store.agreements import AgreementStore
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
+from services.wallet.store.closings import ClosingStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.data_entries import DataEntryStore
 from services.wallet.store.fee_marks import FeeMarkStore
 from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
+from services.wallet.store.logins import LoginStore
 from services.wallet.store.lost_farmers import LostFarmerStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
@@ -44,6 +47,7 @@ class Stores:
         self.orders = orders = Orders(self.macs)
         self.keys = KeyStore(database, orders)
         self.tokens = TokenStore(database, orders)
+        self.logins = LoginStore(database)
         self.wallets = WalletStore(database, orders)
         self.blocks = BlockStore(database, orders)
         self.operations = OperationStore(database, orders)
@@ -60,6 +64,7 @@ class Stores:
         self.withdrawals = WithdrawalStore(database, orders)
         self.agreements = AgreementStore(database, orders)
         self.owners = OwnerStore(database, orders)
+        self.account_owners = AccountOwners(self.wallets, self.owners)
         self.own_say = OwnSayStore(
             database,
             orders,
@@ -84,3 +89,4 @@ class Stores:
         self.approvals = ApprovalStore(database, orders)
         self.fees = FeeStore(database)
         self.data_entries = DataEntryStore(database, orders)
+        self.closings = ClosingStore(database, orders)

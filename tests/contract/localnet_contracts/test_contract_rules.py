@@ -19,8 +19,8 @@ from localnet.soroban.farm_math import (
     zeros_of,
 )
 from localnet.soroban.model import Footprint, InvocationResult
+from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.storage import instance_key
-from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.values import vector
 from tests.support.contract_world import (
     FARM,

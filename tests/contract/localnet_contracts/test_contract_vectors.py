@@ -9,8 +9,8 @@ import pytest
 
 from localnet.soroban.errors import contract_error, describe, host_error
 from localnet.soroban.farm_math import BlockRecord, reward_of_block, weights_of
+from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.storage import Key, instance_key
-from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD
 from tests.support.contract_world import (
     FARM,
     VECTORS,

@@ -92,6 +92,7 @@ def apply_again(call: Recording) -> Applied:
     snapshot = _before(call, tx)
     previous = seal(
         None,
+        network=node.genesis.network,
         sequence=snapshot.sequence,
         close_time=snapshot.close_time,
         chosen=replace(chosen, clusters=()),

@@ -16,13 +16,13 @@ from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import RpcContext
 from localnet.rpc.faults import Faults
 from localnet.rpc.simulate import simulate_transaction
-from localnet.soroban.registry import ROUTER_CODE
+from localnet.soroban.registry import RECORDED_ROUTER_CODE
 from localnet.soroban.uploads import MULTICALL_CODE
 from tests.support.localnet_chain import START, Chain, make_node
 from tests.support.localnet_farm import call_farm, plant_arguments, simulate_call
 from tests.support.localnet_recordings import Recording, names, recording, state_at
 
-#: Constructors run at genesis here; contracts cannot be deployed.
+#: The constructor of the farm runs at genesis here; the other was recorded under other settings.
 _DEPLOYMENTS = {"simulate_deploy_kale_constructor", "simulate_deploy_sac"}
 #: Calls on a state that no recording shows: a paused farm, its very start, pails of other tests.
 _UNKNOWN_STATE = {
@@ -228,9 +228,9 @@ def multicall_for_router(snapshot: Snapshot) -> Snapshot:
     """The recorded router's instance runs our code, which was uploaded."""
     records = {}
     for key, record in snapshot.records.items():
-        swapped = record.packed.replace(ROUTER_CODE, MULTICALL_CODE)
+        swapped = record.packed.replace(RECORDED_ROUTER_CODE, MULTICALL_CODE)
         entry = xdr.LedgerEntry.from_xdr_bytes(swapped)
-        records[key.replace(ROUTER_CODE, MULTICALL_CODE)] = make_record(
+        records[key.replace(RECORDED_ROUTER_CODE, MULTICALL_CODE)] = make_record(
             entry, sequence=1, live_until=record.live_until
         )
     return replace(snapshot, records=records)

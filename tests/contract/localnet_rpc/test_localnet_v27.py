@@ -88,6 +88,37 @@ async def test_calls(running: RunningLocalnet, name: str) -> None:
         assert members(await answer.json()) == members(asked["response"])
 
 
+_PARAMETERS = recorded("parameters")["calls"]
+
+
+@pytest.mark.parametrize("place", range(len(_PARAMETERS)))
+async def test_parameters(running: RunningLocalnet, place: int) -> None:
+    """Wrong types, wrong values, and values at the edge of what is taken."""
+    asked = _PARAMETERS[place]
+    latest = str(running.node.snapshot.sequence)
+    params = json.loads(json.dumps(asked["params"]).replace('"L"', latest))
+    body = {"jsonrpc": "2.0", "id": 1, "method": asked["method"], "params": params}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(running.url, json=body) as answer,
+    ):
+        found = await answer.json()
+    if "error" in asked:
+        assert numbers_out(found["error"]) == numbers_out(asked["error"])
+    elif "refusal" in asked:
+        result = found["result"]
+        assert (result["error"].strip(), result["latestLedger"]) == (asked["refusal"], 0)
+    else:
+        assert sorted(found["result"]) == asked["members"]
+
+
+def numbers_out(error: dict[str, Any]) -> Any:
+    """An error without the ledgers of another network."""
+    return json.loads(re.sub(r"(?<![-+\w])\d+(?!\w)", "N", json.dumps(error["message"]))), {
+        name: value for name, value in error.items() if name != "message"
+    }
+
+
 async def test_idle_connections_are_closed_after_five_seconds_or_as_told() -> None:
     assert LocalnetSettings().idle_seconds == 5
 

@@ -1,4 +1,4 @@
-"""The unmodified JavaScript SDK farms on localnet: see js/client.mjs."""
+"""The unmodified JavaScript SDK farms on localnet: see js/client.mjs and js/contract.mjs."""
 
 import asyncio
 import json
@@ -45,17 +45,18 @@ async def client(tmp_path: Path) -> Path:
     version = await output_of(["node", "--version"], tmp_path, 20)
     if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
         pytest.skip(f"Node.js {version.strip()} is too old")
-    for name in ("client.mjs", "package.json", "package-lock.json", ".npmrc"):
+    for name in ("client.mjs", "contract.mjs", "package.json", "package-lock.json", ".npmrc"):
         shutil.copy(CLIENT / name, tmp_path)
     await output_of(["npm", "ci", "--no-audit", "--no-fund"], tmp_path, 240)
     return tmp_path
 
 
-async def test_it_funds_itself_plants_works_and_harvests(client: Path, localnet: Any) -> None:
+async def told_by(program: str, client: Path, localnet: Any) -> dict[str, Any]:
+    """What one of the programs prints at its end."""
     printed = await output_of(
         [
             "node",
-            "client.mjs",
+            program,
             localnet.rpc_url,
             localnet.friendbot_url,
             LOCALNET.farm,
@@ -66,8 +67,26 @@ async def test_it_funds_itself_plants_works_and_harvests(client: Path, localnet:
         client,
         120,
     )
-    told = json.loads(printed)
+    told: dict[str, Any] = json.loads(printed)
+    return told
+
+
+async def test_it_funds_itself_plants_works_and_harvests(client: Path, localnet: Any) -> None:
+    told = await told_by("client.mjs", client, localnet)
     assert told["gap"] == told["workedIn"] - told["plantedIn"] >= 1
     assert told["zeros"] >= 1
     # The only farmer of its block gets all of it.
+    assert told["reward"] == told["balance"] == "25050000000"
+
+
+async def test_its_contract_client_farms_by_what_the_code_tells(
+    client: Path, localnet: Any
+) -> None:
+    told = await told_by("contract.mjs", client, localnet)
+    assert told["valid"]
+    assert told["exports"] == told["functions"]
+    assert {"plant", "work", "harvest"} <= set(told["functions"])
+    assert told["errors"][7] == "PailExists"
+    assert told["again"].startswith("HostError: Error(Contract, #8)")
+    assert told["gap"] >= 1
     assert told["reward"] == told["balance"] == "25050000000"

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Mapping
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -446,3 +447,21 @@ async def test_a_page_begins_after_the_last_one_within_a_block(tables: Tables) -
     assert len(await tables.store.database.many("list_events", *asked)) == 2
     before = (BLOCK, high.event_id)
     assert await tables.listed(before=before, block=BLOCK, farmer=low.farmer_id) == below[2:]
+
+
+async def test_whose_farmers_these_are_by_their_owner_accounts(tables: Tables) -> None:
+    pooler = await tables.world.pooler()
+    first, second, nobodys = [await tables.world.farmer(pooler) for _ in range(3)]
+    await tables.world.owned(first, "GA")
+    await tables.world.owned(second, "GB")
+
+    async def accounts(*ids: UUID) -> set[str]:
+        return await tables.store.accounts_of_farmers(list(map(str, ids)))
+
+    assert await accounts(first.farmer_id) == {"GA"}
+    assert await accounts(first.farmer_id, second.farmer_id) == {"GA", "GB"}
+    assert await accounts(nobodys.farmer_id) == {""}
+    assert await accounts(first.farmer_id, new_id()) == {"GA", ""}
+    # Another account speaks for it from then on.
+    await tables.world.owned(first, "GB")
+    assert await accounts(first.farmer_id, second.farmer_id) == {"GB"}

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from libs.common.ids import PoolerId, new_id
+from services.migrations import migrations_of
 from tests.support.batch_tables import BLOCK, SERVICES, Tables, open_tables
 from tests.support.database import DatabaseAccess, connect
 from tests.support.pool_world import Person, eventually
@@ -21,6 +22,8 @@ from tests.support.table_rows import insert_event, insert_row
 
 WORK, HARVEST = SERVICES[1:]
 MAX = 2**63 - 1
+#: First blocks of spans after BLOCK: of the next hour, and of the next day.
+SPAN, DAY = 48, 288
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
 ALL_OF_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -117,6 +120,36 @@ def earnings(events: Iterable[Row], owner: str) -> dict[tuple[str, datetime, UUI
     return found
 
 
+def span_sums(service: str, events: Iterable[Row]) -> dict[tuple[int, int, UUID], dict[str, Any]]:
+    """What the blocks of each span and pooler come to.
+
+    Of works this is a sum of blocks, too: a farmer counts once for each of them.
+    """
+    found = defaultdict[tuple[int, int, UUID], list[Mapping[str, Any]]](list)
+    for (block, pooler), sums in block_sums(service, events).items():
+        for size in (12, 288):
+            found[size, block - block % size, pooler].append(sums)
+    return {key: added(service, some) for key, some in found.items()}
+
+
+def added(service: str, sums: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums of blocks, added up."""
+    names = {
+        "plant": ("planted", "not_planted", "staked"),
+        "work": ("worked", "not_worked"),
+        "harvest": ("harvested", "not_harvested", "rewards"),
+    }[service]
+    total: dict[str, Any] = {name: sum(one[name] for one in sums) for name in names}
+    if service == "work":
+        counts = [one["farmers_by_zeros"] for one in sums]
+        total["worked_blocks"] = sum(one["worked"] > 0 for one in sums)
+        total["farmers_by_zeros"] = [
+            sum(one[place] for one in counts if place < len(one))
+            for place in range(max(map(len, counts)))
+        ]
+    return total
+
+
 # What stands in the database --------------------------------------------------------------------
 
 
@@ -131,6 +164,11 @@ async def check(tables: Tables) -> None:
     for row in kept.values():
         del row["block_index"], row["pooler_id"]
     assert kept == block_sums(service.name, map(_as_told, events))
+    rows = await connection.fetch(f"SELECT * FROM {service.name}.span_sums")  # noqa: S608  (the test's own words)
+    spans = {(row["blocks"], row["first_block"], row["pooler_id"]): dict(row) for row in rows}
+    for row in spans.values():
+        del row["blocks"], row["first_block"], row["pooler_id"]
+    assert spans == span_sums(service.name, map(_as_told, events))
     if service is HARVEST:
         for table, owner in (("pooler_earnings", "pooler_id"), ("farmer_earnings", "farmer_id")):
             await check_earnings(connection, table, owner, events)
@@ -340,7 +378,8 @@ async def test_events_of_several_blocks_and_poolers_are_summed_by_one_statement(
     some = await crowd(tables)
     table, connection = tables.service.events, tables.world.connection
     for number, person in enumerate(some.people):
-        for block in (BLOCK, BLOCK + 1):
+        # The second block begins another hour, the third another day.
+        for block in (BLOCK, SPAN, DAY):
             await insert_event(
                 connection,
                 table,
@@ -361,6 +400,52 @@ async def test_events_of_several_blocks_and_poolers_are_summed_by_one_statement(
         f"SELECT gen_random_uuid(), block_index + extra, 'failed', {columns} "
         f"FROM {table}, unnest(ARRAY[0, 5]) AS e (extra)"
     )
+    await check(tables)
+
+
+async def test_what_was_summed_before_the_release_is_in_the_spans(tables: Tables) -> None:
+    some, connection, own = await crowd(tables), tables.world.connection, tables.service.name
+
+    async def farm(*blocks: int) -> None:
+        for number, person in enumerate(some.people):
+            for block in blocks:
+                await insert_event(
+                    connection,
+                    tables.service.events,
+                    farmer=person.farmer_id,
+                    pooler=some.poolers[number % 2],
+                    block=block,
+                    # Of one pooler all fail in one of the blocks.
+                    reason="EXPIRED" if number % 2 and block == DAY else "",
+                )
+
+    await farm(BLOCK, BLOCK + 1, SPAN, DAY)
+    await connection.execute(
+        f"DROP TABLE {own}.span_sums CASCADE; DROP FUNCTION {own}.sum_spans CASCADE; "
+        f"DROP FUNCTION IF EXISTS {own}.add_counts"
+    )
+    (migration,) = migrations_of(own).glob("*_pool_sums.sql")
+    await connection.execute(migration.read_text(encoding="utf-8"))
+    await check(tables)
+    await farm(BLOCK + 2, SPAN + 1)
+    await check(tables)
+
+
+async def test_statements_for_blocks_of_one_span_are_all_counted(tables: Tables) -> None:
+    """They wait for each other, and none is lost."""
+    some = await crowd(tables)
+
+    async def farm(block: int) -> None:
+        async with connect(tables.database.admin_dsn) as own:
+            await insert_event(
+                own,
+                tables.service.events,
+                farmer=some.people[0].farmer_id,
+                pooler=some.poolers[0],
+                block=block,
+            )
+
+    await asyncio.gather(*(farm(SPAN + number) for number in range(10)))
     await check(tables)
 
 
@@ -388,7 +473,7 @@ async def test_of_a_farmers_works_the_best_one_counts_with_its_own_gap(
 async def test_nobody_but_the_database_writes_sums(tables: Tables) -> None:
     await tables.done(await tables.people(1))
     name = tables.service.name
-    columns = {f"{name}.block_sums": "fees"}
+    columns = {f"{name}.block_sums": "fees", f"{name}.span_sums": "blocks"}
     if tables.service is HARVEST:
         columns |= {"harvest.pooler_earnings": "rewards", "harvest.farmer_earnings": "rewards"}
     async with connect(tables.database.dsn(name)) as own:
@@ -426,6 +511,11 @@ async def test_sums_that_are_at_their_end_keep_no_event_from_being_written(
         )
     (row,) = await tables.world.connection.fetch(f"SELECT * FROM {tables.service.name}.block_sums")  # noqa: S608  (the test's own words)
     assert (row[2], row["fees"]) == (3, MAX)
+    largest = {"plant": "staked", "work": "worked", "harvest": "rewards"}[tables.service.name]
+    rows = await tables.world.connection.fetch(
+        f"SELECT {largest} FROM {tables.service.name}.span_sums"  # noqa: S608  (the test's own words)
+    )
+    assert {row[0] for row in rows} == {3 if tables.service is WORK else MAX}
     # A role may write what no chain says: it is counted as far down as numbers go.
     for person in people[:2]:
         await insert_event(

@@ -14,9 +14,9 @@ from google.protobuf import json_format
 from kalepool.registry.v1 import registry_pb2
 from stellar_sdk import Keypair
 
+from devstack.ports import free_ports
 from tests.support.database import DatabaseAccess
 from tests.support.registry_world import RegistryWorld, open_registry_world
-from tests.support.wallet_world import free_ports
 
 KEY = Keypair.from_raw_ed25519_seed(bytes(32)).public_key
 NOBODY = "0190a5f0-0000-7000-8000-000000000001"

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress, check_dsn, is_local
+from libs.common.db.tls import DatabaseAddress, check_dsn, is_local_database
 from libs.common.errors import UnavailableError
 from libs.common.grpc.identity import CallerKind
 from tests.support.database import DatabaseAccess
@@ -156,7 +156,7 @@ async def test_nothing_goes_out_in_clear_when_the_other_side_has_no_tls(
     ],
 )
 def test_what_stays_on_this_machine(dsn: str, local: bool) -> None:
-    assert is_local(dsn) is local
+    assert is_local_database(dsn) is local
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,11 @@ async def test_what_has_run_is_not_changed(database: DatabaseAccess, tmp_path: P
     (tmp_path / FIRST).write_text(f"{SEEN} ", encoding="utf-8")
     with pytest.raises(MigrationError, match="changed after it ran"):
         await run(database, tmp_path)
+
+
+async def test_sessions_of_roles_compile_nothing(database: DatabaseAccess) -> None:
+    """Debian's PostgreSQL would compile statements for longer than they take."""
+    async with connect(database.admin_dsn) as admin:
+        rows = await admin.fetch("SELECT rolconfig FROM pg_roles WHERE rolname LIKE 'kalepool%'")
+    assert len(rows) >= 5
+    assert all("jit=off" in row["rolconfig"] for row in rows)

@@ -203,10 +203,12 @@ async def test_what_any_service_knows_is_asked_of_the_next_when_one_is_away(tmp_
         ("GET", "/v1", 404, None),
         ("GET", "/v1/farmers/", 404, None),
         ("GET", "/page", 404, None),
-        ("POST", "/v1/farmers/7", 405, "GET, PATCH"),
+        ("POST", "/v1/farmers/7", 405, "GET, HEAD, PATCH"),
         ("DELETE", "/v1/blocks:watch", 405, "GET"),
+        ("HEAD", "/v1/blocks:watch", 405, "GET"),
         ("GET", "/plant", 405, "POST"),
-        ("OPTIONS", "/v1/farmers", 405, "GET, POST"),
+        ("HEAD", "/plant", 405, "POST"),
+        ("OPTIONS", "/v1/farmers", 405, "GET, HEAD, POST"),
         ("POST", "/docs", 405, "GET, HEAD"),
     ],
 )
@@ -216,7 +218,36 @@ async def test_what_is_not_served_is_told(
     response = await world.request(method, path)
     assert response.status_code == status
     assert response.headers.get("allow") == allowed
-    assert response.json()["reason"] in {"NO_SUCH_PATH", "METHOD_NOT_ALLOWED"}
+    if method == "HEAD":
+        assert response.content == b""
+    else:
+        assert response.json()["reason"] in {"NO_SUCH_PATH", "METHOD_NOT_ALLOWED"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/blocks/7", 200),
+        ("/v1/poolers", 200),
+        ("/v1/blocks/x", 400),
+        ("/v1/nobody", 404),
+        ("/health", 200),
+        ("/info", 200),
+    ],
+)
+async def test_head_is_answered_as_get_is_without_the_body(
+    world: GatewayWorld, path: str, status: int
+) -> None:
+    own = {"date", "x-request-id"}
+    whole, head = await world.get(path), await world.request("HEAD", path)
+    assert (whole.status_code, head.status_code, head.content) == (status, status, b"")
+    told = [
+        {name: value for name, value in one.headers.items() if name not in own}
+        for one in (whole, head)
+    ]
+    if "json" in whole.headers["content-type"] and status == 200:
+        assert told[0] == told[1]
+    assert told[0].keys() == told[1].keys()
 
 
 async def test_who_has_no_token_asks_only_so_often(tmp_path: Any) -> None:

@@ -12,6 +12,7 @@ from libs.common.errors import UnavailableError
 from libs.http.request import Bodies
 from tests.support.fake_backends import OPERATOR_TOKEN, POOLER, POOLER_TOKEN
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
+from tests.support.registry_world import eventually
 
 REGISTER = "/v1/farmers"
 JSON = {"Content-Type": "application/json"}
@@ -174,13 +175,21 @@ async def test_bodies_that_are_held_are_counted(tmp_path: Path) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", world.port)
             writer.write(head.encode() + b" " * 1023)
             writers.append(writer)
-        await asyncio.sleep(0.5)
-        response = await world.post(REGISTER, json={"poolerId": POOLER})
-        assert (response.status_code, response.json()["reason"]) == (503, "OVERLOADED")
+
+        async def refused() -> bool:
+            response = await world.post(REGISTER, json={"poolerId": POOLER})
+            if response.status_code == 200:
+                return False  # not all of the bodies were read so far
+            assert (response.status_code, response.json()["reason"]) == (503, "OVERLOADED")
+            return True
+
+        async def taken() -> bool:
+            return not await refused()
+
+        await eventually(refused, "a body beyond the share is taken")
         for writer in writers:
             writer.close()
-        await asyncio.sleep(0.5)
-        assert (await world.post(REGISTER, json={"poolerId": POOLER})).status_code == 200
+        await eventually(taken, "bodies whose senders are gone are still held")
 
 
 def test_poolers_bodies_leave_room_for_others() -> None:

@@ -27,7 +27,9 @@ NOW = 1_796_000_400
 ADDRESS = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 OWN = {"Sec-Fetch-Site": "same-origin"}
-PUBLIC_PAGES = ("/", "/blocks", "/blocks/7", f"/farmers/{ADDRESS}", "/login", "/login/stellar")
+PUBLIC_PAGES = (
+    *("/", "/blocks", "/blocks/7", "/poolers", f"/farmers/{ADDRESS}", "/login", "/login/stellar"),
+)
 PRIVATE_PAGES = ("/operator", "/payouts", "/notifications", f"/poolers/{POOLER}")
 EXTREMES = report_pb2.Extremes(
     min_stake=10_000_000, max_stake=20_000_000, min_zeros=4, max_zeros=8, min_gap=1, max_gap=40

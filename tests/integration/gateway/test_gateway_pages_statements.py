@@ -9,21 +9,24 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
-from kalepool.harvest.v1 import statement_pb2
+from kalepool.harvest.v1 import miner_pb2, statement_pb2
 from kalepool.report.v1 import report_pb2
 
 from gateway.pages.statement import months_of
 from libs.common.errors import NotFoundError, PermissionDeniedError
 from libs.kale.statements.checking import check
-from tests.support.fake_backends import FARMER, POOLER_TOKEN
+from libs.kale.statements.owners import OwnerKind
+from tests.support.fake_backends import FARMER, POOLER, POOLER_TOKEN
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 from tests.support.pages import checked, text_of
-from tests.support.statements import copied, pool_of
+from tests.support.statements import copied, pool_of, pool_of_fees
 
 ADDRESS = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 OWN = {"Sec-Fetch-Site": "same-origin"}
 PATH = f"/farmers/{FARMER}/statements/2026-01"
+FEES = f"/poolers/{POOLER}"
+MINER_PAGE = f"{FEES}/miners/{ADDRESS}"
 #: Lines on a page of the service.
 _PAGE = 10
 
@@ -31,9 +34,13 @@ _PAGE = 10
 def _answer(request: statement_pb2.GetStatementRequest) -> statement_pb2.GetStatementResponse:
     if request.month != "2026-01":
         raise NotFoundError("no day of the month is closed", reason="STATEMENT_NOT_READY")
-    if request.farmer_id != FARMER:
+    if (request.farmer_id or FARMER) != FARMER:
         raise PermissionDeniedError("farmer_id names what is not yours", reason="NOT_YOURS")
-    document = copied(pool_of().document())
+    pool = pool_of()
+    if request.pooler_id:
+        kind = OwnerKind.MINER if request.miner_address else OwnerKind.POOLER
+        pool = pool_of_fees(kind)
+    document = copied(pool.document())
     first = int(request.page_token or 0)
     rest = document["lines"][first + _PAGE :]
     document["lines"] = document["lines"][first : first + _PAGE]
@@ -108,6 +115,66 @@ async def test_what_is_not_there_or_not_ones_own_is_told_so(site: GatewayWorld) 
     other = PATH.replace(FARMER, "0190a5f0-0000-7000-8000-00000000000f")
     assert (await site.get(other, token=None)).status_code == 403
     assert (await site.get(f"{other}/statement.json", token=None)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "parts"),
+    [
+        (FEES, OwnerKind.POOLER, ["Its miners’", "Paid out", "harvest 3 miner:earned 0.000006"]),
+        (MINER_PAGE, OwnerKind.MINER, ["Paid at", "miner credit 3 miner:earned 0.000009"]),
+    ],
+)
+async def test_a_pooler_sees_its_own_statement_and_those_of_its_miners(
+    site: GatewayWorld, path: str, kind: OwnerKind, parts: list[str]
+) -> None:
+    answer = await site.get(f"{path}/statements/2026-01", token=None, headers=HTML)
+    found, told = checked(answer.text), text_of(answer.text)
+    assert (found.wrong, found.open) == ([], [])
+    assert all(part in told for part in parts), told
+    assert f'href="{path}/statements/2026-01/statement.csv"' in answer.text
+    file = await site.get(f"{path}/statements/2026-01/statement.json", token=None)
+    verdict = check(file.text)
+    assert verdict.findings == []
+    assert verdict.file is not None
+    assert verdict.file.statement.owner.kind is kind
+    tax = await site.get(f"{path}/statements/2026-01/tax.csv", token=None)
+    assert "income" in tax.text
+    site.http.cookies.clear()
+    answer = await site.get(f"{path}/statements/2026-01", token=None)
+    assert answer.headers["location"].startswith("/login")
+
+
+async def test_a_miners_page_has_its_credits_and_months(site: GatewayWorld) -> None:
+    site.pool.answers["GetMinerCredits"] = lambda _: miner_pb2.GetMinerCreditsResponse(
+        miner_id="the-id",
+        unpaid=30_000_000,
+        credits=[miner_pb2.MinerCredit(block_index=7, amount=20_000_000, pot=50_000_000)],
+    )
+    answer = await site.get(MINER_PAGE, token=None, headers=HTML)
+    found, told = checked(answer.text), text_of(answer.text)
+    assert (found.wrong, found.open) == ([], [])
+    assert "Not paid yet 3 KALE" in told
+    assert "7 2 5" in told
+    month = f"{datetime.now(UTC):%Y-%m}"
+    assert f'href="{MINER_PAGE}/statements/{month}"' in answer.text
+
+
+async def test_a_file_that_is_too_long_is_refused_before_it_is_read(site: GatewayWorld) -> None:
+    asked: list[str] = []
+
+    def answer(request: statement_pb2.GetStatementRequest) -> statement_pb2.GetStatementResponse:
+        asked.append(request.page_token)
+        totals = [statement_pb2.StatementTotal(kind="harvest", lines=50_000) for _ in range(2)]
+        totals[0].lines += request.pooler_id != POOLER
+        return statement_pb2.GetStatementResponse(
+            statement=statement_pb2.Statement(totals=totals), next_page_token="more"
+        )
+
+    site.pool.answers["GetStatement"] = answer
+    told = await site.get(f"{PATH}/statement.json", token=None)
+    assert told.status_code == 400
+    assert "take a statement of a day" in told.text
+    assert asked == [""]
 
 
 async def test_a_farmers_page_links_to_its_months_for_who_has_signed_in(

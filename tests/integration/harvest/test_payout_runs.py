@@ -470,7 +470,7 @@ async def test_who_comes_to_a_run_that_is_complete_waits_for_nothing(
 ) -> None:
     await pool.farmer(150)
     made = await run(payouts)
-    async with open_channel(pool.target) as channel, asyncio.timeout(5):
+    async with open_channel(pool.target) as channel, asyncio.timeout(60):
         for process in (payouts, pool.process(channel)):
             await process.runner.run(made.run_id)
     assert len(pool.wallet.calls) == 1

@@ -12,6 +12,7 @@ from libs.common.db.queries import load_queries
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.common.paging import MAX_INDEX
 from libs.common.spans import Span
+from services.harvest.domain.poolers import Figures, ListedPooler, Openings
 from services.harvest.domain.reports import (
     Began,
     BlockReport,
@@ -46,6 +47,9 @@ ROWS = {
     "farmer_by_address": ReportedFarmer,
     "pool_blocks": BlockReport,
     "pooler_blocks": BlockReport,
+    "listed_poolers": ListedPooler,
+    "pooler_figures": Figures,
+    "known_openings": Openings,
 }
 
 

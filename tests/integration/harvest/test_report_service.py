@@ -1,6 +1,6 @@
 """Reports of a running harvest: after real harvests, page by page, and for whom they are."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -365,7 +365,20 @@ async def no_block() -> int | None:
     return None
 
 
-async def test_closed_figures_are_for_operators_and_the_farmers_pooler(
+#: The owner account of the farmers that have one.
+ACCOUNT = "G" + "A" * 55
+
+
+def account_of(farmers: set[str]) -> Callable[[Sequence[str]], Awaitable[set[str]]]:
+    """Return what tells that an account speaks for these farmers."""
+
+    async def accounts(ids: Sequence[str]) -> set[str]:
+        return {ACCOUNT if one in farmers else "" for one in ids}
+
+    return accounts
+
+
+async def test_closed_figures_are_for_operators_the_farmers_pooler_and_its_owner(
     database: DatabaseAccess,
 ) -> None:
     async with (
@@ -376,16 +389,22 @@ async def test_closed_figures_are_for_operators_and_the_farmers_pooler(
         pooler, other = [await world.pooler() for _ in range(2)]
         farmer = FarmerId((await world.farmer(pooler)).farmer_id)
         closed = Reporter(
-            store=ReportStore(opened), current_block=no_block, are_farmers_public=False
+            store=ReportStore(opened),
+            current_block=no_block,
+            are_farmers_public=False,
+            accounts_of_farmers=account_of({str(farmer)}),
         )
         insiders = [
             viewer(CallerKind.OPERATOR, "ann"),
+            viewer(CallerKind.OWNER, ACCOUNT),
             viewer(CallerKind.POOLER, str(pooler)),
             viewer(CallerKind.UNKNOWN, "127.0.0.1"),
         ]
         # A service asks for whom it does not say; a pooler's id is no operator's name.
         outsiders = [
             viewer(CallerKind.POOLER, str(other)),
+            viewer(CallerKind.OWNER, "another account"),
+            viewer(CallerKind.OWNER, str(pooler)),
             viewer(CallerKind.SERVICE, "gateway"),
             viewer(CallerKind.SERVICE, str(pooler)),
         ]

@@ -1,42 +1,28 @@
 """Days are closed once, whoever dies meanwhile; statements of them are sound, to the stroop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from itertools import count
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from google.protobuf import json_format
-from kalepool.harvest.v1 import ledger_pb2, ledger_pb2_grpc, statement_pb2, statement_pb2_grpc
-from pydantic import SecretStr
+from kalepool.harvest.v1 import ledger_pb2, statement_pb2
 
 from libs.common import errors, failpoints
 from libs.common.db.queries import load_queries
-from libs.common.grpc.client import call, open_channel
-from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.common.grpc.client import call
 from libs.kale.statements.checking import check
-from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import moved
 from libs.kale.statements.roots import NO_RECORD, broken_at, day_text, days_of, month_of
-from services.harvest.app import open_app
-from services.harvest.config import HarvestSettings
-from services.harvest.domain.bookkeeping import SUCCEEDED, Movement, PayoutParts, bookings_of
 from services.harvest.domain.errors import NothingBookedError
-from services.harvest.domain.statements import ClosingState, Written
-from services.harvest.store.ledger import BookkeepingStore
+from services.harvest.domain.statements import ClosingState
 from services.harvest.store.statements import QUERIES, StatementStore
-from services.harvest.usecases.closing import Closer
 from tests.support.database import DatabaseAccess
-from tests.support.fake_wallet import LEDGER, TREASURY, FakeWallet, fake_wallet
-from tests.support.ledger_world import LedgerWorld, book, open_ledger
-from tests.support.pool_world import Person
+from tests.support.fake_wallet import LEDGER
+from tests.support.ledger_world import book, open_ledger
+from tests.support.statement_world import BLOCK, Chain, Service, World, leave, running
 
-BLOCK = 700
 FAILPOINTS = [
     "harvest.closing.closed",
     "harvest.closing.history",
@@ -44,48 +30,6 @@ FAILPOINTS = [
     "harvest.closing.rooted",
     "harvest.closing.published",
 ]
-
-
-@dataclass(kw_only=True)
-class Chain:
-    """A wallet that writes roots; satisfies services.harvest.usecases.closing.Roots."""
-
-    #: Roots by their days.
-    roots: dict[int, bytes] = field(default_factory=dict)
-    is_slow: bool = False
-
-    async def account(self) -> str:
-        """See Roots."""
-        return TREASURY
-
-    async def publish(self, day: int, record: bytes) -> Written | None:
-        """See Roots."""
-        assert self.roots.setdefault(day, record) == record
-        return None if self.is_slow else Written(transaction_hash=record.hex(), ledger=9)
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """A ledger, and what closes its days."""
-
-    pool: LedgerWorld
-    store: StatementStore
-    chain: Chain
-
-    @property
-    def closer(self) -> Closer:
-        """A process that has just started."""
-        return Closer(store=self.store, roots=self.chain, lines=2)
-
-    async def today(self) -> int:
-        """The running day."""
-        return (await self.store.state()).today
-
-    async def farm(self, person: Person, block: int = BLOCK) -> None:
-        """Book KALE from outside, a plant and its harvest."""
-        await self.pool.book("deposit", person, 100)
-        await self.pool.book("plant", person, 40, block=block)
-        await self.pool.harvested(person, block=block, reward_amount=1000, stake_returned=40)
 
 
 @pytest.fixture
@@ -147,30 +91,12 @@ async def test_what_lies_in_a_poolers_account_is_owed_once(world: World) -> None
     assert (root.leaves, root.node.total) == (3, 100 + 1000 - 50)
     claims = {claim.owner: dict(claim.balances) for claim in await world.store.claims(today)}
     assert claims[world.pool.pooler] == {"miner:earned": 20, "pooler:fee": 80}
-    lines = await world.store.lines(person.farmer_id, after=0, until=root.last_journal, limit=10)
+    lines = await world.store.lines(
+        person.farmer_id, is_farmer=True, after=0, until=root.last_journal, limit=10
+    )
     assert (lines[-1].kind, moved(lines[-1].amounts)) == ("fee_payout", -150)
     # What the lines moved is what the account on the chain has.
     assert sum(moved(line.amounts) for line in lines) == 100 + 1000 - 150
-
-
-async def leave(world: World, person: Person, **fees: int) -> None:
-    """Book fees that leave a farmer's account, as wallet has told."""
-    told = Movement(
-        operation_id=new_id(),
-        kind="payout",
-        end=SUCCEEDED,
-        farmer_id=FarmerId(person.farmer_id),
-        pooler_id=PoolerId(world.pool.pooler),
-        block_index=0,
-        ledger=9,
-        transaction_hash="",
-        at=datetime.now(UTC),
-        amount=0,
-        withdrawn_kale=0,
-        fee=0,
-        payout=PayoutParts(amount=0, **fees),
-    )
-    assert await BookkeepingStore(world.pool.database).book_movements(bookings_of([told])) == 1
 
 
 async def test_what_is_booked_after_a_closing_belongs_to_the_next_one(world: World) -> None:
@@ -188,9 +114,15 @@ async def test_what_is_booked_after_a_closing_belongs_to_the_next_one(world: Wor
     # The root of the day before is on the chain by that of the day after.
     assert world.chain.roots.keys() == {today}
     owner = person.farmer_id
-    early = await world.store.lines(owner, after=0, until=first.root.last_journal, limit=9)
+    early = await world.store.lines(
+        owner, is_farmer=True, after=0, until=first.root.last_journal, limit=9
+    )
     late = await world.store.lines(
-        owner, after=first.root.last_journal, until=newest.root.last_journal, limit=9
+        owner,
+        is_farmer=True,
+        after=first.root.last_journal,
+        until=newest.root.last_journal,
+        limit=9,
     )
     assert [line.kind for line in early] == [line.kind for line in late]
     assert [line.kind for line in early] == ["deposit", "plant", "harvest"]
@@ -333,69 +265,6 @@ async def test_a_root_has_to_follow(world: World) -> None:
 
 
 # By RPC -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A running harvest service beside its tables."""
-
-    world: World
-    wallet: FakeWallet
-    stub: "statement_pb2_grpc.StatementServiceAsyncStub"
-    ledger: "ledger_pb2_grpc.LedgerServiceAsyncStub"
-
-    async def file(
-        self,
-        person: Person,
-        month: str,
-        *,
-        size: int = 4,
-        between: Callable[[], Awaitable[None]] | None = None,
-    ) -> str:
-        """The file of a statement, read in pages; something may happen between them."""
-        pages: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            request = statement_pb2.GetStatementRequest(
-                farmer_id=str(person.farmer_id), month=month, page_size=size, page_token=token
-            )
-            reply = await call(self.stub.GetStatement, request, timeout=10)
-            pages.append(
-                json_format.MessageToDict(
-                    reply.statement, always_print_fields_with_no_presence=True
-                )
-            )
-            token = reply.next_page_token
-            if not token:
-                return written(joined(pages))
-            if between is not None:
-                await between()
-
-
-@asynccontextmanager
-async def running(world: World, database: DatabaseAccess) -> AsyncIterator[Service]:
-    """Run harvest, which closes no day by itself."""
-    async with fake_wallet(database.admin_dsn) as (wallet, target):
-        settings = HarvestSettings(
-            transport="plaintext",
-            port=0,
-            database_url=SecretStr(database.dsn("harvest")),
-            wallet_target=target,
-            api_rate_limit=0,
-            shutdown_grace_ms=100,
-            harvest_sweep_seconds=0,
-            closing_delay_seconds=86_399,
-        )
-        async with (
-            open_app(settings) as opened,
-            open_channel(f"127.0.0.1:{opened.port}") as channel,
-        ):
-            yield Service(
-                world=world,
-                wallet=wallet,
-                stub=statement_pb2_grpc.StatementServiceStub(channel),
-                ledger=ledger_pb2_grpc.LedgerServiceStub(channel),
-            )
 
 
 @pytest.fixture

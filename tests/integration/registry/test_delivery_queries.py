@@ -179,7 +179,7 @@ async def test_what_another_registry_takes_up_is_passed_over(
         await other.execute(
             "SELECT 1 FROM registry.deliveries WHERE notification_number = 1 FOR UPDATE"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await claimed(rows) == [(name, 2)]
 
 

@@ -65,6 +65,12 @@ def terms(**changes: Any) -> Callable[[Any], Any]:
     return lambda stub: stub.PublishTerms(registry_pb2.PublishTermsRequest(**values))
 
 
+def join(**changes: Any) -> Callable[[Any], Any]:
+    """JoinPool with something wrong."""
+    values = {"pooler_id": SOMEBODY, "owner_account": KEY, "terms_version": 1, **changes}
+    return lambda stub: stub.JoinPool(registry_pb2.JoinPoolRequest(**values))
+
+
 def listing(method: str, **changes: Any) -> Callable[[Any], Any]:
     """ListPoolers or ListFarmers with something wrong."""
     request = getattr(registry_pb2, f"{method}Request")
@@ -162,6 +168,20 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             *("payout_threshold", "payout_interval_seconds", "harvest_blocks", "text"),
         ],
     ),
+    "join: nothing": (
+        join(owner_account="", terms_version=0),
+        ["owner_account", "terms_version"],
+    ),
+    "join: all fields": (
+        join(
+            pooler_id="x",
+            request_id="\x01",
+            owner_account=WRONG_KEY,
+            terms_version=-1,
+            stake_percentage="1.1",
+        ),
+        ["request_id", "pooler_id", "owner_account", "terms_version", "stake_percentage"],
+    ),
     "poolers: negative page": (listing("ListPoolers", page_size=-1), ["page_size"]),
     "poolers: size and token": (
         listing("ListPoolers", page_size=1001, page_token="%%%"),
@@ -186,6 +206,10 @@ BY_ID = {
     "GetFarmer": "farmer_id",
     "SuspendFarmer": "farmer_id",
     "ResumeFarmer": "farmer_id",
+    "LeaveFarmer": "farmer_id",
+    "StayFarmer": "farmer_id",
+    "LeavePooler": "pooler_id",
+    "StayPooler": "pooler_id",
 }
 #: Methods that name something that may not exist.
 NAMING = {**BY_ID, "UpdatePooler": "pooler_id", "UpdateFarmer": "farmer_id"} | {
@@ -220,7 +244,10 @@ async def test_malformed_ids_are_named(world: RegistryWorld, text: str) -> None:
 async def test_long_request_ids_are_named_where_they_mean_nothing_else(
     world: RegistryWorld,
 ) -> None:
-    for method in ("SuspendPooler", "ResumePooler", "SuspendFarmer", "ResumeFarmer"):
+    for method in (
+        *("SuspendPooler", "ResumePooler", "SuspendFarmer", "ResumeFarmer"),
+        *("LeavePooler", "StayPooler", "LeaveFarmer", "StayFarmer"),
+    ):
         error = await refusal(
             call(world.stub, method, **{BY_ID[method]: SOMEBODY}, request_id="x" * 129)
         )

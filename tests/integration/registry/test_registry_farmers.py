@@ -295,12 +295,13 @@ async def test_a_farmer_is_suspended_and_resumed(world: RegistryWorld) -> None:
         assert (await world.stub.ResumeFarmer(resume)).farmer.status == ACTIVE
 
 
-@pytest.mark.parametrize("status", ["leaving", "departed"])
+@pytest.mark.parametrize("status", ["closing", "departed"])
 async def test_who_has_left_is_neither_suspended_nor_resumed(
     world: RegistryWorld, status: str
 ) -> None:
     farmer_id = (await world.farmer((await world.pooler()).pooler_id)).farmer_id
-    await world.value(f"UPDATE registry.farmers SET status = '{status}'")  # noqa: S608
+    for one in dict.fromkeys(("closing", status)):
+        await world.value(f"UPDATE registry.farmers SET status = '{one}'")  # noqa: S608
     errors: list[PoolError] = [
         await refusal(
             world.stub.SuspendFarmer(registry_pb2.SuspendFarmerRequest(farmer_id=farmer_id))

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from stellar_sdk import Keypair
 
 from libs.common import failpoints
 from libs.common.errors import InternalError, PoolError, UnavailableError
@@ -212,18 +213,28 @@ async def test_postgres_is_away_and_comes_back(world: RegistryWorld) -> None:
         "RegisterPooler": named({"request_id": "two"}),
         "GetPooler": {"pooler_id": pooler_id},
         "ListPoolers": {},
-        "UpdatePooler": {"pooler_id": pooler_id, "name": "south", "request_id": "three"},
+        "UpdatePooler": {"pooler_id": pooler_id, "is_open_to_join": True, "request_id": "three"},
         "SuspendPooler": {"pooler_id": pooler_id},
         "ResumePooler": {"pooler_id": pooler_id},
         "Heartbeat": {"pooler_id": pooler_id},
         "PublishTerms": {"pooler_id": pooler_id, "pooler_fee": "0.05", "request_id": "five"},
         "GetTerms": {"pooler_id": pooler_id},
         "RegisterFarmer": {"pooler_id": pooler_id, "request_id": "four"},
+        "JoinPool": {
+            "pooler_id": pooler_id,
+            "owner_account": Keypair.random().public_key,
+            "terms_version": 1,
+            "request_id": "six",
+        },
         "GetFarmer": {"farmer_id": farmer_id},
         "ListFarmers": {"pooler_id": pooler_id},
         "UpdateFarmer": {"farmer_id": farmer_id, "stake_percentage": "0.05"},
         "SuspendFarmer": {"farmer_id": farmer_id},
         "ResumeFarmer": {"farmer_id": farmer_id},
+        "StayFarmer": {"farmer_id": farmer_id},
+        "StayPooler": {"pooler_id": pooler_id},
+        "LeaveFarmer": {"farmer_id": farmer_id},
+        "LeavePooler": {"pooler_id": pooler_id},
     }
 
     def call(method: str) -> Any:

@@ -92,8 +92,16 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
     pooler = await world.pooler(api_endpoint="there", max_farmers=10)
     expected = registry_pb2.Pooler()
     expected.CopyFrom(pooler)
-    changes: dict[str, Any] = {"name": "south", "api_endpoint": "", "max_farmers": 1000}
-    for field, value in changes.items():
+    changes: list[tuple[str, Any]] = [
+        ("name", "south"),
+        ("api_endpoint", ""),
+        ("max_farmers", 1000),
+        ("is_listed", True),
+        ("is_open_to_join", True),
+        ("is_listed", False),
+        ("is_open_to_join", False),
+    ]
+    for field, value in changes:
         request = registry_pb2.UpdatePoolerRequest(pooler_id=pooler.pooler_id, **{field: value})
         setattr(expected, field, value)
         assert (await world.stub.UpdatePooler(request)).pooler == expected

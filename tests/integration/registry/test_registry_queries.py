@@ -281,7 +281,7 @@ async def test_who_waits_long_for_a_wallet_is_told_by_id(registry: Tables) -> No
 async def test_who_came_at_this_very_moment_does_not_wait_yet(registry: Tables) -> None:
     pooler, farmer = await registry.pooler(), FarmerId(new_id())
     async with registry.database.transaction() as session:
-        arguments = (farmer, pooler, "", 0, "{}", "a", b"", "", 0, "", "")
+        arguments = (farmer, pooler, "", 0, "{}", "a", b"", "", 0, "", "", False)
         await session.execute("insert_farmer", *arguments)
         assert await session.many("provisioning", 0.0, None, ALL) == []
 
@@ -371,3 +371,49 @@ async def test_owners_of_farmers_are_told_once(registry: Tables) -> None:
         }
     assert await registry.store.owners_of_farmers([str(new_id())]) == {""}
     assert len(await registry.database.many("owners_of_farmers", own)) == 1
+
+
+async def test_farmers_are_listed_by_the_owner_account_that_speaks_for_them_now(
+    registry: Tables,
+) -> None:
+    pooler, other = await registry.pooler(), await registry.pooler()
+    first, second, theirs, nobodys = [
+        await registry.world.farmer(whose) for whose in (pooler, other, pooler, pooler)
+    ]
+    for person in (first, second):
+        await registry.world.owned(person, "GA")
+    await registry.world.owned(theirs, "GB")
+    await registry.world.owned(nobodys, "GA")
+    await registry.world.owned(nobodys, "")
+
+    async def listed(account: str, owner: PoolerId | None = None, limit: int = ALL) -> list[UUID]:
+        found = await registry.store.list_farmers(
+            pooler_id=owner, owner_account=account, after=None, limit=limit
+        )
+        return [one.farmer_id for one in found]
+
+    both = sorted([first.farmer_id, second.farmer_id])
+    assert await listed("GA") == both
+    assert await listed("GA", limit=1) == both[:1]
+    assert await listed("GA", other) == [second.farmer_id]
+    assert await listed("GB") == [theirs.farmer_id]
+    assert await listed("GC") == []
+    # It speaks for them no more once another account does.
+    await registry.world.owned(first, "GB")
+    assert await listed("GA") == [second.farmer_id]
+    assert await listed("GB") == sorted([first.farmer_id, theirs.farmer_id])
+
+
+async def test_whose_farmers_these_are_by_their_owner_accounts(registry: Tables) -> None:
+    pooler = await registry.pooler()
+    first, second, nobodys = [await registry.world.farmer(pooler) for _ in range(3)]
+    await registry.world.owned(first, "GA")
+    await registry.world.owned(second, "GB")
+
+    async def accounts(*ids: UUID) -> set[str]:
+        return await registry.store.accounts_of_farmers(list(map(str, ids)))
+
+    assert await accounts(first.farmer_id) == {"GA"}
+    assert await accounts(first.farmer_id, second.farmer_id) == {"GA", "GB"}
+    assert await accounts(nobodys.farmer_id) == {""}
+    assert await accounts(first.farmer_id, new_id()) == {"GA", ""}

@@ -96,8 +96,30 @@ async def test_wallet_itself_neither_changes_nor_deletes_an_agreement(rows: Wall
 async def test_the_pace_of_changes_is_bounded(rows: WalletRows) -> None:
     account, store = await rows.wallet(), store_of(rows)
     await agree(rows.pool, account.id)
+    proof = Proof.CERTIFICATE
     async with rows.pool.transaction() as session:
-        await store.check_pace(session, account.id, most=2)
-        await store.check_pace(session, WalletId(new_id()), most=1)
+        await store.check_pace(session, account.id, most=2, proof=proof)
+        await store.check_pace(session, WalletId(new_id()), most=1, proof=proof)
         with pytest.raises(AgreementLimitError):
-            await store.check_pace(session, account.id, most=1)
+            await store.check_pace(session, account.id, most=1, proof=proof)
+
+
+@pytest.mark.parametrize("given", Proof)
+@pytest.mark.parametrize("asked", Proof)
+async def test_a_farmers_own_changes_are_counted_apart(
+    rows: WalletRows, given: Proof, asked: Proof
+) -> None:
+    """What it signs, and what it changes by a login, is used up by nobody, and uses nothing up."""
+    own = {Proof.SIGNATURE, Proof.OWNER}
+    account, store = await rows.wallet(), store_of(rows)
+    signature = b"\x01" * 64 if given is Proof.SIGNATURE else None
+    await agree(
+        rows.pool, account.id, giver=Giver(given_by="one", proof=given, signature=signature)
+    )
+    is_together = given is asked or not {given, asked} & own
+    async with rows.pool.transaction() as session:
+        if is_together:
+            with pytest.raises(AgreementLimitError):
+                await store.check_pace(session, account.id, most=1, proof=asked)
+        else:
+            await store.check_pace(session, account.id, most=1, proof=asked)

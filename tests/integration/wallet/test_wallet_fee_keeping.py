@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 from stellar_sdk import Keypair
 
+from libs.common import failpoints
 from libs.common.db.pool import Database
+from libs.common.failpoints import FailpointError
 from libs.common.ids import PoolerId, new_id
 from services.wallet.domain.budget import SPONSORED, SponsorTerms
 from services.wallet.domain.errors import SponsorshipBudgetError
@@ -161,6 +163,26 @@ async def test_marks_are_made_of_farmers_with_terms(rows: WalletRows, is_tampere
     assert not await keeper.step()
     marks = await keeper.marks.marks([farmer.id])
     assert marks == {farmer.id: FeeMark()}
+
+
+async def test_who_dies_after_a_mark_goes_on_behind_it(rows: WalletRows) -> None:
+    farmers = {(await rows.wallet()).id for _ in range(3)}
+    for one in farmers:
+        await agree(rows.pool, one)
+    kept = []
+    for _ in range(len(farmers)):
+        failpoints.arm("wallet.fee_mark.kept=raise")
+        try:
+            with pytest.raises(FailpointError):
+                await keeping(rows.pool).step()
+        finally:
+            failpoints.arm("")
+        kept.append(set(await rows.values("wallet.fee_marks", "until_block", "wallet_id")))
+    assert [len(one) for one in kept] == [1, 2, 3]
+    assert kept[-1] == farmers
+    keeper = keeping(rows.pool)
+    assert not await keeper.step()
+    assert await keeper.marks.marks(sorted(farmers)) == dict.fromkeys(farmers, FeeMark())
 
 
 @pytest.mark.parametrize(("block", "until"), [(5, -1), (4, 4)])

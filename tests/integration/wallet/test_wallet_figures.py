@@ -7,9 +7,10 @@ import pytest
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from devstack.ports import free_ports
 from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseAccess
-from tests.support.wallet_world import eventually, free_ports, open_wallet_world
+from tests.support.wallet_world import eventually, open_wallet_world
 
 LIVES = "kalepool_wallet_rent_ledgers_left"
 pytestmark = pytest.mark.e2e

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2
 
+from devstack.ports import free_ports
 from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseAccess
 from tests.support.lying_node import Frozen, Lie, LyingNode, nothing_there, plus, truth
-from tests.support.wallet_world import WalletWorld, eventually, free_ports, open_wallet_world
+from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
 pytestmark = pytest.mark.e2e
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED

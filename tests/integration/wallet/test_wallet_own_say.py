@@ -13,6 +13,7 @@ from libs.kale.signed_message import message_hash
 from services.wallet.domain.agreements import (
     AgreementRules,
     Giver,
+    LeaveWish,
     Objection,
     OwnerWish,
     PayoutWish,
@@ -39,6 +40,7 @@ from services.wallet.domain.errors import (
 from services.wallet.domain.withdrawals import PayoutAddresses
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.own_say import text_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.own_say import OPERATOR, POOLER, Farmer, OwnSay, terms
@@ -465,3 +467,41 @@ async def test_what_says_the_same_is_no_other_agreement(pool: Database) -> None:
     say = OwnSay(pool=pool, rules=AgreementRules(changes=1))
     farmer = await say.farmer(terms=terms())
     assert (await say.store.agree(farmer.farmer_id, terms(), POOLER)).number == 1
+
+
+async def test_a_farmer_signs_that_it_leaves_and_each_signature_counts_once(say: OwnSay) -> None:
+    farmer, other = await say.farmer(), await say.farmer()
+    first = await say.signed(farmer, LeaveWish())
+    for whose, giver in (
+        (other, first),
+        (farmer, replace(first, signature=bytes(64))),
+        (farmer, replace(first, signature=None)),
+        (farmer, await say.signed(farmer, LeaveWish(), key=other.owner)),
+    ):
+        with pytest.raises(SignatureWrongError):
+            await say.store.wish_to_leave(whose.farmer_id, giver)
+    assert await say.store.wish_to_leave(farmer.farmer_id, first)
+    # A repeat is answered, and is none.
+    assert not await say.store.wish_to_leave(farmer.farmer_id, first)
+    second = await say.signed(farmer, LeaveWish())
+    assert await say.store.wish_to_leave(farmer.farmer_id, second)
+    # Whoever kept the first one has nothing of it after it was called off.
+    with pytest.raises(SignatureWrongError):
+        await say.store.wish_to_leave(farmer.farmer_id, first)
+    assert (await say.store.held(farmer.farmer_id)).leave_wishes == 2
+    assert (await say.store.held(other.farmer_id)).leave_wishes == 0
+    await assert_sound(say)
+    silent = await say.farmer(has_owner=False)
+    with pytest.raises(OwnerAccountMissingError):
+        await say.store.wish_to_leave(silent.farmer_id, first)
+
+
+async def test_what_is_signed_says_where_everything_goes(say: OwnSay) -> None:
+    farmer = await say.farmer()
+    await say.store.set_address(
+        farmer.farmer_id, A, await say.signed(farmer, PayoutWish(address=A))
+    )
+    held = await say.store.held(farmer.farmer_id)
+    lines = text_of(held, LeaveWish(), say.rules).splitlines()
+    assert lines[:2] == ["KALE pool", "I leave the pool, with everything."]
+    assert lines[-3:-1] == ["Leaving: number 1", f"Payout address: {A}"]

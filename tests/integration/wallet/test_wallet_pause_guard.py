@@ -168,7 +168,7 @@ async def test_no_older_end_lifts_a_pause_that_was_recorded(
     async with thief.transaction():
         await thief.execute(TAKE_BACK, old["id"])
         # It waits for nobody.
-        await asyncio.wait_for(custody.pause(EVERYTHING, reason="fire", actor="bob"), 5)
+        await asyncio.wait_for(custody.pause(EVERYTHING, reason="fire", actor="bob"), 60)
     # Committed, it is no pause that stands for a later order, either.
     await custody.resume(EVERYTHING, actor="bob")
     await thief.execute(TAKE_BACK, old["id"])

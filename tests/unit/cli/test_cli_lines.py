@@ -21,10 +21,12 @@ from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
     agreement_pb2,
     approval_pb2,
+    closing_pb2,
     custody_pb2,
     data_entry_pb2,
     engine_pb2,
     keys_pb2,
+    login_pb2,
     order_pb2,
     reconcile_pb2,
     token_pb2,
@@ -49,10 +51,12 @@ MODULES = (
     wallet_payout_pb2,
     custody_pb2,
     data_entry_pb2,
+    closing_pb2,
     approval_pb2,
     keys_pb2,
     order_pb2,
     token_pb2,
+    login_pb2,
     reconcile_pb2,
     plant_pb2,
     work_pb2,
@@ -67,6 +71,9 @@ MODULES = (
 LINE = re.compile(r"// Command line: (?P<line>.+)\n\s*rpc (?P<rpc>\w+)\(")
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
 OTHER = "0190a5f0-0000-7000-8000-000000000002"
+#: A pooler's miner, as options name it, and as a request does.
+OF_MINER = f"--pooler {SOMEBODY} --miner G{'A' * 55}"
+MINER = {"pooler_id": SOMEBODY, "miner_address": "G" + "A" * 55}
 #: What stands for a value in the comments, and values for it.
 VALUES = {
     "POOLER_ID": SOMEBODY,
@@ -172,10 +179,12 @@ TERMS = {
     "terms_version": 0,
 }
 CALLS: dict[str, dict[str, Any]] = {
-    f"pooler update {SOMEBODY} --name= --max-farmers 5 --request-id r": {
+    f"pooler update {SOMEBODY} --name= --max-farmers 5 --listed --no-open-to-join --request-id r": {
         "pooler_id": SOMEBODY,
         "name": "",
         "max_farmers": 5,
+        "is_listed": True,
+        "is_open_to_join": False,
         "request_id": "r",
     },
     f"farmer register --pooler {SOMEBODY} --owner-account x --terms-version 3 --request-id r": {
@@ -216,6 +225,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "farmer_id": SOMEBODY,
         "wish": {"payout_address": ""},
     },
+    f"agreement draft {SOMEBODY} --leave": {"farmer_id": SOMEBODY, "wish": {"leave": True}},
     f"agreement draft {SOMEBODY} --objection": {
         "farmer_id": SOMEBODY,
         "wish": {"objection": True},
@@ -305,11 +315,9 @@ CALLS: dict[str, dict[str, Any]] = {
         "month": "2026-01",
         "page_size": 7,
     },
+    f"statement show {OF_MINER} --month 2026-01": {**MINER, "month": "2026-01", "page_size": 20},
     "statement roots --limit 7": {"page_size": 7},
-    f"statement proof --pooler {SOMEBODY} --day 2026-01-31": {
-        "pooler_id": SOMEBODY,
-        "day": "2026-01-31",
-    },
+    f"statement proof {OF_MINER} --day 2026-01-31": {**MINER, "day": "2026-01-31"},
     "report summary": {},
     f"report summary --address G{'A' * 55}": {"address": "G" + "A" * 55},
     f"report blocks --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
@@ -474,88 +482,6 @@ async def test_changes_have_a_fresh_request_id(recorder: Recorder) -> None:
     ids = {getattr(request, "request_id", "") for _, request in recorder.calls}
     assert len(ids) == 2
     assert "" not in ids
-
-
-WRONG = {
-    "pooler shwo x": "Available commands: register, show",
-    "nonsense": "(kalepool --help)",
-    "pooler shwo": "(kalepool pooler --help)",
-    "withdrawal send x y --amount 1": "takes: y (kalepool withdrawal send --help)",
-    "status x y": "more than the command takes: x y (kalepool status --help)",
-    "pooler show": "POOLER_ID",
-    "farmer register": "--pooler",
-    "plant --pooler x --block -1": "--block",
-    "plant --pooler x --block 4294967296": "--block",
-    "plant --pooler x --block 1 --max-farmers 2147483648": "--max-farmers",
-    "plant --pooler x --block one": "--block",
-    "pooler list --timeout 0": "--timeout",
-    "pooler list --nonsense": "--nonsense",
-    "wallet show": "--farmer, --wallet and --address",
-    "report summary --pooler x --farmer y": "--pooler, --farmer and --address",
-    "report earnings --by week": "--by",
-    "report earnings --since yesterday": "--since",
-    "report block": "INDEX",
-    "wallet show --farmer x --wallet y": "--farmer, --wallet and --address",
-    "operation list --state lost": "--state",
-    "farmer register --pooler x --metadata {": "metadata: not JSON",
-    "farmer register --pooler x --metadata [1]": "metadata: must be a JSON object",
-    "farmer register --pooler x --metadata @nowhere.json": "nowhere.json",
-    'farmer register --pooler x --metadata {"a":"\\ud800"}': "metadata: ",
-    f'farmer register --pooler x --metadata {{"a":1{"0" * 400}}}': "metadata: ",
-    "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
-    "token create pooler": "give the pooler's id",
-    "agreement set x": "--terms-version or --pooler-fee",
-    "agreement draft x": "give one of --payout-address",
-    "agreement draft x --objection --owner-account y": "give one of --payout-address",
-    "agreement sign x --objection --signature !": "--signature: must be base64",
-    "pooler publish-terms x --pooler-fee 0.1 --payout-threshold much": "--payout-threshold",
-    "webhook create": "URL",
-    "webhook create https://a.example --kinds payout": "--kinds: 'payout' is none of",
-    "token create farmer x": "ROLE",
-    "token create operator --methods Plant": "'Plant' is one of /kalepool.",
-    "token create operator --methods PlantService/Plan": "'PlantService/Plan' is no method",
-    "token create operator --expires 0": "--expires",
-    "token create operator --expires 366": "--expires",
-}
-
-
-@pytest.mark.parametrize("line", WRONG)
-async def test_a_wrong_line_is_told_in_one_line(
-    recorder: Recorder, capsys: pytest.CaptureFixture[str], line: str
-) -> None:
-    assert await run(*line.split()) == 2
-    output, errors = capsys.readouterr()
-    assert output == ""
-    assert errors.startswith("kalepool: ")
-    assert errors.count("\n") == 1
-    assert WRONG[line] in errors
-    assert not recorder.calls
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("7", "submissions: must be a JSON list"),
-        ("{}", "submissions: must be a JSON list"),
-        ('[{"nonce": -1}]', "submissions[0]"),
-        ('[{}, {"farmer": "x"}]', "submissions[1]"),
-        ("[[]]", "submissions[0]"),
-        ("[" * 100_000, "submissions: not JSON"),
-    ],
-)
-async def test_wrong_submissions_are_told(
-    recorder: Recorder,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    content: str,
-    expected: str,
-) -> None:
-    place = tmp_path / "nonces"
-    place.write_text(content, encoding="utf-8")
-    line = ["work", "--pooler", "x", "--block", "1", "--submissions", str(place)]
-    assert await run(*line) == 2
-    assert expected in capsys.readouterr().err
-    assert not recorder.calls
 
 
 async def test_help_groups_commands_by_what_people_want(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
 
 import pytest
 from aiohttp import web
@@ -15,9 +16,19 @@ from stellar_sdk import Asset, Keypair, StrKey, scval, xdr
 
 from cli.stellar_xdr import data_key, data_value, moves_of, token_id
 from libs.kale.networks import LOCALNET, MAINNET
+from libs.kale.statements.owners import OwnerKind
 from libs.kale.statements.roots import ENTRY_NAME, entry_value
 from tests.support.recorder import Recorder, run
-from tests.support.statements import FARMER, POOL_KEY, copied, pool_of, text_of
+from tests.support.statements import (
+    ADDRESS,
+    FARMER,
+    POOL_KEY,
+    POOLER,
+    copied,
+    pool_of,
+    pool_of_fees,
+    text_of,
+)
 
 DOCUMENT = pool_of().document()
 NAME = str(FARMER)
@@ -68,6 +79,53 @@ async def test_a_statement_is_saved_for_its_user_alone(
     assert (text == text_of(DOCUMENT)) is (form == "json")
     assert len(text.splitlines()) > 12
     assert await run(*line) == 2  # what is there stays
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (OwnerKind.POOLER, {"pooler_id": str(POOLER)}),
+        (OwnerKind.MINER, {"pooler_id": str(POOLER), "miner_address": ADDRESS}),
+    ],
+)
+async def test_poolers_and_miners_have_statements_that_are_verified_alike(
+    recorder: Recorder,
+    saved: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: OwnerKind,
+    named: dict[str, str],
+) -> None:
+    document = pool_of_fees(kind).document()
+    whose = [f"--{name.partition('_')[0]}={value}" for name, value in named.items()]
+    recorder.answer = lambda _: statement_pb2.GetStatementResponse(
+        statement=json_format.ParseDict(document, statement_pb2.Statement())
+    ).SerializeToString()
+    path = saved.with_name("fees.json")
+    assert await run("statement", "save", *whose, "--month", "2026-01", "--out", str(path)) == 0
+    _, asked = recorder.calls[-1]
+    assert {field.name: value for field, value in asked.ListFields()} == {
+        **named,
+        "month": "2026-01",
+        "page_size": 1000,
+    }
+    assert await run("statement", "verify", str(path)) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{kind.value} {document[f'{kind.value}Id']}, {ADDRESS}" in told
+    write(path, {**document, f"{kind.value}Id": str(uuid5(POOLER, "other"))})
+    assert await run("statement", "verify", str(path)) == 1
+    assert f"{kind.value}Id" in capsys.readouterr().out
+
+
+async def test_a_pooler_without_an_account_has_nothing_to_compare_at_an_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = pool_of_fees(OwnerKind.POOLER, address="").document()
+    path = tmp_path / "out"
+    write(path, document)
+    assert await verify(node_of(document), path) == 0
+    out = capsys.readouterr().out
+    assert "without an account" in out
+    assert "happened, amounts not told" in out
 
 
 async def test_a_sound_file_is_told_so_without_a_pool(
@@ -206,7 +264,7 @@ def node_of(document: dict[str, Any]) -> Node:
     for line in document["lines"]:
         amounts = {one["role"]: int(one["amount"]) for one in line["amounts"]}
         gained = sum(amounts.get(role, 0) for role in ("farmer:available", "pooler:fee"))
-        events = [mint(document["address"], gained)]
+        events = [mint(document["address"] or POOL_KEY, gained)]
         node.transactions[line["transactionHash"]] = {
             "status": "SUCCESS",
             "ledger": line["ledger"],

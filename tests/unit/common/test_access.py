@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.grpc.access import Access
+from libs.common.grpc.access import Access, Owned
 from libs.common.grpc.standing import Standing
 from services.access import ACCESS
 from trials.security.access import rpcs
@@ -37,7 +37,7 @@ def test_what_says_whose_it_is_is_a_field_of_the_request() -> None:
 
 
 #: Methods that act, or only tell what to sign, and that a pooler may call and no standing limits.
-UNLIMITED = {"Heartbeat", "DraftWish"}
+UNLIMITED = {"Heartbeat", "DraftWish", "StartLogin", "FinishLogin"}
 #: How the names of methods that only read begin.
 READS = ("Get", "List", "Watch")
 
@@ -47,6 +47,31 @@ def test_every_method_that_acts_for_a_pooler_says_what_each_standing_allows() ->
         name = rpc.method.name
         acts = rpc.access.poolers and not name.startswith(READS) and name not in UNLIMITED
         assert set(rpc.access.limits) == (set(Standing) if acts else set()), rpc.path
+
+
+def test_an_owner_account_names_what_is_of_its_farmers() -> None:
+    for rpc in rpcs():
+        names = rpc.method.input_type.fields_by_name
+        assert set(rpc.access.owners_own) <= set(names), rpc.path
+        # What is not public is never shown without being asked whose it is.
+        assert not rpc.access.owners_own or rpc.access.owners, rpc.path
+        if rpc.access.owners and "gateway" not in rpc.access.services:
+            assert rpc.access.owners_own, rpc.path
+            assert Owned.POOLER not in rpc.access.owners_own.values(), rpc.path
+
+
+def test_an_owner_account_acts_only_where_nobody_else_loses() -> None:
+    acts = {
+        rpc.method.name
+        for rpc in rpcs()
+        if rpc.access.owners and not rpc.method.name.startswith(READS)
+    }
+    assert acts == {"PayNow", "SetAgreement", "DraftWish", "SignWish", "JoinPool"}
+    # It has no certificate: what takes one is none of its methods.
+    assert all(rpc.access.by_token for rpc in rpcs() if rpc.access.owners)
+    # What moves the address, the owner account or the fees takes its signature.
+    for name in ("SetPayoutAddress", "Withdraw", "SetStakeLimit", "UpdateFarmer", "CreateToken"):
+        assert not any(rpc.access.owners for rpc in rpcs() if rpc.method.name == name)
 
 
 def test_fields_for_operators_are_optional_fields_of_the_request() -> None:
@@ -76,6 +101,7 @@ def test_a_token_never_reaches_keys_money_rules_or_other_tokens() -> None:
         "KeyService": set(),
         "OrderService": set(),
         "TokenService": set(),
+        "LoginService": set(),
     }
     found = {
         service: {
@@ -97,12 +123,17 @@ def test_a_token_that_is_read_only_calls_what_reads_and_nothing_else() -> None:
 def test_tokens_are_for_what_poolers_or_operators_may_call() -> None:
     for rpc in rpcs():
         entry = rpc.access
-        assert not entry.by_token or entry.poolers or entry.operators, rpc.path
+        assert not entry.by_token or entry.poolers or entry.operators or entry.owners, rpc.path
 
 
 def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens() -> None:
     by_gateway = {path for path, entry in ACCESS.items() if "gateway" in entry.services}
     tokens = "/kalepool.wallet.v1.TokenService"
+    # Who logs in has nothing to show yet.
+    logins = {
+        f"/kalepool.wallet.v1.LoginService/{name}"
+        for name in ("GetLogin", "StartLogin", "FinishLogin")
+    }
     assert by_gateway == {
         "/kalepool.common.v1.InfoService/GetInfo",
         "/kalepool.common.v1.InfoService/GetStatus",
@@ -110,6 +141,7 @@ def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens()
         "/kalepool.registry.v1.RegistryService/GetTerms",
         "/kalepool.report.v1.ReportService/GetBlockReport",
         "/kalepool.report.v1.ReportService/GetFarmerSummary",
+        "/kalepool.report.v1.ReportService/ListPublicPoolers",
         "/kalepool.report.v1.ReportService/GetPoolSummary",
         "/kalepool.report.v1.ReportService/ListBlockReports",
         # What is to be signed, and what is: the signature decides, whoever brings it.
@@ -120,6 +152,7 @@ def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens()
         "/kalepool.wallet.v1.WalletService/WatchBlocks",
         f"{tokens}/ExchangeToken",
         f"{tokens}/ListTokenKeys",
+        *logins,
     }
     strangers = {path for path, entry in ACCESS.items() if entry.strangers}
-    assert strangers == {f"{tokens}/ExchangeToken"}
+    assert strangers == {f"{tokens}/ExchangeToken", *logins}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from libs.common.errors import PermissionDeniedError
+from libs.common.errors import FailedPreconditionError, PermissionDeniedError
 from libs.common.grpc.access import Access, AccessControl, Owned
 from libs.common.grpc.identity import Caller, CallerKind, Grant
+from libs.common.grpc.standing import Allows, Standing
 
 METHOD = "/kalepool.test.v1.TestService/Do"
 OWN, OTHER = "pooler-1", "pooler-2"
@@ -111,3 +112,104 @@ async def test_a_pooler_may_do_what_concerns_itself(named: dict[str, Any]) -> No
     # Nobody else is asked whose it is.
     operator = caller(CallerKind.OPERATOR)
     await control(**entry).check_owner(METHOD, operator, Request(pooler_id=OTHER, limit=1))
+
+
+# Owner accounts ---------------------------------------------------------------------------------
+
+ACCOUNT, OTHERS = "account-1", "account-2"
+OWNER = caller(CallerKind.OWNER, ACCOUNT, grant())
+
+
+def owners_control(**entry: Any) -> AccessControl:
+    given = {"owners": True, "poolers": True, "by_token": True, "owned": OWNED, **entry}
+    return AccessControl({METHOD: Access(**given)}, {Owned.FARMER: owners}, accounts=ACCOUNTS)
+
+
+ACCOUNTS = {Owned.FARMER: owners}
+OF_OWNER = {"farmer_ids": Owned.FARMER}
+
+
+def test_an_owner_account_calls_what_is_open_to_it_and_nothing_else() -> None:
+    owners_control(owners_own=OF_OWNER).check_caller(METHOD, OWNER)
+    with pytest.raises(PermissionDeniedError) as caught:
+        owners_control(owners=False).check_caller(METHOD, OWNER)
+    assert caught.value.reason == "ACCESS_DENIED"
+    with pytest.raises(PermissionDeniedError) as caught:
+        owners_control(by_token=False).check_caller(METHOD, OWNER)
+    assert caught.value.reason == "TOKEN_NOT_ENOUGH"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"farmer_ids": [f"{OTHERS}/1"]},
+        {"farmer_ids": [f"{ACCOUNT}/1", f"{OTHERS}/1"]},
+        {"farmer_ids": [f"{ACCOUNT}/1", "/nobody's"]},
+    ],
+)
+async def test_an_owner_account_gets_nothing_of_others(named: dict[str, Any]) -> None:
+    control_ = owners_control(owners_own=OF_OWNER)
+    assert control_.asks_owner(METHOD, OWNER)
+    with pytest.raises(PermissionDeniedError) as caught:
+        await control_.check_owner(METHOD, OWNER, Request(**named))
+    assert (caught.value.reason, caught.value.metadata) == ("NOT_YOURS", {"fields": "farmer_ids"})
+    assert caught.value.message == f"farmer_ids names what is not of owner {ACCOUNT}"
+
+
+@pytest.mark.parametrize("named", [{}, {"pooler_id": OWN}, {"pooler_id": ACCOUNT}])
+async def test_an_owner_account_has_to_name_a_farmer_of_its_own(named: dict[str, Any]) -> None:
+    """A pooler that it names narrows what is shown, and is not what makes it its own."""
+    with pytest.raises(PermissionDeniedError) as caught:
+        await owners_control(owners_own=OF_OWNER).check_owner(METHOD, OWNER, Request(**named))
+    assert (caught.value.reason, caught.value.metadata) == ("NOT_YOURS", {"fields": "farmer_ids"})
+    assert caught.value.message == "the owner has to name its own: set farmer_ids"
+
+
+async def test_an_owner_account_may_do_what_concerns_its_farmers() -> None:
+    entry = owners_control(owners_own=OF_OWNER, operator_fields=frozenset({"limit"}))
+    own = Request(farmer_ids=[f"{ACCOUNT}/1"], pooler_id=OTHER)
+    await entry.check_owner(METHOD, OWNER, own)
+    with pytest.raises(PermissionDeniedError) as caught:
+        await entry.check_owner(METHOD, OWNER, Request(farmer_ids=[f"{ACCOUNT}/1"], limit=1))
+    assert caught.value.reason == "OPERATORS_ONLY"
+    # What is nobody's own is shown without a name.
+    public = owners_control()
+    assert not public.asks_owner(METHOD, OWNER)
+    await public.check_owner(METHOD, OWNER, Request())
+
+
+async def test_the_account_itself_is_its_own() -> None:
+    entry = owners_control(owners_own={"account": Owned.ACCOUNT})
+    await entry.check_owner(METHOD, OWNER, Request(account=ACCOUNT))
+    with pytest.raises(PermissionDeniedError):
+        await entry.check_owner(METHOD, OWNER, Request(account=OTHERS))
+
+
+async def test_standings_limit_an_owner_account_as_they_limit_a_pooler() -> None:
+    async def standings(ids: Sequence[str]) -> Collection[Standing]:
+        return {Standing.FARMER_SUSPENDED} if "suspended" in ids[0] else set()
+
+    entry = Access(
+        owners=True,
+        by_token=True,
+        owners_own=OF_OWNER,
+        limits={Standing.FARMER_SUSPENDED: Allows.OPERATORS},
+    )
+    limited = AccessControl({METHOD: entry}, {}, {Owned.FARMER: standings}, {Owned.FARMER: owners})
+    await limited.check_owner(METHOD, OWNER, Request(farmer_ids=[f"{ACCOUNT}/1"]))
+    with pytest.raises(FailedPreconditionError) as caught:
+        await limited.check_owner(METHOD, OWNER, Request(farmer_ids=[f"{ACCOUNT}/suspended"]))
+    assert caught.value.reason == "FARMER_SUSPENDED"
+
+
+def test_somebody_has_to_tell_whose_things_are_and_their_standings() -> None:
+    entry = Access(owners=True, owners_own=OF_OWNER)
+    with pytest.raises(ValueError, match="nobody tells whose"):
+        AccessControl({METHOD: entry}, {Owned.FARMER: owners})
+    limited = Access(
+        owners=True,
+        owners_own=OF_OWNER,
+        limits={Standing.FARMER_SUSPENDED: Allows.OPERATORS},
+    )
+    with pytest.raises(ValueError, match="nobody tells the standing"):
+        AccessControl({METHOD: limited}, {}, accounts={Owned.FARMER: owners})

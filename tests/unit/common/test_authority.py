@@ -89,3 +89,9 @@ def test_the_gateway_calls_services_and_cannot_pose_as_one(folder: Path) -> None
     assert read_shown(renewed, b"", Use.CLIENT).uri == sound.uri
     with pytest.raises(FlawError, match="to serve"):
         read_shown(renewed, b"", Use.SERVER)
+
+
+def test_an_owner_account_gets_no_certificate() -> None:
+    """It logs in by its key; a certificate would count for it whoever asks."""
+    with pytest.raises(ValueError, match="logs in by its key"):
+        make_authority("pool.example").issue(CallerKind.OWNER, "G" + "A" * 55)

@@ -112,6 +112,7 @@ async def serving(
         kale_contract_id="CTEST",
         access=ACCESS,
         owners=dict.fromkeys(Owned, nobodys),
+        accounts=dict.fromkeys(Owned, nobodys),
         standings=dict.fromkeys(Owned, nobodys_standings),
         checks={"state": check},
         formats=FORMATS,

@@ -12,7 +12,7 @@ from libs.common.config import ServiceSettings, parse_rate_limits
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc import limits
 from libs.common.grpc.bucket import PERIOD, Bucket
-from libs.common.grpc.identity import host_of, is_service
+from libs.common.grpc.identity import host_of_peer, is_service, is_sharer
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 
 METHOD = "/kalepool.plant.v1.PlantService/Plant"
@@ -153,7 +153,7 @@ def test_many_callers_take_no_more_than_their_room(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_host_of_a_peer(peer: str, host: str) -> None:
-    assert host_of(peer) == host
+    assert host_of_peer(peer) == host
 
 
 def test_only_a_name_of_ours_is_a_service() -> None:
@@ -174,6 +174,29 @@ def test_calls_in_progress_are_bounded_and_leave_by_any_way() -> None:
         assert caught.value.retry_after
     with admission.call("one"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("identity", "shares"),
+    [
+        ("spiffe://pool.example/pooler/7", True),
+        ("spiffe://pool.example/owner/GAAA", True),
+        ("spiffe://pool.example/operator/ann", False),
+        ("spiffe://pool.example/service/plant", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_poolers_and_owner_accounts_share_a_room(identity: str, shares: bool) -> None:
+    assert is_sharer(identity) is shares
+    admission = Admission(max_calls=4, max_streams=1)
+    with ExitStack() as calls:
+        for _ in range(2):
+            calls.enter_context(admission.call(identity))
+        if shares:  # a third of its own would leave others less than it has
+            with pytest.raises(UnavailableError), admission.call(identity):
+                pass
+        else:
+            calls.enter_context(admission.call(identity))
 
 
 @pytest.mark.parametrize("other", ["service/plant", "operator/ann"])

@@ -48,6 +48,7 @@ SERVICE = {
     "batch_timeout": 240_000,
     "shutdown_grace_ms": 10_000,
     "max_farmers": 1000,
+    "self_join_daily": 0,
     "max_request_bytes": 4_194_304,
     "registry_target": "127.0.0.1:50051",
     "wallet_target": "127.0.0.1:50052",

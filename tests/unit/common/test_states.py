@@ -5,7 +5,12 @@ from enum import Enum
 import pytest
 
 from libs.common.states import EventT, StateT, StateTable
-from services.registry.domain.status import TRANSITIONS, FarmerStatus
+from services.registry.domain.status import (
+    POOLER_TRANSITIONS,
+    TRANSITIONS,
+    FarmerStatus,
+    PoolerStage,
+)
 from services.wallet.chain import EndpointState
 from services.wallet.chain.node.health import ENDPOINT_EDGES
 from services.wallet.domain.model import OperationState, TransactionState
@@ -15,8 +20,8 @@ TABLES = [
     (OPERATION_EDGES, set(OperationState)),
     (TRANSACTION_EDGES, set(TransactionState)),
     (ENDPOINT_EDGES, set(EndpointState)),
-    # Nothing leads to these two so far.
-    (TRANSITIONS, set(FarmerStatus) - {FarmerStatus.LEAVING, FarmerStatus.DEPARTED}),
+    (TRANSITIONS, set(FarmerStatus)),
+    (POOLER_TRANSITIONS, set(PoolerStage)),
 ]
 
 

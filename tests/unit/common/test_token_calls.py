@@ -1,7 +1,6 @@
 """Calls with access tokens to a real server: over the gateway's connection, and on TOKEN_PORT."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 from pydantic import SecretStr, ValidationError
 
+from devstack.ports import free_ports
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.config import ServiceSettings
 from libs.common.errors import PoolError
@@ -119,13 +119,6 @@ async def in_no_standing(ids: Sequence[str]) -> set[Any]:
     return set()
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Serve with a second port."""
@@ -137,7 +130,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         tls_key_file=shown.key,
         tls_ca_file=shown.authority,
         trust_domain=DOMAIN,
-        token_port=free_port(),
+        token_port=free_ports(1)[0],
         shutdown_grace_ms=200,
     )
     issuer = Issuer(trust_domain=DOMAIN)
@@ -157,6 +150,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         ),
         register=register,
         owners={kind: nobodys for kind in Owned if kind is not Owned.POOLER},
+        accounts={kind: nobodys for kind in Owned if kind is not Owned.ACCOUNT},
         standings=dict.fromkeys(Owned, in_no_standing),
         method_timeouts={"WatchBlocks": None},
     )

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 from libs.common.errors import PermissionDeniedError, UnauthenticatedError
 from libs.common.grpc.access import Access, AccessControl
-from libs.common.grpc.identity import Caller, CallerKind, Grant, parse_identity
+from libs.common.grpc.identity import (
+    Caller,
+    CallerKind,
+    Grant,
+    is_operator,
+    is_owner,
+    is_pooler,
+    is_sharer,
+    parse_identity,
+)
 from libs.common.grpc.tokens import (
     LIFE,
     AccessToken,
@@ -73,6 +82,17 @@ async def test_what_wallet_makes_is_taken(issuer: Issuer) -> None:
     assert (caller.identity, caller.grant) == (subject, grant)
 
 
+ACCOUNT = "GDNSSYSCSSJ76FER5WEEXME5G4MTCUBKDRQSKOYP36KUKVDB2VCMERS6"
+
+
+async def test_a_token_may_speak_for_an_owner_account(issuer: Issuer) -> None:
+    caller = await check_by(issuer).brought(GATEWAY, issuer.token(CallerKind.OWNER, ACCOUNT))
+    assert (caller.kind, caller.name) == (CallerKind.OWNER, ACCOUNT)
+    assert caller.identity == f"spiffe://{DOMAIN}/owner/{ACCOUNT}"
+    assert (is_owner(caller.identity), is_sharer(caller.identity)) == (True, True)
+    assert not (is_pooler(caller.identity) or is_operator(caller.identity))
+
+
 #: Claims that no sound token has, by what is wrong with them.
 WRONG_CLAIMS: dict[str, Mapping[str, Any]] = {
     "another pool's audience": {"aud": "spiffe://other.example"},
@@ -89,6 +109,9 @@ WRONG_CLAIMS: dict[str, Mapping[str, Any]] = {
     "a service": {"sub": f"spiffe://{DOMAIN}/service/plant"},
     "the gateway": {"sub": f"spiffe://{DOMAIN}/service/gateway"},
     "a stranger": {"sub": f"spiffe://{DOMAIN}/stranger/x"},
+    "an owner that is no account": {"sub": f"spiffe://{DOMAIN}/owner/ann"},
+    "an owner account that goes on": {"sub": f"spiffe://{DOMAIN}/owner/{'G' + 'A' * 56}"},
+    "an account that is an operator": {"sub": f"spiffe://{DOMAIN}/operator/{'G' + 'A' * 55}"},
     "a number as subject": {"sub": 7},
     "no end": {"exp": None},
     "an end in words": {"exp": "tomorrow"},

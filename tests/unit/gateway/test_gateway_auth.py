@@ -17,6 +17,7 @@ from libs.http.bearer import token_in
 
 TOKEN = "kp_" + "a" * 43
 OTHER = "kp_" + "b" * 43
+LOGIN = f"{'h' * 60}.{'c' * 300}.{'s' * 86}"
 ADDRESS = "192.0.2.1"
 WALL = 1_800_000_000.0
 
@@ -96,7 +97,13 @@ async def test_many_requests_wait_for_one_exchange(tokens: Tokens, wallet: Walle
 
 @pytest.mark.parametrize(
     "token",
-    ["", "kp_x", f"{TOKEN}x", f"{TOKEN[:-1]}=", f"{TOKEN} x", "eyJhbGciOiJFZERTQSJ9.e30.x"],
+    [
+        *("", "kp_x", f"{TOKEN}x", f"{TOKEN[:-1]}=", f"{TOKEN} x", "eyJhbGciOiJFZERTQSJ9.e30.x"),
+        # No JSON Web Token has another length of its signature, or other characters.
+        *(f"{LOGIN}s", LOGIN[:-1], f"{LOGIN}.", LOGIN.replace(".", "", 1), LOGIN.replace("h", "=")),
+        f"{'h' * 20}.{'c' * 1025}.{'s' * 86}",
+        f"{TOKEN}{LOGIN}|",
+    ],
 )
 async def test_what_is_no_token_is_not_asked_for(
     tokens: Tokens, wallet: Wallet, token: str
@@ -105,6 +112,31 @@ async def test_what_is_no_token_is_not_asked_for(
         await tokens.credentials(token, ADDRESS)
     assert caught.value.reason == "TOKEN_UNKNOWN"
     assert wallet.asked == []
+
+
+async def test_a_login_token_is_exchanged_as_an_api_token_is(
+    tokens: Tokens, wallet: Wallet
+) -> None:
+    for _ in range(2):
+        assert (await tokens.credentials(LOGIN, ADDRESS)).access_token == "access 1"
+    assert wallet.asked == [LOGIN]
+
+
+async def test_logins_are_counted_with_wrong_tokens(tokens: Tokens, wallet: Wallet) -> None:
+    tokens.count_login(ADDRESS)
+    with pytest.raises(UnauthenticatedError):
+        await tokens.credentials("kp_x", ADDRESS)
+    tokens.count_login(ADDRESS)
+    for _ in range(2):
+        with pytest.raises(ResourceExhaustedError) as caught:
+            tokens.count_login(ADDRESS)
+        assert caught.value.retry_after
+    with pytest.raises(ResourceExhaustedError):
+        await tokens.credentials(OTHER, ADDRESS)
+    # Another address has its own, and later there is room again.
+    tokens.count_login("192.0.2.2")
+    wallet.now += 60.0
+    tokens.count_login(ADDRESS)
 
 
 @pytest.mark.parametrize(

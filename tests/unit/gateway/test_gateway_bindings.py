@@ -20,7 +20,11 @@ PROTOS = Path(__file__).resolve().parents[3] / "protos"
 BINDINGS = all_bindings()
 METHODS = {one.method.path: one.method for one in BINDINGS}
 #: gRPC services of which nothing may come by HTTP: what they do can take keys or money.
-NEVER = ("CustodyService", "ApprovalService", "KeyService", "OrderService", "TokenService")
+NEVER = (
+    *("CustodyService", "ApprovalService", "KeyService", "OrderService", "TokenService"),
+    # It is served in the words of SEP-10.
+    "LoginService",
+)
 #: Single methods like them.
 NEVER_METHODS = ("DeployMulticall", "ReclaimReserves", "Reconcile")
 #: Methods of those services that only read what operators look at every day.
@@ -41,7 +45,9 @@ def test_what_takes_keys_or_money_is_never_served() -> None:
 def test_what_is_public_is_what_the_gateways_certificate_may_call() -> None:
     public = {path for path, method in METHODS.items() if method.is_public}
     opened = {path for path, entry in ACCESS.items() if "gateway" in entry.services}
-    assert public == {path for path in opened if "TokenService" not in path}
+    assert public == {
+        path for path in opened if "TokenService" not in path and "LoginService" not in path
+    }
 
 
 def test_reading_is_get_and_acting_is_not() -> None:

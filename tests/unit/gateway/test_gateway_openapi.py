@@ -40,8 +40,9 @@ def test_it_is_a_valid_document() -> None:
 def test_every_way_and_every_path_of_the_seed_is_in_it() -> None:
     named = {re.sub(r"_(\w)", lambda found: found[1].upper(), b.template.text) for b in BINDINGS}
     seed = {action.path for action in ACTIONS} | {"/health", "/info"}
-    assert set(DOCUMENT["paths"]) == named | seed
-    assert len(OPERATIONS) == len(BINDINGS) + len(seed)
+    assert set(DOCUMENT["paths"]) == named | seed | {"/auth", "/.well-known/stellar.toml"}
+    # A challenge is asked for and brought back by the same path.
+    assert len(OPERATIONS) == len(BINDINGS) + len(seed) + 3
 
 
 def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
@@ -97,8 +98,10 @@ def test_what_needs_no_token_says_so() -> None:
         *("get /v1/reports/farmers/{farmerId}", "get /v1/reports/addresses/{address}"),
         "get /v1/roots",
         # What a farmer reads before it joins, and what it signs itself.
-        *("get /v1/poolers/{poolerId}/terms", "get /v1/agreement-rules"),
+        *("get /v1/poolers/{poolerId}/terms", "get /v1/agreement-rules", "get /v1/poolers:public"),
         *("post /v1/farmers/{farmerId}/wishes:draft", "post /v1/farmers/{farmerId}/wishes"),
+        # How an owner account gets a token.
+        *("get /.well-known/stellar.toml", "get /auth", "post /auth"),
     }
 
 

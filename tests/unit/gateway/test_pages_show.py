@@ -49,6 +49,21 @@ def test_hash_rates_have_a_unit_and_are_rounded_down(rate: int, shown: str) -> N
     assert show.hash_rate(rate) == shown
 
 
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        ("0", "0 %"),
+        ("", "0 %"),
+        ("1", "100 %"),
+        ("0.05", "5 %"),
+        ("0.0125", "1.25 %"),
+        ("0.1", "10 %"),
+    ],
+)
+def test_parts_are_told_in_percent(part: str, shown: str) -> None:
+    assert show.in_percent(part) == shown
+
+
 def test_farmers_are_told_by_their_zeros_the_most_first() -> None:
     assert show.by_zeros({5: 8, 7: 1, 6: 1700}) == "1 with 7, 1,700 with 6, 8 with 5"
     assert show.by_zeros({}) == "–"

@@ -99,6 +99,24 @@ def found(payee: Payee, rules: Rules = RULES, order: Order | None = None) -> Any
         (farmer(1000, threshold=None), Reason.NO_TERMS),
         (farmer(0), None),
         (farmer(-5), None),
+        # Who leaves gets all of it, whatever was agreed.
+        (farmer(1, is_leaving=True), (1, Cause.LEAVING)),
+        (farmer(100, is_leaving=True), (100, Cause.LEAVING)),
+        (farmer(9, threshold=None, is_leaving=True), (9, Cause.LEAVING)),
+        (farmer(0, is_leaving=True), None),
+        (farmer(-1, is_leaving=True), None),
+        (farmer(10_001, is_leaving=True), Reason.NEEDS_APPROVAL),
+        (farmer(5, is_leaving=True, standing=Reason.SIGNING_PAUSED), Reason.SIGNING_PAUSED),
+        # Of who leaves each stroop of fees goes, too.
+        (farmer(0, fees=1, is_leaving=True), (0, Cause.SWEEP)),
+        (farmer(0, fees=0, is_leaving=True), None),
+        (farmer(0, fees=9, fees_left=9, swept_at=NOW, is_leaving=True), None),
+        (farmer(0, fees=9, fees_left=8, swept_at=NOW, is_leaving=True), (0, Cause.SWEEP)),
+        (farmer(0, fees=1, fees_left=1, swept_at=NOW - 7 * DAY, is_leaving=True), (0, Cause.SWEEP)),
+        (
+            farmer(0, fees=9, sweep_failures=1, sweep_failed_at=NOW, is_leaving=True),
+            None,
+        ),
         # Fees of who is not paid itself.
         (farmer(0, fees=499, fees_since=NOW - 6 * DAY), None),
         (farmer(0, fees=499, fees_since=NOW - 7 * DAY), (0, Cause.SWEEP)),
@@ -388,3 +406,13 @@ def test_farmers_go_together_miners_by_pooler_and_each_pooler_by_itself() -> Non
     chunks = chunks_of([*many, *others])
     assert chunks[:1000] == [0] * 1000
     assert chunks[1000:] == [1, 2, 3, 2, 4, 5]
+
+
+def test_who_leaves_is_told_so() -> None:
+    leaves = farmer(7, is_leaving=True)
+    (told,) = pending_of(leaves, RULES, Left(), NOW)
+    assert (told.amount, told.reason, told.expected_at) == (7, Reason.LEAVING, RULES.next_run)
+    on_its_way = farmer(7, is_leaving=True, run_id=UUID(int=3), open_amount=2)
+    reasons = [(one.amount, one.reason) for one in pending_of(on_its_way, RULES, Left(), NOW)]
+    assert reasons == [(2, Reason.ON_ITS_WAY), (7, Reason.LEAVING)]
+    assert found(replace(leaves, payable=7), replace(RULES, is_off=True)) is Reason.SWITCHED_OFF

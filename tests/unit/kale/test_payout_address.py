@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stellar_sdk import Keypair, MuxedAccount
 
-from libs.kale.address import payout_address
+from libs.kale.address import account_key, payout_address
 
 ACCOUNT = Keypair.from_raw_ed25519_seed(bytes(32)).public_key
 #: https://github.com/stellar/stellar-protocol/blob/master/ecosystem/sep-0023.md, its test cases.
@@ -30,6 +30,23 @@ def test_accounts_and_muxed_accounts_can_be_paid(seed: bytes, number: int) -> No
     assert muxed is not None
     assert payout_address(account) == account
     assert payout_address(muxed) == muxed
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 2**64 - 1))
+def test_the_account_of_an_address_has_one_key(seed: bytes, number: int) -> None:
+    account = Keypair.from_raw_ed25519_seed(seed)
+    muxed = MuxedAccount(account.public_key, number).account_muxed
+    assert muxed is not None
+    assert account_key(account.public_key) == account_key(muxed) == account.raw_public_key()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*INVALID, "", "CDL74RF5BLYR2YBLCCI7F5FB6TPSCLKEJUBSD2RSVWZ4YHF3VMFAIGWA"],
+)
+def test_what_names_no_account_has_no_key(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must|checksum"):
+        account_key(text)
 
 
 def test_the_standards_own_example_can_be_paid() -> None:

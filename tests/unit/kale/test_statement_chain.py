@@ -13,9 +13,17 @@ from libs.kale.statements.chain import (
 from libs.kale.statements.checking import check
 from libs.kale.statements.document import File
 from libs.kale.statements.lines import moved
+from libs.kale.statements.owners import OwnerKind
 from libs.kale.statements.roots import Root, entry_value
 from libs.kale.statements.tables import lines_csv, tax_csv
-from tests.support.statements import FIRST, Pool, deposit_line, pool_of, text_of
+from tests.support.statements import (
+    FIRST,
+    Pool,
+    deposit_line,
+    pool_of,
+    pool_of_fees,
+    text_of,
+)
 
 POOL = pool_of()
 
@@ -226,3 +234,35 @@ def test_csv_for_taxes_has_income_and_what_left_and_no_moves_between_own_account
         ["stake lost", "-0.0000030", "0.0000000", "-0.0000030"],
         ["income taken back", "-0.0000100", "-0.0000010", "-0.0000090"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves"),
+    [
+        # Harvests and credits move nothing at its own address.
+        (OwnerKind.POOLER, [0, 0, 100, -15, -70]),
+        (OwnerKind.MINER, [0, 25]),
+    ],
+)
+def test_payments_of_poolers_and_miners_are_compared_at_their_addresses(
+    kind: OwnerKind, moves: list[int]
+) -> None:
+    pool = pool_of_fees(kind)
+    file = file_of(pool)
+    newest = file.statement.roots[-1]
+    entry = entry_value(newest.day, newest.record)
+    seen = {
+        line.texts[5]: SeenTransaction(
+            ledger=line.ledger, succeeded=True, moves=(move,) if move else ()
+        )
+        for line, move in zip(file.lines, moves * 3, strict=True)
+    }
+    found = compare(file, entry=entry, seen=seen, oldest=1)
+    assert (found.findings, set(found.standings)) == ([], {Standing.CONFIRMED})
+    for place, line in enumerate(file.lines):
+        one = seen[line.texts[5]]
+        wrong = replace(one, moves=(sum(one.moves or ()) + 1,))
+        told = compare(file, entry=entry, seen={**seen, line.texts[5]: wrong}, oldest=1).findings
+        # What a harvest moved besides belongs to others' statements.
+        named = [f"lines[{place}].amounts"] if moves[place % len(moves)] else []
+        assert [finding.where for finding in told] == named

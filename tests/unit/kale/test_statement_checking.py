@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from libs.kale.statements.checking import check
 from libs.kale.statements.document import joined, written
 from libs.kale.statements.lines import Line, moved
+from libs.kale.statements.owners import OwnerKind
 from libs.kale.statements.roots import (
     day_number,
     day_text,
@@ -29,6 +30,7 @@ from tests.support.statements import (
     harvest_line,
     plant_line,
     pool_of,
+    pool_of_fees,
     text_of,
 )
 
@@ -53,6 +55,8 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield path
 
 
+#: The fields of which one names the owner, in the order of the file's checksums.
+NAMES = [f"{kind.value}Id" for kind in OwnerKind]
 PATHS = list(leaves(DOCUMENT))
 #: One path for each field, whatever the place in lists.
 SAMPLES = list(
@@ -93,6 +97,46 @@ def other(value: Any, data: st.DataObject) -> Any:
     digits = "0123456789abcdef" if value[place] in "0123456789abcdef" else "xyz"
     drawn = data.draw(st.sampled_from(sorted(set(digits) - {value[place]})))
     return f"{value[:place]}{drawn}{value[place + 1 :]}"
+
+
+@pytest.mark.parametrize("kind", [OwnerKind.POOLER, OwnerKind.MINER])
+def test_statements_of_poolers_and_miners_are_sound_and_a_changed_field_is_named(
+    kind: OwnerKind,
+) -> None:
+    document = pool_of_fees(kind).document()
+    assert found(document) == []
+    for path in leaves(document):
+        before = at(document, path)
+        if path[-1] in NAMES:
+            continue
+        changed = put(document, path, not before if isinstance(before, bool) else _next(before))
+        where = found(changed)
+        assert where and where[0].startswith(named(path)), (path, where)
+
+
+def _next(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, int):
+        return value + 1
+    last = "1" if value.endswith("0") else "0"
+    return f"{value[:-1]}{last}"
+
+
+@pytest.mark.parametrize("kind", OwnerKind)
+def test_one_field_names_the_owner_and_an_id_is_of_one_kind(kind: OwnerKind) -> None:
+    document = pool_of().document() if kind is OwnerKind.FARMER else pool_of_fees(kind).document()
+    own = f"{kind.value}Id"
+    assert [name for name in NAMES if document[name]] == [own]
+    none = put(document, (own,), "")
+    assert found(none) == ["farmerId"]
+    for name in {*NAMES} - {own}:
+        both = put(document, (name,), document[own])
+        assert found(both) == [max(own, name, key=NAMES.index)]
+        other_kind = put(none, (name,), document[own])
+        if "minerId" in {own, name}:
+            assert found(other_kind) == [name]
+        else:
+            assert found(other_kind)
 
 
 def test_a_sound_file_has_no_finding() -> None:

@@ -25,8 +25,8 @@ from stellar_sdk.operation.set_options import AuthorizationFlag
 from stellar_sdk.operation.set_trust_line_flags import TrustLineFlags
 
 from localnet.ledger import apply
-from localnet.ledger.accounts import BASE_RESERVE
 from localnet.ledger.results import TxCode
+from localnet.network import BASE_RESERVE
 from tests.support.localnet_chain import Chain, operation_codes, result_json
 
 

@@ -14,8 +14,9 @@ from stellar_sdk import (
 from stellar_sdk import TransactionEnvelope as Envelope
 
 from localnet.ledger.sqlite_store import SqliteStore
+from localnet.soroban.modules import OLD_BUILD
 from localnet.soroban.storage import code_key, instance_key
-from localnet.soroban.uploads import OLD_BUILD
+from localnet.soroban.uploads import FARM_CODE_BYTES
 from tests.support.localnet_chain import Chain, make_node, operation_codes
 from tests.support.localnet_farm import call_farm, farm_envelope, plant_arguments, simulate_call
 
@@ -81,6 +82,22 @@ def test_what_the_real_network_charged(chain: Chain) -> None:
         assert abs(rent - plain - measured) < measured // 100
         assert rent < fee < asked
     assert 30_000_000 < asked < 32_000_000
+
+
+def test_rent_is_paid_for_as_many_bytes_as_are_set() -> None:
+    """A code of half its size pays less by its part of what the real one pays."""
+    paid = []
+    for size in (FARM_CODE_BYTES, FARM_CODE_BYTES // 2, 0):
+        chain = Chain(node=make_node(farm_code_bytes=size))
+        usual(chain)
+        chain.node.set_lives({CODE: LONGEST - WEEK + 1})
+        rent, _, asked = plant(chain)
+        assert rent < asked
+        paid.append(rent)
+    whole, half, none = paid
+    # Rent of the parsed module, which is the rest, does not depend on it.
+    assert abs((whole - half) - (half - none)) < 1000
+    assert 0.03 < (whole - none) / whole < 0.04
 
 
 @pytest.mark.parametrize("due", ["code", "instance", "both", "none"])

@@ -8,11 +8,11 @@ from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from localnet.network import Network
 from localnet.soroban import genesis
+from localnet.soroban.assets import packed_asset
 from localnet.soroban.host import invoke
 from localnet.soroban.model import AuthMode, Entry, Footprint, InvocationResult, LedgerInfo
+from localnet.soroban.modules import OLD_BUILD
 from localnet.soroban.storage import Key, account_key, trustline_key
-from localnet.soroban.token import packed_asset
-from localnet.soroban.uploads import OLD_BUILD
 
 NETWORK = Network()
 FARM, TOKEN, ROUTER, TRACTOR = (

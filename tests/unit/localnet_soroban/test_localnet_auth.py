@@ -8,6 +8,7 @@ from stellar_sdk import Keypair, scval, xdr
 from localnet.soroban.errors import describe
 from localnet.soroban.model import AuthMode, Footprint, InvocationResult
 from localnet.soroban.values import symbol, vector
+from tests.support.contract_world import raised
 from tests.unit.localnet_soroban.genesis_world import (
     FARM,
     ROUTER,
@@ -228,12 +229,13 @@ def test_a_failed_call_gives_its_authorisation_back() -> None:
 def numbers_of_failures(result: InvocationResult) -> list[int]:
     """Numbers that contracts failed with themselves, in order."""
     found = []
-    for diagnostic in result.diagnostics:
-        body = diagnostic.event.body.v0
-        items = body.data.vec.sc_vec if body is not None and body.data.vec is not None else []
-        told = items[0].str if items else None
-        if told is not None and told.sc_string == b"failing with contract error":
-            found.append(scval.from_uint32(items[1]))
+    for event in (diagnostic.event for diagnostic in result.diagnostics):
+        if raised(event):
+            assert event.body.v0 is not None
+            error = event.body.v0.topics[1].error
+            assert error is not None
+            assert error.contract_code is not None
+            found.append(error.contract_code.uint32)
     return found
 
 

@@ -5,8 +5,8 @@ from stellar_sdk import StrKey, scval, xdr
 
 from localnet.soroban.errors import describe
 from localnet.soroban.model import Footprint, InvocationResult
+from localnet.soroban.modules import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.storage import code_key, instance_key
-from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.values import symbol, vector
 from tests.unit.localnet_soroban.genesis_world import (
     FARM,

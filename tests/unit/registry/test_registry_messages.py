@@ -10,6 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 from stellar_sdk import Keypair
 
 from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.identity import Caller, CallerKind, Grant
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
 from libs.kale.formats import FORMATS
@@ -54,6 +55,53 @@ def test_a_request_from_before_a_field_keeps_its_digest() -> None:
 def test_a_registration_without_request_id_is_a_new_one() -> None:
     first, second = (messages.new_farmer(farmer()).request_id for _ in range(2))
     assert first != second
+
+
+def joining(**changes: Any) -> registry_pb2.JoinPoolRequest:
+    """JoinPool's arguments."""
+    given: dict[str, Any] = {"pooler_id": POOLER, "owner_account": KEY, "terms_version": 3}
+    return registry_pb2.JoinPoolRequest(**{**given, **changes})
+
+
+def owner(kind: CallerKind = CallerKind.OWNER) -> Caller:
+    """An owner account that has logged in."""
+    grant = Grant(token_id="t", is_read_only=False, methods=None, ends=1)
+    return Caller(kind=kind, name=KEY, identity=f"spiffe://k/owner/{KEY}", via="v", grant=grant)
+
+
+def test_who_joins_by_itself_speaks_for_the_farmer() -> None:
+    new = messages.joining_farmer(joining(stake_percentage="0.25", request_id="one"), owner())
+    assert (str(new.pooler_id), new.owner_account, new.terms_version) == (POOLER, KEY, 3)
+    assert (new.stake_bps, new.has_stake, new.joins_itself) == (2500, True, True)
+    assert (new.payout_wallet_address, new.metadata) == ("", "{}")
+    assert new.registered_by == f"spiffe://k/owner/{KEY} via v, token t"
+    assert new.proof == "owner"
+    usual = messages.joining_farmer(joining(), owner())
+    assert (usual.stake_bps, usual.has_stake) == (1000, False)
+    assert messages.joining_farmer(joining(), owner(CallerKind.UNKNOWN)).proof == "plaintext"
+    assert not messages.new_farmer(farmer(), owner()).joins_itself
+
+
+def test_a_request_id_of_who_joins_is_apart_from_everybody_elses() -> None:
+    other = Keypair.from_raw_ed25519_seed(bytes([1]) * 32).public_key
+    one = messages.joining_farmer(joining(request_id="one"), owner())
+    assert one.request_id == f"owner/{KEY}/one"
+    assert messages.new_farmer(farmer(request_id="one")).request_id == "one"
+    theirs = messages.joining_farmer(joining(request_id="one", owner_account=other), owner())
+    assert theirs.request_id == f"owner/{other}/one"
+    fresh = [messages.joining_farmer(joining(), owner()).request_id for _ in range(2)]
+    assert fresh[0] != fresh[1]
+    assert all(one.startswith(f"owner/{KEY}/") for one in fresh)
+
+
+def test_who_joins_otherwise_asks_for_something_else() -> None:
+    first = messages.joining_farmer(joining(), owner()).digest
+    assert messages.joining_farmer(joining(request_id="other"), owner()).digest == first
+    other = Keypair.from_raw_ed25519_seed(bytes([1]) * 32).public_key
+    for changes in ({"owner_account": other}, {"terms_version": 4}, {"stake_percentage": "0.2"}):
+        assert messages.joining_farmer(joining(**changes), owner()).digest != first
+    of_pooler = farmer(owner_account=KEY, terms_version=3)
+    assert messages.new_farmer(of_pooler).digest != first
 
 
 def test_an_update_without_fields_changes_nothing() -> None:

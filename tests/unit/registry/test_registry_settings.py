@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from services.registry.config import RegistrySettings
+from services.registry.domain.joining import JoinLimits
 
 DATABASE = SecretStr("postgresql://nowhere/none")
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
@@ -54,6 +55,21 @@ def test_wrong_keys_and_files_stop_the_start_and_are_named(tmp_path: Path) -> No
         with pytest.raises(ValidationError, match=told) as caught:
             settings(**changes)
         assert KEYS[0] not in str(caught.value)
+
+
+def test_nobody_joins_by_itself_unless_it_is_said() -> None:
+    assert settings().join_limits() == JoinLimits(daily=0, owner_daily=1)
+    given = settings(self_join_daily=7, self_join_owner_daily=3)
+    assert given.join_limits() == JoinLimits(daily=7, owner_daily=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("self_join_daily", -1), ("self_join_owner_daily", 0), ("self_join_daily", 1_000_001)],
+)
+def test_limits_of_who_joins_that_are_none_stop_the_start(name: str, wrong: int) -> None:
+    with pytest.raises(ValidationError, match=name):
+        settings(**{name: wrong})
 
 
 def test_files_of_certificates_are_still_looked_at() -> None:

@@ -15,7 +15,7 @@ from services.registry.domain.webhooks import (
     MOST,
     body_of,
     headers_of,
-    host_of,
+    host_of_url,
     is_public,
     read_keys,
     shown,
@@ -133,9 +133,9 @@ def test_only_what_is_taken_is_told_as_a_beginning() -> None:
 
 
 def test_a_host_is_told_without_what_may_be_secret() -> None:
-    assert host_of("https://Hooks.example.com:1/secret?token=x") == "hooks.example.com"
-    assert host_of("https://[::1") == ""
-    assert host_of("https:///path") == ""
+    assert host_of_url("https://Hooks.example.com:1/secret?token=x") == "hooks.example.com"
+    assert host_of_url("https://[::1") == ""
+    assert host_of_url("https:///path") == ""
 
 
 def encoded(*keys: bytes) -> str:

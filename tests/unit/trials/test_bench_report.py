@@ -120,7 +120,7 @@ def test_authenticators_take_a_small_part_of_an_operation() -> None:
 
 
 def test_the_cost_of_authenticators_is_measured() -> None:
-    assert 0 < authenticator_seconds() < 0.1
+    assert 0 < authenticator_seconds() < 10
 
 
 def test_processes_are_compared_where_the_wallet_is_the_limit() -> None:

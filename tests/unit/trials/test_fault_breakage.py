@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from trials.faults import breakage as b
-from trials.faults import run
-from trials.faults.run import _in_turn, _under_attack
+from trials.faults import payouts
+from trials.faults.payouts import begin_in_turn
+from trials.faults.run import _under_attack
 from trials.faults.scenarios import Scenario
 
 
@@ -161,7 +162,7 @@ async def test_the_node_says_what_it_did() -> None:
 
 
 async def test_calls_in_turn_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_APART", 0.02)
+    monkeypatch.setattr(payouts, "APART", 0.02)
     seen: list[str] = []
     second_begins = asyncio.Event()
 
@@ -174,7 +175,7 @@ async def test_calls_in_turn_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append("second begins")
         second_begins.set()
 
-    await _in_turn([first(), second()])
+    await begin_in_turn([first(), second()])
     assert seen == ["first begins", "second begins", "first ends"]
 
 
@@ -183,5 +184,5 @@ async def test_a_call_in_turn_that_fails_is_told_in_words() -> None:
         raise ValueError("no")
 
     scenario = Scenario(name="row", breakage=b.nothing())
-    error, _ = await _under_attack(cast(Any, Arena()), scenario, _in_turn([fail()]))
+    error, _ = await _under_attack(cast(Any, Arena()), scenario, begin_in_turn([fail()]))
     assert error == "ValueError: no"

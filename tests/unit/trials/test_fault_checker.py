@@ -8,7 +8,8 @@ import pytest
 from devstack.chain_view import ChainPlant
 from devstack.farm_calls import FarmCall
 from trials.faults.checker import Findings, Question, check, over_cap
-from trials.faults.witness import SeenCall, SeenFee, SeenPayment, Witness
+from trials.faults.witness import SeenCall, SeenFee, Witness
+from trials.payments import SeenPayment
 
 FARMER, OTHER = "GA", "GB"
 QUESTION = Question(

@@ -11,8 +11,9 @@ from devstack.farm_calls import FarmCall
 from trials.canaries import Search
 from trials.faults import closing, run
 from trials.faults.checker import Question, check
-from trials.faults.closing import after_farming, after_withdrawals, asked_again, unmatched, windows
-from trials.faults.witness import SeenCall, SeenPayment, Witness
+from trials.faults.closing import after_farming, asked_again, unmatched, windows
+from trials.faults.witness import SeenCall, Witness
+from trials.payments import SeenPayment
 
 FARMER, OTHER = "GA", "GB"
 PLANT = Question(
@@ -92,22 +93,20 @@ def test_a_question_ends_where_the_next_of_its_phase_begins() -> None:
 
 
 def test_all_that_is_on_the_chain_is_recorded_once() -> None:
-    assert difference(chain(), PLANTED, SENT) == []
+    assert difference(chain(), PLANTED) == []
 
 
 @pytest.mark.parametrize(
     ("rows", "about"),
     [
-        ([SENT], "calls of ('plant', 'GA'): 1 on the chain, None recorded"),
-        ([PLANTED], "payments of ('GA', 'GB', 5): 1 on the chain, None recorded"),
-        ([PLANTED, SENT, SENT], "payments of ('GA', 'GB', 5): 1 on the chain, 2 recorded"),
-        ([PLANTED, PLANTED, SENT], "calls of ('plant', 'GA'): 1 on the chain, 2 recorded"),
+        ([], "calls of ('plant', 'GA'): 1 on the chain, None recorded"),
+        ([PLANTED, PLANTED], "calls of ('plant', 'GA'): 1 on the chain, 2 recorded"),
         (
-            [PLANTED | {"amount": 6}, SENT],
+            [PLANTED | {"amount": 6}],
             "figures of ('plant', 'GA', 7): (5, 30) on the chain, (6, 30) recorded",
         ),
         (
-            [PLANTED | {"block_index": 8}, SENT],
+            [PLANTED | {"block_index": 8}],
             "figures of ('plant', 'GA', 8): None on the chain, (5, 30) recorded",
         ),
     ],
@@ -116,19 +115,10 @@ def test_records_and_chain_that_differ(rows: list[dict[str, Any]], about: str) -
     assert about in difference(chain(), *rows)
 
 
-def test_a_second_payment_that_nobody_asked_about_is_found() -> None:
-    witness = chain()
-    witness.payments.append(PAYMENT)
-    (line,) = difference(witness, PLANTED, SENT)
-    assert line == "payments of ('GA', 'GB', 5): 2 on the chain, 1 recorded"
-
-
 def test_balances_follow_from_the_records() -> None:
     """Not from the chain, whose balances they are compared with."""
-    rows = cast(Any, [PLANTED, HARVESTED, PLANTED | {"block_index": 8, "amount": 3}, SENT])
-    given = after_withdrawals(rows, {FARMER: 100, OTHER: 100})
-    assert given == {FARMER: 95, OTHER: 105}
-    assert after_farming(rows, given) == {FARMER: 132, OTHER: 105}
+    rows = cast(Any, [PLANTED, HARVESTED, PLANTED | {"block_index": 8, "amount": 3}])
+    assert after_farming(rows, {FARMER: 95, OTHER: 105}) == {FARMER: 132, OTHER: 105}
 
 
 async def test_a_secret_in_what_was_written_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +128,11 @@ async def test_a_secret_in_what_was_written_is_wrong(monkeypatch: pytest.MonkeyP
     async def search_all(_stack: object) -> Search:
         return Search(canaries=1, files=1, size=1, leaks=["master key in run.log"])
 
-    for name in ("_outlive_envelopes", "_money"):
+    for name in ("_outlive_envelopes", "_money", "payment_differences"):
         monkeypatch.setattr(closing, name, nothing)
     monkeypatch.setattr(closing, "search_all", search_all)
     arena = SimpleNamespace(
-        world=SimpleNamespace(stack=None),
+        world=SimpleNamespace(stack=None, rpc_url=""),
         witness=SimpleNamespace(catch_up=nothing, calls=[], payments=[], fees=[], view=ChainView()),
         records=SimpleNamespace(many=nothing),
         cap=1,

@@ -18,7 +18,8 @@ from trials.faults.liars import ALONE, HONEST, LIES, THREE, liar_groups, split
 from trials.faults.liars_table import COLUMNS, rows
 from trials.faults.run import Cell
 from trials.faults.scenarios import PHASES
-from trials.faults.witness import SeenPayment, Witness
+from trials.faults.witness import Witness
+from trials.payments import SeenPayment
 from trials.world import WorldConfig
 
 _GROUPS = {group.name: group for group in liar_groups(WorldConfig(farmers=3))}
@@ -63,7 +64,7 @@ def test_wallet_never_asks_the_node_that_the_witness_reads() -> None:
 
 def test_the_short_run_has_a_part_of_them() -> None:
     groups = {group.name: group for group in _chosen(_parser().parse_args(["run", "--quick"]))}
-    assert set(groups) == {"quick", "quick-liars"}
+    assert set(groups) == {"quick", "quick-liars", "quick-payouts"}
     assert len(groups["quick-liars"].scenarios) >= 4
     assert groups["quick-liars"].config.nodes == (1, 2, 3)
     assert not groups["quick"].config.nodes

@@ -10,7 +10,17 @@ from trials.faults.checker import Findings
 from trials.faults.earlier import read, write
 from trials.faults.liars import liar_groups
 from trials.faults.run import Cell, FaultResult
-from trials.faults.scenarios import DELIVERY_EDGES, FARMING, NOTIFY, PHASES, failpoints, groups
+from trials.faults.scenarios import (
+    DELIVERY_EDGES,
+    ELSEWHERE,
+    FARMING,
+    NOTIFY,
+    PAYOUTS,
+    PHASES,
+    failpoints,
+    groups,
+    payout_failpoints,
+)
 from trials.faults.tables import command, problems, summary
 
 CELL = Cell(
@@ -49,17 +59,63 @@ def test_the_table_has_every_failpoint_and_enough_kills() -> None:
     assert any(row.quick for scenarios in rows.values() for row in scenarios)
 
 
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_failpoint_has_a_row_that_kills_there_or_another_test() -> None:
+    """Who adds one without either is told."""
+    rows = [row.name for group in groups(farmers=4, random_kills=1) for row in group.scenarios]
+    tried = {name for row in rows for name in re.findall(r"kill at ([\w.]+)@", row)}
+    sources = [
+        path.read_text(encoding="utf-8")
+        for name in ("wallet", "harvest", "plant", "work")
+        for path in (ROOT / "services" / name).rglob("*.py")
+    ]
+    known = {name for text in sources for name in re.findall(r'failpoint\(\s*"([^"]+)"', text)}
+    assert known
+    for name in known - tried:
+        (test,) = [file for prefix, file in ELSEWHERE.items() if name.startswith(prefix)]
+        assert name in (ROOT / test).read_text(encoding="utf-8"), name
+
+
+def test_payouts_are_killed_at_every_failpoint_with_each_carrier() -> None:
+    rows = {group.name: group.scenarios for group in groups(farmers=4, random_kills=1)}
+    for name in ("payouts", "payouts-multicall"):
+        killed = {row.name.partition("@")[0]: row.phases for row in rows[name] if "@" in row.name}
+        assert [f"payouts: kill at {failpoint}" for failpoint in payout_failpoints()] == list(
+            killed
+        )
+        assert {phase for phases in killed.values() for phase in phases} == set(PAYOUTS)
+        # What comes of lost answers and of processes that die anywhere is tried in all phases.
+        assert all(row.phases == PAYOUTS for row in rows[name] if "@" not in row.name)
+    assert {"harvest.payout.told", "wallet.payouts.recorded"} <= set(payout_failpoints())
+    assert "wallet.batch.recorded" not in payout_failpoints()
+    assert "wallet.payouts.recorded" not in failpoints()
+
+
+def test_the_quick_run_has_a_row_of_payouts_on_the_whole_pool() -> None:
+    every = groups(farmers=4, random_kills=1)
+    short = {group.name: group for group in _joined(every + liar_groups(every[0].config))}
+    paying = short.pop("quick-payouts")
+    assert 1 <= len(paying.scenarios) <= 2
+    assert all(row.pays for row in paying.scenarios)
+    assert paying.config.whole
+    assert not any(row.pays for group in short.values() for row in group.scenarios)
+    assert not short["quick"].config.whole
+
+
 def test_who_harvests_in_a_row_has_worked_in_the_row_before() -> None:
     for group in groups(farmers=4, random_kills=200):
         for row in group.scenarios:
-            assert set(row.phases) <= set(PHASES) or row.phases == (NOTIFY,), row.name
+            known = set(row.phases) <= set(PHASES) or row.phases == (NOTIFY,) or row.pays
+            assert known, row.name
             both = ("work" in row.phases) == ("plant" in row.phases)
             assert both, f"{row.name}: who plants also works, as the next row harvests that block"
             assert "plant" in row.phases or not set(FARMING) & set(row.phases), row.name
 
 
 def test_registry_is_killed_wherever_it_sends_to_webhooks() -> None:
-    services = Path(__file__).parents[3] / "services" / "registry"
+    services = ROOT / "services" / "registry"
     sources = (path.read_text(encoding="utf-8") for path in services.rglob("*.py"))
     known = {name for text in sources for name in re.findall(r'"(registry\.delivery\.\w+)"', text)}
     assert set(DELIVERY_EDGES) == known

@@ -19,6 +19,7 @@ from services.wallet.domain.agreements import (
     agreement_text,
     check_fees,
     check_offered,
+    check_own_change,
     effective_from,
     in_force,
     objection_text,
@@ -26,7 +27,13 @@ from services.wallet.domain.agreements import (
     takes_more,
     to_come,
 )
-from services.wallet.domain.errors import FeeTooHighError, TermsNotOfferedError
+from services.wallet.domain.errors import (
+    FeeTooHighError,
+    NoTermsError,
+    OwnerMayNotError,
+    TermsAnnouncedError,
+    TermsNotOfferedError,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -233,3 +240,79 @@ def test_a_farmer_signs_no_lower_fee_than_it_was_offered(
         return
     with pytest.raises(TermsNotOfferedError):
         check_offered(terms(**changed), agreements, NOW)
+
+
+# What a login changes ----------------------------------------------------------------------------
+
+LOGGED_IN = Giver(given_by="spiffe://pool/owner/G", proof=Proof.OWNER)
+IN_FORCE = agreement(1, NOW - DAY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"payout_threshold": 0},
+        {"payout_threshold": 2**60},
+        {"payout_interval_seconds": 0},
+        {"payout_threshold": 1, "payout_interval_seconds": 1},
+    ],
+)
+def test_an_owner_that_has_logged_in_says_when_it_is_paid(change: dict[str, int]) -> None:
+    wanted = terms(**change)
+    assert check_own_change(wanted, [IN_FORCE], NOW) is IN_FORCE
+    # It counts from the next block on, though the pool may like it less.
+    assert counts(wanted, IN_FORCE, giver=LOGGED_IN) == NOW
+    later = NOW + timedelta(minutes=3)
+    assert counts(wanted, IN_FORCE, giver=LOGGED_IN, next_block=later) == later
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        ({"stake_bps": 5_001}, "stake_bps"),
+        ({"stake_bps": 0}, "stake_bps"),
+        ({"pooler_bps": 0, "payout_threshold": 1}, "pooler_bps"),
+        ({"pooler_bps": 501}, "pooler_bps"),
+        ({"miners_bps": 1, "harvest_blocks": 1}, "harvest_blocks,miners_bps"),
+        ({"terms_version": 3, "terms_digest": b"\x01" * 32}, "terms_digest,terms_version"),
+    ],
+)
+def test_it_says_nothing_else(change: dict[str, Any], fields: str) -> None:
+    with pytest.raises(OwnerMayNotError) as caught:
+        check_own_change(terms(**change), [IN_FORCE], NOW)
+    assert caught.value.metadata == {"fields": fields}
+    assert fields.replace(",", ", ") in caught.value.message
+
+
+def test_where_nothing_is_in_force_there_is_nothing_to_change() -> None:
+    for known in ([], [agreement(1, NOW + DAY)]):
+        with pytest.raises(NoTermsError):
+            check_own_change(terms(), known, NOW)
+
+
+def test_a_login_takes_no_announced_terms_away() -> None:
+    """A newer agreement takes the place of those that do not count yet."""
+    announced = agreement(2, NOW + DAY, pooler_bps=900)
+    with pytest.raises(TermsAnnouncedError):
+        check_own_change(terms(payout_threshold=1), [IN_FORCE, announced], NOW)
+    # Once they count they are what is changed.
+    later = NOW + DAY
+    wanted = terms(pooler_bps=900, payout_threshold=1)
+    assert check_own_change(wanted, [IN_FORCE, announced], later) is announced
+    # What it has said itself, and what was replaced, is in nobody's way.
+    own = replace(agreement(2, NOW + DAY, payout_threshold=1), proof=Proof.OWNER)
+    assert check_own_change(terms(payout_threshold=2), [IN_FORCE, own], NOW) is IN_FORCE
+
+
+def test_what_a_login_says_is_no_offer_of_the_pooler() -> None:
+    """Else a farmer's own change would take away what the pooler has offered before."""
+    raised = replace(agreement(2, NOW - DAY / 2, pooler_bps=900), proof=Proof.SIGNATURE)
+    own = replace(agreement(3, NOW - DAY / 3, pooler_bps=900), proof=Proof.OWNER)
+    check_offered(terms(), [IN_FORCE, raised, own], NOW)
+    with pytest.raises(TermsNotOfferedError):
+        check_offered(terms(pooler_bps=400), [IN_FORCE, raised, own], NOW)
+    # Nor does it make one of what only it has.
+    alone = [replace(IN_FORCE, proof=Proof.OWNER), agreement(2, NOW - DAY / 3, pooler_bps=900)]
+    with pytest.raises(TermsNotOfferedError):
+        check_offered(terms(), alone, NOW)

@@ -34,7 +34,6 @@ from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.errors import (
     FeeCapExceededError,
     NetworkMismatchError,
-    UnknownMetaError,
 )
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for, verify
@@ -158,11 +157,17 @@ def test_not_seen(reader: ResultReader, name: str) -> None:
     assert outcome.head.oldest > 0
 
 
-def test_an_unknown_meta_says_nothing(reader: ResultReader) -> None:
+def test_an_unknown_meta_tells_the_ledger_and_the_price_and_nothing_else(
+    reader: ResultReader,
+) -> None:
     """A version that does not exist yet must never be taken for a failure."""
-    answer = recorded("get_tx_work_success") | {"resultMetaXdr": "AAAAYw=="}
-    with pytest.raises(UnknownMetaError):
-        outcome_of(reader, answer)
+    answer = recorded("get_tx_work_success")
+    known = outcome_of(reader, answer, "work")
+    outcome = outcome_of(reader, answer | {"resultMetaXdr": "AAAAYw=="}, "work")
+    assert outcome.status is OutcomeStatus.UNKNOWN
+    assert (outcome.ledger, outcome.fee_charged) == (known.ledger, known.fee_charged)
+    assert (outcome.results, outcome.error) == ((), None)
+    assert "version of result meta" in outcome.unknown
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_kind_bids_what_the_network_asks_or_waits_for_a_quiet_ledger(
     kind: OperationKind,
 ) -> None:
     bid = chain_state().bid(kind, BLOCK, LIMITS)
-    is_patient = kind in {K.HARVEST, K.OPEN_CHANNEL, K.TOP_UP, K.DATA_ENTRY}
+    is_patient = kind in {K.HARVEST, K.OPEN_CHANNEL, K.TOP_UP, K.DATA_ENTRY, K.CLOSE_ACCOUNT}
     assert bid.inclusion_fee == (100 if is_patient else 200)
     assert (bid.max_time, bid.max_fee) == (CLOSE_TIME + LIMITS.lifetime, LIMITS.max_fee)
 

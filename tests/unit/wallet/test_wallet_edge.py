@@ -18,12 +18,13 @@ from services.wallet.chain.build.calls import Farm
 from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
-    UnknownMetaError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.node.ledger_entries import Entry
 from services.wallet.chain.node.questions import (
     HEAD,
     HEALTH,
+    IDENTITY,
     INCLUSION_FEE,
     LATEST_LEDGER,
     PASSPHRASE,
@@ -33,10 +34,15 @@ from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.account_bytes import read_account, read_trustline
 from services.wallet.chain.read.entries import decode_farm, decode_pail
 from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
-from services.wallet.chain.read.included import outcome_question, read_included
+from services.wallet.chain.read.included import (
+    outcome_question,
+    presence_question,
+    read_included,
+)
 from services.wallet.chain.read.limits import KEYS, limits_question
 from services.wallet.chain.read.results import ResultReader
 from services.wallet.chain.read.simulations import preparation, simulation
+from services.wallet.domain.chain_facts import OutcomeStatus
 from tests.support.canned import canned_rpc
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
@@ -190,7 +196,8 @@ LIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a time that no clock has": (PLANT, with_(latestLedgerCloseTime=str(2**62))),
     "a time before all": (PLANT, with_(latestLedgerCloseTime="-1")),
     "history from the future": (PLANT, with_(oldestLedger=2**31)),
-    "a status that no one knows": (PLANT, with_(status="MAYBE")),
+    "a status that is a number": (PLANT, with_(status=7)),
+    "no status": (PLANT, without("status")),
     "success with a failure's result": (
         PLANT,
         with_(resultXdr=recorded("get_tx_failed_pail_exists")["resultXdr"]),
@@ -200,8 +207,6 @@ LIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
         with_(resultXdr=recorded(PLANT)["resultXdr"]),
     ),
     "a result that does not decode": (PLANT, with_(resultXdr="AAAAAAAA")),
-    "no result": (PLANT, without("resultXdr")),
-    "no meta": (PLANT, without("resultMetaXdr")),
     "a meta that does not decode": (PLANT, with_(resultMetaXdr="AAAABAAA", events={})),
     "another transaction": (
         PLANT,
@@ -219,25 +224,135 @@ LIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
         PAGE,
         lambda answer: answer.update(transactions=answer["transactions"] * 100),
     ),
-    "a fee that is a fraction": (
-        "getFeeStats",
-        lambda answer: answer["sorobanInclusionFee"].update(p90="1.5"),
-    ),
-    "a fee beyond all": (
-        "getFeeStats",
-        lambda answer: answer["sorobanInclusionFee"].update(p90=str(2**63)),
-    ),
-    "fees that are a text": ("getFeeStats", with_(sorobanInclusionFee="100")),
-    "limits that are missing": (
-        "entries_config_settings",
-        lambda answer: answer.update(entries=answer["entries"][1:]),
-    ),
     "a passphrase without end": ("getNetwork", with_(passphrase="x" * 10_000)),
-    "no footprint": ("simulate_deploy_sac", without("transactionData")),
     "a negative fee": ("simulate_deploy_sac", with_(minResourceFee="-1")),
     "an error that is a number": ("simulate_plant_err_pail_exists", with_(error=7)),
     "an event that does not decode": ("simulate_plant_err_pail_exists", with_(events=["AAAA"])),
 }
+
+#: The beginnings of XDR of a newer network: the SDK has no such arm, value or version.
+NEWER_META, NEWER_RESULT = "AAAACQ==", b64encode(bytes(8) + (99).to_bytes(4)).decode()
+CONFIG, SAC = "entries_config_settings", "simulate_deploy_sac"
+
+
+def bytes_at(name: str, position: int, value: int) -> Callable[[Any], Any]:
+    """Changes four bytes of an XDR."""
+
+    def change(item: Any) -> None:
+        raw = bytearray(b64decode(item[name]))
+        raw[position : position + 4] = value.to_bytes(4)
+        item[name] = b64encode(raw).decode()
+
+    return change
+
+
+#: What a newer network, or a newer node, may answer instead of what can be done without.
+NEWER: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "fees that are a fraction": (
+        "getFeeStats",
+        lambda answer: answer["sorobanInclusionFee"].update(p90="1.5"),
+    ),
+    "fees beyond all": (
+        "getFeeStats",
+        lambda answer: answer["sorobanInclusionFee"].update(p90=str(2**63)),
+    ),
+    "fees that are a text": ("getFeeStats", with_(sorobanInclusionFee="100")),
+    "fees under another name": ("getFeeStats", without("sorobanInclusionFee")),
+    "other percentiles": ("getFeeStats", lambda answer: answer["sorobanInclusionFee"].pop("p90")),
+    "limits that are kept elsewhere": (
+        CONFIG,
+        lambda answer: answer.update(entries=answer["entries"][1:]),
+    ),
+    "limits of another shape": (CONFIG, first("entries", bytes_at("xdr", 4, 99))),
+    "a footprint under another name": (SAC, without("transactionData")),
+    "a fee under another name": (SAC, without("minResourceFee")),
+    "a footprint of another version": (SAC, bytes_at("transactionData", 0, 9)),
+    "another answer to an envelope": ("send_error_bad_seq", with_(status="QUEUED")),
+    "no status of an envelope": ("send_error_bad_seq", without("status")),
+}
+#: What they may answer about a transaction that a ledger has.
+NEWER_OUTCOMES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "another status": (PLANT, with_(status="PARTLY")),
+    "no result": (PLANT, without("resultXdr")),
+    "no meta": (PLANT, without("resultMetaXdr")),
+    "meta of another version": (PLANT, with_(resultMetaXdr=NEWER_META)),
+    "another arm in the meta": (PLANT, lambda answer: in_meta(answer, 9)),
+    "another result of a transaction": (PLANT, with_(resultXdr=NEWER_RESULT)),
+    "another result of an operation": (PLANT, bytes_at("resultXdr", 16, 99)),
+    "another kind of operation": (PLANT, bytes_at("resultXdr", 20, 99)),
+    "another failure": ("get_tx_failed_pail_exists", with_(resultXdr=NEWER_RESULT)),
+}
+
+
+def in_meta(answer: Any, version: int) -> None:
+    """Changes the meta's extension, and has the whole of it decoded."""
+    bytes_at("resultMetaXdr", 4, version)(answer)
+    answer["events"] = ["an event of another shape"]
+    answer["diagnosticEventsXdr"] = []
+
+
+@pytest.mark.parametrize("change", NEWER)
+async def test_what_can_be_done_without_is_no_failure_and_no_answer(change: str) -> None:
+    name, newer = NEWER[change]
+    transport, rpc = canned_rpc()
+    transport.result = recorded(name)
+    newer(transport.result)
+    with pytest.raises(UnknownAnswerError):
+        await _run(CASES[name].ask, rpc)
+    assert rpc.health.failures == 0
+
+
+@pytest.mark.parametrize("change", NEWER_OUTCOMES)
+async def test_what_is_not_known_of_a_transaction_leaves_its_ledger_known(change: str) -> None:
+    name, newer = NEWER_OUTCOMES[change]
+    transport, rpc = canned_rpc()
+    transport.result = recorded(name)
+    known = await CASES[name].ask(rpc)
+    newer(transport.result)
+    found = await CASES[name].ask(rpc)
+    assert (found.status, found.ledger) == (OutcomeStatus.UNKNOWN, known.ledger)
+    assert found.unknown
+    assert 0 <= found.fee_charged <= known.fee_charged
+    assert rpc.health.failures == 0
+
+
+async def test_an_event_that_is_not_known_hides_the_reason_and_not_the_failure() -> None:
+    transport, rpc = canned_rpc()
+    name = "get_tx_failed_pail_exists"
+    transport.result = recorded(name)
+    transport.result["diagnosticEventsXdr"] = [b64encode(bytes(4) + (9).to_bytes(4)).decode()]
+    found = await CASES[name].ask(rpc)
+    assert (found.status, found.error.raiser) == (OutcomeStatus.FAILED, "transaction")
+
+
+@pytest.mark.parametrize(("status", "there"), [("PARTLY", True), ("NOT_FOUND", False)])
+async def test_whether_a_ledger_has_a_transaction_needs_no_result(status: str, there: bool) -> None:
+    transport, rpc = canned_rpc()
+    transport.result = recorded(PLANT) | {"status": status}
+    assert await rpc.ask(presence_question("ab" * 32)) is there
+
+
+async def test_a_node_that_does_not_tell_how_far_it_remembers_remembers_nothing() -> None:
+    transport, rpc = canned_rpc()
+    transport.result = recorded("get_tx_not_found")
+    del transport.result["oldestLedger"]
+    head = await rpc.ask(HEAD)
+    assert head.oldest == head.sequence > 1
+
+
+async def test_health_may_be_told_without_a_ledger() -> None:
+    transport, rpc = canned_rpc()
+    transport.result = {"status": "healthy"}
+    await rpc.ask(HEALTH)
+    assert rpc.health.failures == 0
+
+
+@pytest.mark.parametrize("protocol", [None, "27", 0, -1, True, 2**32, 99])
+async def test_a_protocol_is_a_number_or_is_not_told(protocol: Any) -> None:
+    transport, rpc = canned_rpc()
+    transport.result = {"passphrase": "p", "protocolVersion": protocol}
+    identity = await rpc.ask(IDENTITY)
+    assert (identity.passphrase, identity.protocol) == ("p", 99 if protocol == 99 else 0)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -269,19 +384,17 @@ async def test_a_simulation_without_the_calls_result_is_no_answer(results: Any) 
     assert rpc.health.failures == 1
 
 
-async def test_an_unknown_meta_is_no_failure_and_no_answer() -> None:
+async def test_an_unknown_meta_on_a_page_touches_no_other_transaction() -> None:
     transport, rpc = canned_rpc()
-    transport.result = recorded(PLANT) | {"resultMetaXdr": "AAAAYw=="}
-    with pytest.raises(UnknownMetaError):
-        await CASES[PLANT].ask(rpc)
-    assert rpc.health.failures == 0
     page = recorded(PAGE)
     page["transactions"][0] |= {"status": "SUCCESS", "resultMetaXdr": "AAAAYw=="}
     transport.result = page
     names = [item["txHash"] for item in page["transactions"]]
     found = await read_included(rpc, READER, 7, {names[0]: ["plant"], names[1]: []})
-    assert set(found.unreadable) == {names[0]}
-    assert set(found.outcomes) == {names[1]}
+    statuses = {name: item.status for name, item in found.outcomes.items()}
+    assert statuses[names[0]] is OutcomeStatus.UNKNOWN
+    assert statuses[names[1]] is not OutcomeStatus.UNKNOWN
+    assert rpc.health.failures == 0
 
 
 def page_of(count: int, cursor: Any, *, start: int = 0, ledger: int = 100) -> Mapping[str, Any]:
@@ -457,7 +570,7 @@ def test_whatever_is_in_it_becomes_facts_or_the_nodes_failure(mutation: tuple[st
     transport.result = answer
     try:
         facts = asyncio.run(_run(CASES[name].ask, rpc))
-    except UnknownMetaError:
+    except UnknownAnswerError:
         assert rpc.health.failures == 0
     except RpcUnavailableError:
         assert rpc.health.failures == 1

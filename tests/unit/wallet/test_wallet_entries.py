@@ -258,6 +258,11 @@ def test_a_block_has_the_fields_of_its_record() -> None:
     assert found.entropy == bytes(32)
 
 
+def test_fields_that_another_farm_may_have_are_passed_over() -> None:
+    assert block(weight=7) == block()
+    assert read_pail(weight=scval.to_uint32(7)) == read_pail()
+
+
 @pytest.mark.parametrize(("name", "most"), LARGEST.items())
 def test_each_number_of_a_block_is_within_its_type(name: str, most: int) -> None:
     assert getattr(block(**{name: most}), name) == most

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from stellar_sdk import Keypair, xdr
 
+from libs.common.errors import UnavailableError
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.loads import alone
 from services.wallet.chain.build.payments import memo_key
@@ -13,11 +14,16 @@ from services.wallet.chain.build.resource_templates import exactly
 from services.wallet.chain.errors import (
     DisagreementError,
     NetworkMismatchError,
+    RpcRejectedError,
     SimulationError,
     StaleAnswerError,
+    UnknownAnswerError,
 )
+from services.wallet.chain.essence import essence
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.chain.networks import Network, network_for, verify
+from services.wallet.chain.node.health import NEWEST_PROTOCOL, Health
+from services.wallet.chain.node.questions import LEAST_BID
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.account_bytes import AccountFields
 from services.wallet.chain.read.readers import FarmEntry, read_live_until
@@ -31,7 +37,9 @@ from services.wallet.domain.chain_facts import (
     NumberState,
     PailState,
 )
+from services.wallet.domain.logins import AccountSigners
 from services.wallet.domain.trust import TRUST, Decision, Needed
+from tests.support.clock import FakeClock
 from tests.support.farm_facts import BLOCK
 from tests.support.told_nodes import AWAY, TAKEN, Nodes
 
@@ -62,6 +70,7 @@ class Shown:
         self.asked: list[list[str]] = []
         self.gets: dict[str, int] = {}
         self.says: Any = None
+        self.health = Health("node", FakeClock())
         self.name = NETWORK.passphrase
 
     async def entries(self, readers: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -78,7 +87,13 @@ class Shown:
 
     async def ask(self, question: Any) -> Any:
         """As an endpoint's."""
+        if isinstance(self.says, Exception):
+            raise self.says
         return self.says
+
+    def statuses(self) -> list[Any]:
+        """As an endpoint's."""
+        return [self.health.status()]
 
     async def read(self, reading: Any) -> Any:
         """As an endpoint's."""
@@ -168,6 +183,46 @@ async def test_only_for_an_extraordinary_fee_a_second_node_is_asked(
         node.answers = [answer]
     assert await Chain(NETWORK, nodes.endpoints).inclusion_fee() == fee
     assert nodes.asked == ([1, 0, 0] if told[0] == 1000 else [2, 1, 0])
+
+
+@pytest.mark.parametrize("error", [UnknownAnswerError("moved"), RpcRejectedError("no such method")])
+async def test_fees_that_are_not_understood_are_the_least(error: Exception) -> None:
+    shown = Shown()
+    shown.says = error
+    chain = chain_of(shown)
+    assert await chain.inclusion_fee() == LEAST_BID == 100
+    (warning,) = chain.agreed.warnings
+    assert "the fees of others" in warning
+    assert str(error) in warning
+
+
+async def test_fees_that_nobody_tells_are_waited_for() -> None:
+    shown = Shown()
+    shown.says = UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        await chain_of(shown).inclusion_fee()
+
+
+def test_a_newer_protocol_is_told_by_its_node() -> None:
+    shown = Shown()
+    chain = chain_of(shown)
+    shown.health.hear_protocol(NEWEST_PROTOCOL)
+    assert chain.warnings == []
+    shown.health.hear_protocol(99)
+    (warning,) = chain.warnings
+    assert "the Stellar node node is on protocol 99" in warning
+    assert f"was tested with {NEWEST_PROTOCOL}" in warning
+
+
+async def test_a_simulation_that_is_not_understood_is_told_and_waited_for() -> None:
+    shown = Shown()
+    shown.says = UnknownAnswerError("a footprint of another version")
+    chain = chain_of(shown)
+    load = alone(chain.farm_calls.plant(farmer=HERE, index=1, stake=0))
+    with pytest.raises(UnknownAnswerError):
+        await chain.simulate(load, source=HERE)
+    (warning,) = chain.warnings
+    assert "simulations" in warning
 
 
 async def test_the_only_nodes_fee_counts() -> None:
@@ -348,6 +403,27 @@ async def test_only_accounts_that_exist_have_numbers() -> None:
     assert await chain.sequences([GONE, HERE]) == (100, {HERE: 11})
     expected = NumberState(sequence=11, obeys=False)
     assert await chain.numbers([GONE, HERE]) == (100, {HERE: expected})
+
+
+async def test_who_signs_for_an_account_is_read_where_it_is_there() -> None:
+    signers = AccountSigners(address=HERE, weights={HERE: 1}, medium=2)
+    shown = Shown({ledger_keys.account_key(HERE): signers})
+    chain = chain_of(shown)
+    assert (await chain.signers(HERE), await chain.signers(GONE)) == (signers, None)
+    assert shown.asked == [[ledger_keys.account_key(HERE)], [ledger_keys.account_key(GONE)]]
+
+
+def test_nodes_agree_on_who_signs_whatever_the_order_in_which_they_tell() -> None:
+    one = AccountSigners(address=HERE, weights={HERE: 1, GONE: 2}, medium=2)
+    same = AccountSigners(address=HERE, weights={GONE: 2, HERE: 1}, medium=2)
+    assert essence((100, {"key": one})) == essence((101, {"key": same}))
+    for other in (
+        replace(one, medium=1),
+        replace(one, weights={HERE: 1}),
+        replace(one, weights={HERE: 1, GONE: 1}),
+    ):
+        assert essence((100, {"key": one})) != essence((100, {"key": other}))
+    assert hash(essence((100, {"key": one}))) is not None
 
 
 async def test_a_destination_wants_a_memo_where_its_account_says_so() -> None:

@@ -8,10 +8,16 @@ import pytest
 
 from libs.common.clock import SystemClock
 from libs.common.errors import UnavailableError
-from services.wallet.chain import DisagreementError, NetworkMismatchError
+from services.wallet.chain import (
+    DisagreementError,
+    NetworkMismatchError,
+    RpcRejectedError,
+    UnknownAnswerError,
+)
+from services.wallet.chain.unknowns import Unknowns
 from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead
 from services.wallet.domain.model import Block, ChainHead
-from services.wallet.domain.packing import Limits
+from services.wallet.domain.packing import CAUTIOUS, Limits
 from services.wallet.domain.trust import Decision
 from services.wallet.engine import follower as module
 from services.wallet.engine.chain_view import ChainView
@@ -46,7 +52,8 @@ class Chain:
         self.is_silent = False
         self.known: list[FarmState | None] = []
         self.closed: dict[int, BlockState] = {}
-        self.limits_shown: Limits = network_limits()
+        self.limits_shown: Limits | Exception = network_limits()
+        self.unknowns = Unknowns()
         self.decisions: list[Decision] = []
         self.verified, self.limit_reads = 0, 0
         self.blocks_read: list[int] = []
@@ -92,6 +99,8 @@ class Chain:
     async def limits(self) -> Limits:
         """As the chain's."""
         self.limit_reads += 1
+        if isinstance(self.limits_shown, Exception):
+            raise self.limits_shown
         return self.limits_shown
 
 
@@ -230,6 +239,33 @@ async def test_limits_are_read_every_sixty_ledgers(capfd: pytest.CaptureFixture[
     seen = await world.follower.refresh()
     assert seen.limits == changed
     assert "network limits changed" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("error", [UnknownAnswerError("moved"), RpcRejectedError("no such method")])
+async def test_limits_that_are_not_understood_are_those_of_before_or_low(error: Exception) -> None:
+    world = World()
+    world.chain.limits_shown = error
+    assert (await world.follower.refresh()).limits == CAUTIOUS
+    (warning,) = world.chain.unknowns.warnings
+    assert "the network's limits" in warning
+    assert str(error) in warning
+    world.chain.grow(59)
+    assert (await world.follower.refresh()).limits == CAUTIOUS
+    assert world.chain.limit_reads == 1
+    world.chain.limits_shown = known = network_limits(transaction_bytes=5)
+    world.chain.grow(1)
+    assert (await world.follower.refresh()).limits == known
+    world.chain.limits_shown = error
+    world.chain.grow(60)
+    assert (await world.follower.refresh()).limits == known
+
+
+async def test_limits_that_nobody_answers_are_waited_for() -> None:
+    world = World()
+    world.chain.limits_shown = UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        await world.follower.refresh()
+    assert world.chain.unknowns.warnings == []
 
 
 # The farm

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.wallet.chain.errors import RpcBusyError, RpcUnavailableError, UnknownMetaError
+from services.wallet.chain.errors import RpcBusyError, RpcUnavailableError, UnknownAnswerError
 from services.wallet.chain.node.health import (
     AWAY_AFTER,
     FIRST_BAN,
@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_read_is_an_answer(health: Health) -> None:
     for _ in range(AWAY_AFTER - 1):
         meet(health, RpcUnavailableError("silent"))
     assert health.status().reason == "silent"
-    meet(health, UnknownMetaError("new"))
+    meet(health, UnknownAnswerError("new"))
     assert (health.failures, health.status().reason) == (0, "")
     assert health.state is EndpointState.HEALTHY
 

@@ -111,6 +111,7 @@ def test_a_query_that_tells_kinds_apart_names_each(name: str) -> None:
 def test_who_bids_more_and_who_pays_what_a_quiet_ledger_asks() -> None:
     assert _kinds(lambda row: row.is_urgent) == {"plant", "work"}
     assert _kinds(lambda row: row.is_patient) == {
+        "close_account",
         "data_entry",
         "harvest",
         "open_channel",

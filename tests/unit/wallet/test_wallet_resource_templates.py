@@ -20,7 +20,7 @@ from services.wallet.chain.build.resource_templates import (
     exactly,
     opening_template,
 )
-from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.errors import UnknownAnswerError
 from services.wallet.chain.read.return_values import _decoded, returned
 from services.wallet.domain.chain_facts import CallResult
 
@@ -252,7 +252,7 @@ def test_an_error_in_a_list_of_results() -> None:
 
 def test_no_calls_and_no_words() -> None:
     assert returned(recorded("get_tx_success"), []) == ()
-    with pytest.raises(UnknownMetaError):
+    with pytest.raises(UnknownAnswerError):
         returned({"resultMetaXdr": "AAAAYw=="}, ["plant"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stellar_sdk import scval, xdr
 
-from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.errors import UnknownAnswerError
 from services.wallet.chain.read import return_values
 from services.wallet.chain.read.return_values import decode_meta, returned
 from services.wallet.domain.chain_facts import CallResult, ContractError
@@ -260,7 +260,7 @@ def test_a_meta_without_contracts_has_no_return_value() -> None:
 
 
 def test_a_meta_of_a_newer_version_says_nothing() -> None:
-    with pytest.raises(UnknownMetaError):
+    with pytest.raises(UnknownAnswerError):
         decode_meta((5).to_bytes(4, "big") + bytes(100))
     newest = xdr.TransactionMeta.from_xdr(answer(scval.to_void())["resultMetaXdr"])
     assert decode_meta(newest.to_xdr_bytes()) == newest.v4

@@ -31,7 +31,7 @@ from services.wallet.chain.node.health import (
 )
 from services.wallet.chain.node.ledger_entries import Entry
 from services.wallet.chain.node.questions import HEAD, INCLUSION_FEE, LATEST_LEDGER, Question
-from services.wallet.chain.node.rpc import Rpc, host_of, open_rpc
+from services.wallet.chain.node.rpc import Rpc, open_rpc, shown_address
 from services.wallet.domain.heights import Heights
 from tests.support.clock import FakeClock
 from tests.support.json_rpc import Answer, ScriptedNode, failure, json_rpc_server, result
@@ -273,13 +273,13 @@ async def test_a_probe_tells_where_it_stands() -> None:
 @pytest.mark.parametrize("url", ["node:8000", "ftp://node", "http://", "http://node:hush", "hush"])
 def test_what_is_no_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="http") as caught:
-        host_of(url)
+        shown_address(url)
     assert "hush" not in str(caught.value)
 
 
 def test_several_urls_are_one_setting() -> None:
     network = network_for("localnet", rpc_url="https://a/key, http://b:80 ,,https://a/key")
     assert network.rpc_urls == ("https://a/key", "http://b:80")
-    assert [host_of(url) for url in network.rpc_urls] == ["a", "b:80"]
+    assert [shown_address(url) for url in network.rpc_urls] == ["a", "b:80"]
     with pytest.raises(ValueError, match="STELLAR_RPC_URL"):
         network_for("mainnet")

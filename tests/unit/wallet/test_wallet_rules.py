@@ -301,7 +301,7 @@ def test_every_kind_has_its_row() -> None:
     assert list(OPERATION_KINDS) == list(K)
     assert {carried_by(carrier) for carrier in Carrier} == {
         (K.PLANT, K.WORK, K.HARVEST),
-        (K.ONBOARD, K.OPEN_CHANNEL, K.OPEN_PAYER, K.DATA_ENTRY),
+        (K.ONBOARD, K.OPEN_CHANNEL, K.OPEN_PAYER, K.DATA_ENTRY, K.CLOSE_ACCOUNT),
         (K.TOP_UP, K.WITHDRAW, K.PAYOUT, K.POOL_PAYMENT),
     }
 

@@ -1,18 +1,19 @@
 """API tokens: who may make which, what they are exchanged for, and what is told of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.access import Access
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.ids import PoolerId, new_id
 from services.wallet.domain.errors import PoolerNotFoundError, TokenRoleError, TokenUnknownError
+from services.wallet.domain.logins import Login, LoginTerms
 from services.wallet.domain.tokens import NewToken, Role, Token, TokenId, hash_of, new_text
 from services.wallet.keys.token_keys import TokenKey
 from services.wallet.usecases.tokens import Tokens
@@ -100,6 +101,10 @@ class Keys:
             number=1, key_id="key-1", public=PRIVATE.public_key(), private=PRIVATE
         )
     )
+
+    def known(self, key_id: str) -> Ed25519PublicKey | None:
+        """As the keys'."""
+        return self.current.public if key_id == self.current.key_id else None
 
 
 @dataclass
@@ -267,3 +272,62 @@ async def test_a_token_that_has_ended_counts_no_more(left: int) -> None:
 async def test_what_is_no_token_is_refused_alike(text: str) -> None:
     with pytest.raises(TokenUnknownError, match="no token that counts"):
         await tokens(Store()).exchange(text)
+
+
+# Logins -----------------------------------------------------------------------------------------
+
+ACCOUNT = "GDNSSYSCSSJ76FER5WEEXME5G4MTCUBKDRQSKOYP36KUKVDB2VCMERS6"
+TERMS = LoginTerms(home_domain="pool.example", web_auth_domain="pool.example", seconds=3600)
+
+
+def login(*, ends: int = SECOND + 3600, issuer: str = TERMS.issuer) -> tuple[str, str]:
+    """A login token, and the login's id."""
+    made = Login(id=str(new_id()), account=ACCOUNT, begins=SECOND, ends=ends)
+    return made.signed(PRIVATE, "key-1", issuer=issuer), made.id
+
+
+async def test_a_login_token_is_exchanged_for_one_that_speaks_for_the_account() -> None:
+    text, login_id = login()
+    found = await replace(tokens(Store()), logins=TERMS).exchange(text)
+    claims = jwt.decode(found.access_token, options={"verify_signature": False})
+    assert claims["sub"] == f"spiffe://pool/owner/{ACCOUNT}"
+    assert (claims["tid"], claims["ro"], "scope" in claims) == (login_id, False, False)
+    assert claims["exp"] - claims["iat"] == 60
+    told = found.token
+    assert (str(told.id), told.role, told.subject) == (login_id, Role.OWNER, claims["sub"])
+    assert (told.name, told.pooler_id, told.created_by) == ("login", None, claims["sub"])
+    assert told.created_at == datetime.fromtimestamp(SECOND, UTC)
+    assert told.expires_at == datetime.fromtimestamp(SECOND + 3600, UTC)
+
+
+async def test_an_access_token_ends_with_its_login() -> None:
+    text, _ = login(ends=SECOND + 20)
+    found = await replace(tokens(Store()), logins=TERMS).exchange(text)
+    assert found.expires_at == datetime.fromtimestamp(SECOND + 20, UTC)
+
+
+async def test_a_login_that_has_ended_is_no_token_that_counts() -> None:
+    text, _ = login(ends=SECOND + 20)
+    clock = Clock(at=NOW + timedelta(seconds=20))
+    with pytest.raises(TokenUnknownError):
+        await replace(tokens(Store(), clock), logins=TERMS).exchange(text)
+
+
+async def test_a_login_token_counts_only_where_people_log_in() -> None:
+    text, _ = login()
+    elsewhere, _ = login(issuer="https://other.example")
+    with pytest.raises(TokenUnknownError):
+        await tokens(Store()).exchange(text)
+    with pytest.raises(TokenUnknownError):
+        await replace(tokens(Store()), logins=TERMS).exchange(elsewhere)
+    # An access token is no login.
+    given = (await replace(tokens(Store()), logins=TERMS).exchange(text)).access_token
+    with pytest.raises(TokenUnknownError):
+        await replace(tokens(Store()), logins=TERMS).exchange(given)
+
+
+async def test_nobody_makes_a_token_of_an_owner_account() -> None:
+    """It would speak for somebody who never signed anything."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        await tokens(Store()).create(new(role=Role.OWNER), caller())
+    assert [one.field for one in caught.value.violations] == ["role"]

@@ -10,9 +10,9 @@ import pytest
 
 from libs.common import failpoints
 from libs.common.errors import UnavailableError
-from services.wallet.chain import DisagreementError, Included, UnknownMetaError
+from services.wallet.chain import DisagreementError, Included
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus, PailState
 from services.wallet.domain.model import (
     Closing,
     OpenTransaction,
@@ -29,6 +29,7 @@ from tests.support.settling import (
     BLOCK,
     LEDGER,
     NOW,
+    USED,
     FakeFollower,
     FakeNumbers,
     FakeTemplateBook,
@@ -42,6 +43,7 @@ from tests.support.settling import (
 CAP = 700
 LIMITS = OperatorLimits(lifetime=30, max_fee=CAP, parallel=2)
 NOT_FOUND = OutcomeStatus.NOT_FOUND
+NEWER = outcome(OutcomeStatus.UNKNOWN, unknown="meta 9")
 
 
 class Chain(ReadChain):
@@ -51,7 +53,6 @@ class Chain(ReadChain):
         super().__init__()
         self.told = outcome(NOT_FOUND)
         self.outcomes: dict[str, Outcome] = {}
-        self.unreadable: dict[str, str] = {}
         #: Raised instead of ledgers.
         self.closed: Exception | None = None
         #: The first ledger of each reading, and the hashes that were asked for.
@@ -72,9 +73,7 @@ class Chain(ReadChain):
         self.readings.append((first, set(wanted)))
         if self.closed is not None:
             raise self.closed
-        return Included(
-            head=self.shown_head, outcomes=dict(self.outcomes), unreadable=dict(self.unreadable)
-        )
+        return Included(head=self.shown_head, outcomes=dict(self.outcomes))
 
 
 class Transactions:
@@ -400,19 +399,15 @@ async def test_one_lookup_that_fails_does_not_hold_up_the_others() -> None:
     assert [item.id for item in world.sent] == [sound.id]
 
 
-async def test_a_lookup_that_cannot_be_read_leaves_the_transaction_open(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    world, broken = World(), due()
-    world.follow(broken)
-
-    async def told(tx_hash: str, functions: Sequence[str]) -> Outcome:
-        raise UnknownMetaError("a version that does not exist yet")
-
-    world.chain.outcome = told  # type: ignore[method-assign]
+async def test_a_lookup_that_is_not_understood_is_settled_by_the_state() -> None:
+    world, newer = World(), due()
+    world.follow(newer)
+    world.chain.told = NEWER
     await world.tracker.step()
-    assert (world.closed, world.sent) == ({}, [])
-    assert "outcome unreadable" in "".join(capfd.readouterr())
+    (closing,) = world.transactions.closings  # there is no pail
+    assert (closing.transaction_id, closing.event) == (newer.id, TransactionEvent.FAIL)
+    assert closing.error == "its result is not known: meta 9"
+    assert world.sent == []
 
 
 async def test_past_the_bound_an_unused_number_excludes() -> None:
@@ -482,18 +477,58 @@ async def test_payers_that_cannot_be_read_hold_up_no_call() -> None:
     assert world.closed == {shown.id: TransactionEvent.SUCCEED}
 
 
-@pytest.mark.parametrize("is_readable", [True, False])
-async def test_an_outcome_that_cannot_be_read_leaves_the_transaction_open(
-    is_readable: bool, capfd: pytest.CaptureFixture[str]
+# What is not understood -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("charged", "counted"), [(101, 101), (0, 1001), (1002, 1001)])
+async def test_a_result_that_is_not_understood_is_settled_by_the_state_at_what_it_cost(
+    charged: int, counted: int
 ) -> None:
-    world, transaction = World(), call()
-    world.follow(transaction)
-    world.chain.unreadable = {} if is_readable else {"aa": "an unknown version"}
+    world, planted = World(), in_flight(carried(OperationKind.PLANT, block=BLOCK, amount=9))
+    operation = planted.operations[0]
+    world.follow(planted)
+    world.chain.pails_shown[operation.address, BLOCK] = PailState(
+        sequence=USED, stake=9, gap=None, zeros=None, live_until=LEDGER + 1
+    )
+    world.chain.outcomes = {"aa": replace(NEWER, fee_charged=charged)}
     await world.tracker.step()
-    assert world.closed == {}
-    assert world.in_flight.ids == {transaction.id}
-    told = "".join(capfd.readouterr())
-    assert ("outcome unreadable" in told) is not is_readable
+    (closing,) = world.transactions.closings
+    assert (closing.event, closing.ledger) == (TransactionEvent.SUCCEED, USED)
+    assert (closing.fee, closing.settlements[0].fee, closing.error) == (counted, counted, "")
+    assert closing.settlements[0].amount == 9
+
+
+async def test_it_is_told_once_what_is_not_understood(capfd: pytest.CaptureFixture[str]) -> None:
+    world, one, other = World(), call(), replace_hash(call(), "cc")
+    world.follow(one)
+    world.follow(other)
+    world.chain.outcomes = {"aa": NEWER, "cc": NEWER}
+    await world.tracker.step()
+    assert set(world.closed) == {one.id, other.id}
+    assert "".join(capfd.readouterr()).count("not known") == 1
+    (warning,) = world.chain.unknowns.warnings
+    assert "results of transactions" in warning
+    assert "meta 9; 2 times" in warning
+
+
+async def test_a_state_that_cannot_be_read_holds_up_nobody_else() -> None:
+    world, one, other = World(), call(), replace_hash(call(), "cc")
+    world.follow(one)
+    world.follow(other)
+    world.chain.outcomes = {"aa": NEWER, "cc": outcome()}
+    world.chain.read_ledger = USED - 1  # the node has not seen the ledger yet
+    await world.tracker.step()
+    assert world.closed == {other.id: TransactionEvent.SUCCEED}
+    assert world.in_flight.ids == {one.id}
+
+
+async def test_a_payment_is_settled_by_its_number_whatever_is_not_understood() -> None:
+    world, paid = World(), payment()
+    world.follow(paid)
+    world.chain.outcomes = {"aa": NEWER}
+    world.chain.account = account(1005)
+    await world.tracker.step()
+    assert world.closed == {paid.id: TransactionEvent.SUCCEED}
 
 
 # What happens side by side -------------------------------------------------------------------

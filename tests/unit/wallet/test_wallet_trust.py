@@ -100,7 +100,7 @@ def test_what_changes_with_every_ledger_is_left_out() -> None:
     found = Outcome(status=OutcomeStatus.SUCCESS, head=HEAD, ledger=90)
     later = replace(found, head=replace(HEAD, sequence=105))
     assert essence(found) == essence(later)
-    one = Included(outcomes={"a": found}, unreadable={}, head=HEAD)
+    one = Included(outcomes={"a": found}, head=HEAD)
     assert essence(one) == essence(replace(one, outcomes={"a": later}, head=later.head))
 
 

@@ -234,6 +234,8 @@ def orders_of(pooler_id: str, farmer: Farmer) -> dict[str, dict[str, Any]]:
         "SetOwnerAccount": {**name, "ownerAccount": key},
         "MarkPooler": {"poolerId": pooler_id, "farmsForItself": True},
         "PublishTerms": {"poolerId": pooler_id, "poolerFee": "0.3"},
+        "LeaveFarmer": name,
+        "LeavePooler": {"poolerId": pooler_id},
         "RotateKeys": {},
         "SignOrders": {"everything": True},
         "ReplaceRowKey": {},

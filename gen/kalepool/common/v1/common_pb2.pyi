@@ -143,6 +143,12 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """An account that a fee was to go to cannot take it any more. Nothing of the payout was made; asked for again, it
     is made without that fee, which is left for later.
     """
+    FAILURE_REASON_ACCOUNT_NOT_EMPTY: _FailureReason.ValueType  # 35
+    """An account that was to be closed holds KALE again, which is to be paid out first."""
+    FAILURE_REASON_ACCOUNT_HOLDS: _FailureReason.ValueType  # 36
+    """An account that was to be closed has what the pool does not know and may not give up, or what the network
+    refuses to merge; the message names it.
+    """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -237,6 +243,12 @@ name of the farmer's pooler or an operator, changes that. Nothing was signed.
 FAILURE_REASON_FEE_REFUSED: FailureReason.ValueType  # 34
 """An account that a fee was to go to cannot take it any more. Nothing of the payout was made; asked for again, it
 is made without that fee, which is left for later.
+"""
+FAILURE_REASON_ACCOUNT_NOT_EMPTY: FailureReason.ValueType  # 35
+"""An account that was to be closed holds KALE again, which is to be paid out first."""
+FAILURE_REASON_ACCOUNT_HOLDS: FailureReason.ValueType  # 36
+"""An account that was to be closed has what the pool does not know and may not give up, or what the network
+refuses to merge; the message names it.
 """
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 

@@ -68,6 +68,8 @@ class _PayoutCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutCau
     """Somebody asked for it."""
     PAYOUT_CAUSE_SWEEP: _PayoutCause.ValueType  # 4
     """Nothing of the farmer's own is due: the fees that lie in its account are."""
+    PAYOUT_CAUSE_LEAVING: _PayoutCause.ValueType  # 5
+    """It leaves the pool: it is paid all that it has, whatever its terms."""
 
 class PayoutCause(_PayoutCause, metaclass=_PayoutCauseEnumTypeWrapper):
     """Why somebody is paid now."""
@@ -82,6 +84,8 @@ PAYOUT_CAUSE_NOW: PayoutCause.ValueType  # 3
 """Somebody asked for it."""
 PAYOUT_CAUSE_SWEEP: PayoutCause.ValueType  # 4
 """Nothing of the farmer's own is due: the fees that lie in its account are."""
+PAYOUT_CAUSE_LEAVING: PayoutCause.ValueType  # 5
+"""It leaves the pool: it is paid all that it has, whatever its terms."""
 Global___PayoutCause: _TypeAlias = PayoutCause  # noqa: Y015
 
 class _PayoutState:
@@ -158,6 +162,8 @@ class _PendingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pending
     """It lies in farmers' accounts until their next payouts, or a sweep, move it."""
     PENDING_REASON_NOT_DIVIDED: _PendingReason.ValueType  # 17
     """It is the miners' part of blocks that the pooler has not divided among them yet."""
+    PENDING_REASON_LEAVING: _PendingReason.ValueType  # 18
+    """It leaves the pool: the next run pays all that it has, whatever its terms."""
 
 class PendingReason(_PendingReason, metaclass=_PendingReasonEnumTypeWrapper):
     """Why an amount was not paid yet. New values may be added."""
@@ -198,6 +204,8 @@ PENDING_REASON_NOT_COLLECTED: PendingReason.ValueType  # 16
 """It lies in farmers' accounts until their next payouts, or a sweep, move it."""
 PENDING_REASON_NOT_DIVIDED: PendingReason.ValueType  # 17
 """It is the miners' part of blocks that the pooler has not divided among them yet."""
+PENDING_REASON_LEAVING: PendingReason.ValueType  # 18
+"""It leaves the pool: the next run pays all that it has, whatever its terms."""
 Global___PendingReason: _TypeAlias = PendingReason  # noqa: Y015
 
 @_typing.final

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StatementServiceStub:
-    """Shows what a farmer's accounts went through in a month, with the proof that it is part of what the
+    """Shows what an owner's accounts went through in a month, with the proof that it is part of what the
     pool says it owes in all: after each day a Merkle-sum tree is made over all balances, its root is
     chained to the roots before, and the newest one stands in a data entry of a pool account on Stellar.
 
@@ -64,7 +64,7 @@ class StatementServiceStub:
 
 
 class StatementServiceServicer:
-    """Shows what a farmer's accounts went through in a month, with the proof that it is part of what the
+    """Shows what an owner's accounts went through in a month, with the proof that it is part of what the
     pool says it owes in all: after each day a Merkle-sum tree is made over all balances, its root is
     chained to the roots before, and the newest one stands in a data entry of a pool account on Stellar.
 
@@ -74,14 +74,15 @@ class StatementServiceServicer:
     """
 
     def GetStatement(self, request, context):
-        """Shows a farmer's statement of a month, a page of lines at a time: all that was booked from the
+        """Shows a statement of a month, or of a day, a page of lines at a time: a farmer's, a pooler's (its fees, and
+        what its miners were not given yet), or that of one of its miners. It has all that was booked from the
         last closing before the month to the last one in it. A running month's ends with yesterday. Each
         page has all but the lines, too; totals are on the first one. All pages end with the closing that
         the first one had, though another one came meanwhile. What `kalepool statement verify`
         checks is the file of `kalepool statement save`, in which the lines of all pages stand.
 
-        Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the farmer had no
-        account by then.
+        Errors: NOT_FOUND (STATEMENT_NOT_READY) when no day of the month is closed, or the owner had no
+        account by then; (MINER_UNKNOWN) when no miner of the pooler has this address.
         Command line: kalepool statement show FARMER_ID --month 2026-01
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -111,9 +112,11 @@ class StatementServiceServicer:
 
     def GetProof(self, request, context):
         """Shows what one owner had at the end of a day, with the way from its leaf to the day's root: a
-        farmer, or a pooler with its fees; with neither, the operator's. Its salt is nobody else's to know.
+        farmer, a pooler with its fees, or one of its miners; with none of them, the operator's. Its salt is nobody else's
+        to know.
 
-        Errors: NOT_FOUND (STATEMENT_NOT_READY) when the day has no root, or no leaf of this owner.
+        Errors: NOT_FOUND (STATEMENT_NOT_READY) when the day has no root, or no leaf of this owner;
+        (MINER_UNKNOWN) when no miner of the pooler has this address.
         Command line: kalepool statement proof --farmer FARMER_ID --day 2026-01-31
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,7 +155,7 @@ def add_StatementServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatementService:
-    """Shows what a farmer's accounts went through in a month, with the proof that it is part of what the
+    """Shows what an owner's accounts went through in a month, with the proof that it is part of what the
     pool says it owes in all: after each day a Merkle-sum tree is made over all balances, its root is
     chained to the roots before, and the newest one stands in a data entry of a pool account on Stellar.
 

@@ -62,6 +62,10 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """agreement.changed: a farmer's terms were changed, now or from a moment on."""
     NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: _NotificationKind.ValueType  # 16
     """owner_account.changed: another account is to speak for a farmer, now or from a moment on."""
+    NOTIFICATION_KIND_FARMER_LEAVING: _NotificationKind.ValueType  # 17
+    """farmer.leaving: a farmer is to leave."""
+    NOTIFICATION_KIND_FARMER_LEFT: _NotificationKind.ValueType  # 18
+    """farmer.left: a farmer has left; its account is gone."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a notification tells. docs/notifications.md says which facts each kind has."""
@@ -102,6 +106,10 @@ NOTIFICATION_KIND_AGREEMENT_CHANGED: NotificationKind.ValueType  # 15
 """agreement.changed: a farmer's terms were changed, now or from a moment on."""
 NOTIFICATION_KIND_OWNER_ACCOUNT_CHANGED: NotificationKind.ValueType  # 16
 """owner_account.changed: another account is to speak for a farmer, now or from a moment on."""
+NOTIFICATION_KIND_FARMER_LEAVING: NotificationKind.ValueType  # 17
+"""farmer.leaving: a farmer is to leave."""
+NOTIFICATION_KIND_FARMER_LEFT: NotificationKind.ValueType  # 18
+"""farmer.left: a farmer has left; its account is gone."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 class _DeliveryState:

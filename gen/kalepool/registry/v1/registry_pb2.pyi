@@ -45,6 +45,66 @@ POOLER_STATUS_SUSPENDED: PoolerStatus.ValueType  # 2
 """Its farmers are not planted and it takes no new ones."""
 Global___PoolerStatus: _TypeAlias = PoolerStatus  # noqa: Y015
 
+class _PoolerStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PoolerStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PoolerStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POOLER_STAGE_UNSPECIFIED: _PoolerStage.ValueType  # 0
+    """Never sent."""
+    POOLER_STAGE_FARMING: _PoolerStage.ValueType  # 1
+    """It does not leave."""
+    POOLER_STAGE_LEAVING: _PoolerStage.ValueType  # 2
+    """Its farmers leave, and it and its miners are paid."""
+    POOLER_STAGE_CLOSING: _PoolerStage.ValueType  # 3
+    """Nothing is left, and its custodial account is being closed."""
+    POOLER_STAGE_DEPARTED: _PoolerStage.ValueType  # 4
+    """Gone."""
+
+class PoolerStage(_PoolerStage, metaclass=_PoolerStageEnumTypeWrapper):
+    """How far a pooler is on its way out."""
+
+POOLER_STAGE_UNSPECIFIED: PoolerStage.ValueType  # 0
+"""Never sent."""
+POOLER_STAGE_FARMING: PoolerStage.ValueType  # 1
+"""It does not leave."""
+POOLER_STAGE_LEAVING: PoolerStage.ValueType  # 2
+"""Its farmers leave, and it and its miners are paid."""
+POOLER_STAGE_CLOSING: PoolerStage.ValueType  # 3
+"""Nothing is left, and its custodial account is being closed."""
+POOLER_STAGE_DEPARTED: PoolerStage.ValueType  # 4
+"""Gone."""
+Global___PoolerStage: _TypeAlias = PoolerStage  # noqa: Y015
+
+class _LeavingWord:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeavingWordEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeavingWord.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEAVING_WORD_UNSPECIFIED: _LeavingWord.ValueType  # 0
+    """Never sent."""
+    LEAVING_WORD_POOLER: _LeavingWord.ValueType  # 1
+    """Its pooler's."""
+    LEAVING_WORD_OWNER: _LeavingWord.ValueType  # 2
+    """Its owner account's."""
+    LEAVING_WORD_OPERATOR: _LeavingWord.ValueType  # 3
+    """An operator's."""
+
+class LeavingWord(_LeavingWord, metaclass=_LeavingWordEnumTypeWrapper):
+    """Whose word it is that a farmer leaves."""
+
+LEAVING_WORD_UNSPECIFIED: LeavingWord.ValueType  # 0
+"""Never sent."""
+LEAVING_WORD_POOLER: LeavingWord.ValueType  # 1
+"""Its pooler's."""
+LEAVING_WORD_OWNER: LeavingWord.ValueType  # 2
+"""Its owner account's."""
+LEAVING_WORD_OPERATOR: LeavingWord.ValueType  # 3
+"""An operator's."""
+Global___LeavingWord: _TypeAlias = LeavingWord  # noqa: Y015
+
 class _FarmerStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -62,7 +122,9 @@ class _FarmerStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FarmerSt
     FARMER_STATUS_LEAVING: _FarmerStatus.ValueType  # 4
     """Wants out: is not planted any more, its last blocks are still harvested."""
     FARMER_STATUS_DEPARTED: _FarmerStatus.ValueType  # 5
-    """Gone."""
+    """Gone: its account is closed, and what was personal of it is removed."""
+    FARMER_STATUS_CLOSING: _FarmerStatus.ValueType  # 6
+    """Nothing is left of it, and its account is being closed: that cannot be called off any more."""
 
 class FarmerStatus(_FarmerStatus, metaclass=_FarmerStatusEnumTypeWrapper):
     """Where a farmer stands."""
@@ -78,8 +140,39 @@ FARMER_STATUS_SUSPENDED: FarmerStatus.ValueType  # 3
 FARMER_STATUS_LEAVING: FarmerStatus.ValueType  # 4
 """Wants out: is not planted any more, its last blocks are still harvested."""
 FARMER_STATUS_DEPARTED: FarmerStatus.ValueType  # 5
-"""Gone."""
+"""Gone: its account is closed, and what was personal of it is removed."""
+FARMER_STATUS_CLOSING: FarmerStatus.ValueType  # 6
+"""Nothing is left of it, and its account is being closed: that cannot be called off any more."""
 Global___FarmerStatus: _TypeAlias = FarmerStatus  # noqa: Y015
+
+@_typing.final
+class LeavingWait(_message.Message):
+    """Why somebody who leaves is not gone yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """For machines: UNHARVESTED, ON_ITS_WAY, UNPAID, FEES_UNPAID, NOT_DIVIDED, MINERS_UNPAID, FARMERS, or the reason for
+    which wallet does not close the account: ACCOUNT_BUSY, ACCOUNT_NOT_EMPTY, ACCOUNT_HOLDS, XLM_UNPAYABLE,
+    PAYOUT_ADDRESS_MISSING.
+    """
+    message: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeavingWait: _TypeAlias = LeavingWait  # noqa: Y015
 
 @_typing.final
 class Pooler(_message.Message):
@@ -98,6 +191,10 @@ class Pooler(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     FARMS_FOR_ITSELF_FIELD_NUMBER: _builtins.int
     TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
+    IS_OPEN_TO_JOIN_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUIDv7."""
     name: _builtins.str
@@ -118,6 +215,12 @@ class Pooler(_message.Message):
     """
     terms_version: _builtins.int
     """Version of the terms that it offers (GetTerms); 0: none, and no fees."""
+    is_listed: _builtins.bool
+    """It wants to be in the public list (ReportService/ListPublicPoolers), where it is once it has published terms."""
+    is_open_to_join: _builtins.bool
+    """It lets farmers join by themselves, as far as the operator does (JoinPool)."""
+    stage: Global___PoolerStage.ValueType
+    """How far it is on its way out."""
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
         """The last heartbeat; absent when there was none."""
@@ -125,6 +228,10 @@ class Pooler(_message.Message):
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp:
         """When it was registered."""
+
+    @_builtins.property
+    def waits_for(self) -> Global___LeavingWait:
+        """Why it has not left yet; absent when it does not leave, or waits for nothing that is known."""
 
     def __init__(
         self,
@@ -140,10 +247,14 @@ class Pooler(_message.Message):
         registered_at: _timestamp_pb2.Timestamp | None = ...,
         farms_for_itself: _builtins.bool = ...,
         terms_version: _builtins.int = ...,
+        is_listed: _builtins.bool = ...,
+        is_open_to_join: _builtins.bool = ...,
+        stage: Global___PoolerStage.ValueType = ...,
+        waits_for: Global___LeavingWait | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen", b"last_seen", "registered_at", b"registered_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen", b"last_seen", "registered_at", b"registered_at", "waits_for", b"waits_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "farms_for_itself", b"farms_for_itself", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_endpoint", b"api_endpoint", "current_farmers", b"current_farmers", "farms_for_itself", b"farms_for_itself", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "last_seen", b"last_seen", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "public_key", b"public_key", "registered_at", b"registered_at", "stage", b"stage", "status", b"status", "terms_version", b"terms_version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,6 +338,9 @@ class Farmer(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
     TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    LEAVING_SINCE_FIELD_NUMBER: _builtins.int
+    LEAVING_WORD_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     farmer_id: _builtins.str
     """UUIDv7."""
     custodial_wallet: _builtins.str
@@ -255,6 +369,8 @@ class Farmer(_message.Message):
     """Version of its pooler's terms that were in force when it was registered; 0: none. What it has agreed to by
     now is in AgreementService/ListAgreements.
     """
+    leaving_word: Global___LeavingWord.ValueType
+    """Whose word that is."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form data of the pooler about it."""
@@ -262,6 +378,14 @@ class Farmer(_message.Message):
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp:
         """When it was registered."""
+
+    @_builtins.property
+    def leaving_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it leaves; absent when it does not, or is gone."""
+
+    @_builtins.property
+    def waits_for(self) -> Global___LeavingWait:
+        """Why it has not left yet; absent when it does not leave, or waits for nothing that is known."""
 
     def __init__(
         self,
@@ -278,10 +402,13 @@ class Farmer(_message.Message):
         registered_at: _timestamp_pb2.Timestamp | None = ...,
         owner_account: _builtins.str = ...,
         terms_version: _builtins.int = ...,
+        leaving_since: _timestamp_pb2.Timestamp | None = ...,
+        leaving_word: Global___LeavingWord.ValueType = ...,
+        waits_for: Global___LeavingWait | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "registered_at", b"registered_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leaving_since", b"leaving_since", "metadata", b"metadata", "registered_at", b"registered_at", "waits_for", b"waits_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "custodial_wallet", b"custodial_wallet", "farmer_id", b"farmer_id", "is_funded", b"is_funded", "metadata", b"metadata", "owner_account", b"owner_account", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "registered_at", b"registered_at", "stake_percentage", b"stake_percentage", "status", b"status", "terms_version", b"terms_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "custodial_wallet", b"custodial_wallet", "farmer_id", b"farmer_id", "is_funded", b"is_funded", "leaving_since", b"leaving_since", "leaving_word", b"leaving_word", "metadata", b"metadata", "owner_account", b"owner_account", "payout_wallet_address", b"payout_wallet_address", "pooler_id", b"pooler_id", "registered_at", b"registered_at", "stake_percentage", b"stake_percentage", "status", b"status", "terms_version", b"terms_version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,6 +589,8 @@ class UpdatePoolerRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     API_ENDPOINT_FIELD_NUMBER: _builtins.int
     MAX_FARMERS_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
+    IS_OPEN_TO_JOIN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat give the first answer; may be empty."""
     pooler_id: _builtins.str
@@ -472,6 +601,10 @@ class UpdatePoolerRequest(_message.Message):
     """At most 512 characters."""
     max_farmers: _builtins.int
     """1 to 1,000, not below the farmers that it has. For operators alone."""
+    is_listed: _builtins.bool
+    """Whether it wants to be in the public list."""
+    is_open_to_join: _builtins.bool
+    """Whether farmers may join by themselves, as far as the operator lets them."""
     def __init__(
         self,
         *,
@@ -480,19 +613,29 @@ class UpdatePoolerRequest(_message.Message):
         name: _builtins.str | None = ...,
         api_endpoint: _builtins.str | None = ...,
         max_farmers: _builtins.int | None = ...,
+        is_listed: _builtins.bool | None = ...,
+        is_open_to_join: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "max_farmers", b"max_farmers", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_is_listed", b"_is_listed", "_is_open_to_join", b"_is_open_to_join", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "max_farmers", b"max_farmers", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint", "_is_listed", b"_is_listed", "_is_open_to_join", b"_is_open_to_join", "_max_farmers", b"_max_farmers", "_name", b"_name", "api_endpoint", b"api_endpoint", "is_listed", b"is_listed", "is_open_to_join", b"is_open_to_join", "max_farmers", b"max_farmers", "name", b"name", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__api_endpoint: _TypeAlias = _typing.Literal["api_endpoint"]  # noqa: Y015
     _WhichOneofArgType__api_endpoint: _TypeAlias = _typing.Literal["_api_endpoint", b"_api_endpoint"]  # noqa: Y015
+    _WhichOneofReturnType__is_listed: _TypeAlias = _typing.Literal["is_listed"]  # noqa: Y015
+    _WhichOneofArgType__is_listed: _TypeAlias = _typing.Literal["_is_listed", b"_is_listed"]  # noqa: Y015
+    _WhichOneofReturnType__is_open_to_join: _TypeAlias = _typing.Literal["is_open_to_join"]  # noqa: Y015
+    _WhichOneofArgType__is_open_to_join: _TypeAlias = _typing.Literal["_is_open_to_join", b"_is_open_to_join"]  # noqa: Y015
     _WhichOneofReturnType__max_farmers: _TypeAlias = _typing.Literal["max_farmers"]  # noqa: Y015
     _WhichOneofArgType__max_farmers: _TypeAlias = _typing.Literal["_max_farmers", b"_max_farmers"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__api_endpoint) -> _WhichOneofReturnType__api_endpoint | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_listed) -> _WhichOneofReturnType__is_listed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_open_to_join) -> _WhichOneofReturnType__is_open_to_join | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_farmers) -> _WhichOneofReturnType__max_farmers | None: ...
     @_typing.overload
@@ -910,6 +1053,72 @@ class RegisterFarmerResponse(_message.Message):
 Global___RegisterFarmerResponse: _TypeAlias = RegisterFarmerResponse  # noqa: Y015
 
 @_typing.final
+class JoinPoolRequest(_message.Message):
+    """See JoinPool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    TERMS_VERSION_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat give the same farmer: any string of 1 to 128 characters, unique per owner account and pooler;
+    empty means that a repeat registers another farmer.
+    """
+    pooler_id: _builtins.str
+    """UUID of the pooler."""
+    owner_account: _builtins.str
+    """The account (strkey G...) that has logged in, and speaks for the farmer from then on."""
+    terms_version: _builtins.int
+    """The version of the terms that the farmer was shown: with other ones in force it does not join."""
+    stake_percentage: _builtins.str
+    """Part of its balance that is staked in each block, a decimal from "0" to "1" with at most four decimals, and no
+    more than the terms say; empty means "0.1", or what they say where that is less.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
+        terms_version: _builtins.int = ...,
+        stake_percentage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage", "terms_version", b"terms_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolRequest: _TypeAlias = JoinPoolRequest  # noqa: Y015
+
+@_typing.final
+class JoinPoolResponse(_message.Message):
+    """The farmer that has joined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmer(self) -> Global___Farmer:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        farmer: Global___Farmer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinPoolResponse: _TypeAlias = JoinPoolResponse  # noqa: Y015
+
+@_typing.final
 class GetFarmerRequest(_message.Message):
     """See GetFarmer."""
 
@@ -962,10 +1171,13 @@ class ListFarmersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POOLER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     pooler_id: _builtins.str
     """UUID of a pooler, or empty for the farmers of all."""
+    owner_account: _builtins.str
+    """Only farmers for which this owner account (strkey G...) speaks now; empty: all."""
     page_size: _builtins.int
     """1 to 1,000; 0 means 100."""
     page_token: _builtins.str
@@ -974,12 +1186,13 @@ class ListFarmersRequest(_message.Message):
         self,
         *,
         pooler_id: _builtins.str = ...,
+        owner_account: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_account", b"owner_account", "page_size", b"page_size", "page_token", b"page_token", "pooler_id", b"pooler_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1185,3 +1398,203 @@ class ResumeFarmerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeFarmerResponse: _TypeAlias = ResumeFarmerResponse  # noqa: Y015
+
+@_typing.final
+class LeaveFarmerRequest(_message.Message):
+    """See LeaveFarmer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Accepted for symmetry; twice is the same as once."""
+    farmer_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        farmer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaveFarmerRequest: _TypeAlias = LeaveFarmerRequest  # noqa: Y015
+
+@_typing.final
+class LeaveFarmerResponse(_message.Message):
+    """The farmer that leaves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmer(self) -> Global___Farmer:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        farmer: Global___Farmer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaveFarmerResponse: _TypeAlias = LeaveFarmerResponse  # noqa: Y015
+
+@_typing.final
+class StayFarmerRequest(_message.Message):
+    """See StayFarmer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Accepted for symmetry; twice is the same as once."""
+    farmer_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        farmer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StayFarmerRequest: _TypeAlias = StayFarmerRequest  # noqa: Y015
+
+@_typing.final
+class StayFarmerResponse(_message.Message):
+    """The farmer that stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmer(self) -> Global___Farmer:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        farmer: Global___Farmer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer", b"farmer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StayFarmerResponse: _TypeAlias = StayFarmerResponse  # noqa: Y015
+
+@_typing.final
+class LeavePoolerRequest(_message.Message):
+    """See LeavePooler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Accepted for symmetry; twice is the same as once."""
+    pooler_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeavePoolerRequest: _TypeAlias = LeavePoolerRequest  # noqa: Y015
+
+@_typing.final
+class LeavePoolerResponse(_message.Message):
+    """The pooler that leaves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pooler(self) -> Global___Pooler:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        pooler: Global___Pooler | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pooler", b"pooler"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pooler", b"pooler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeavePoolerResponse: _TypeAlias = LeavePoolerResponse  # noqa: Y015
+
+@_typing.final
+class StayPoolerRequest(_message.Message):
+    """See StayPooler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Accepted for symmetry; twice is the same as once."""
+    pooler_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        pooler_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StayPoolerRequest: _TypeAlias = StayPoolerRequest  # noqa: Y015
+
+@_typing.final
+class StayPoolerResponse(_message.Message):
+    """The pooler that stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pooler(self) -> Global___Pooler:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        pooler: Global___Pooler | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pooler", b"pooler"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pooler", b"pooler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StayPoolerResponse: _TypeAlias = StayPoolerResponse  # noqa: Y015

@@ -70,6 +70,16 @@ class RegistryServiceStub:
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerResponse.FromString,
                 _registered_method=True)
+        self.LeavePooler = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/LeavePooler',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.FromString,
+                _registered_method=True)
+        self.StayPooler = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/StayPooler',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.FromString,
+                _registered_method=True)
         self.Heartbeat = channel.unary_unary(
                 '/kalepool.registry.v1.RegistryService/Heartbeat',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
@@ -89,6 +99,11 @@ class RegistryServiceStub:
                 '/kalepool.registry.v1.RegistryService/RegisterFarmer',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.FromString,
+                _registered_method=True)
+        self.JoinPool = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/JoinPool',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.FromString,
                 _registered_method=True)
         self.GetFarmer = channel.unary_unary(
                 '/kalepool.registry.v1.RegistryService/GetFarmer',
@@ -114,6 +129,16 @@ class RegistryServiceStub:
                 '/kalepool.registry.v1.RegistryService/ResumeFarmer',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.FromString,
+                _registered_method=True)
+        self.LeaveFarmer = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/LeaveFarmer',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.FromString,
+                _registered_method=True)
+        self.StayFarmer = channel.unary_unary(
+                '/kalepool.registry.v1.RegistryService/StayFarmer',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.FromString,
                 _registered_method=True)
 
 
@@ -187,6 +212,30 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeavePooler(self, request, context):
+        """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+        are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+        Repeating it is no error.
+
+        Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler leave POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StayPooler(self, request, context):
+        """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+        are not gone yet, are planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+        Command line: kalepool pooler stay POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Heartbeat(self, request, context):
         """Says that the pooler is alive: sets last_seen to now.
 
@@ -239,6 +288,24 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JoinPool(self, request, context):
+        """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+        pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+        goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+        Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+        operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+        for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+        they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+        the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+        (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+        24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+        Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetFarmer(self, request, context):
         """Reads one farmer.
 
@@ -249,7 +316,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFarmers(self, request, context):
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """
@@ -291,6 +359,31 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaveFarmer(self, request, context):
+        """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+        its payout address whatever its terms, its account is closed, and what is personal of it is removed
+        (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+        the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+        (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool farmer leave FARMER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StayFarmer(self, request, context):
+        """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+        it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+        Command line: kalepool farmer stay FARMER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -324,6 +417,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumePoolerResponse.SerializeToString,
             ),
+            'LeavePooler': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeavePooler,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.SerializeToString,
+            ),
+            'StayPooler': grpc.unary_unary_rpc_method_handler(
+                    servicer.StayPooler,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.SerializeToString,
+            ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.FromString,
@@ -343,6 +446,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RegisterFarmer,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.SerializeToString,
+            ),
+            'JoinPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.JoinPool,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.SerializeToString,
             ),
             'GetFarmer': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFarmer,
@@ -368,6 +476,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ResumeFarmer,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.SerializeToString,
+            ),
+            'LeaveFarmer': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaveFarmer,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.SerializeToString,
+            ),
+            'StayFarmer': grpc.unary_unary_rpc_method_handler(
+                    servicer.StayFarmer,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -549,6 +667,60 @@ class RegistryService:
             _registered_method=True)
 
     @staticmethod
+    def LeavePooler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/LeavePooler',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeavePoolerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StayPooler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/StayPooler',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayPoolerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Heartbeat(request,
             target,
             options=(),
@@ -646,6 +818,33 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/RegisterFarmer',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.RegisterFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JoinPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/JoinPool',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.JoinPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -781,6 +980,60 @@ class RegistryService:
             '/kalepool.registry.v1.RegistryService/ResumeFarmer',
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_registry__pb2.ResumeFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaveFarmer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/LeaveFarmer',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.LeaveFarmerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StayFarmer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.RegistryService/StayFarmer',
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_registry__pb2.StayFarmerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,22 @@ class RegistryServiceStub:
 
     Command line: kalepool pooler resume POOLER_ID
     """
+    LeavePooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.LeavePoolerRequest, _registry_pb2.LeavePoolerResponse]
+    """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+    are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+    Repeating it is no error.
+
+    Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler leave POOLER_ID
+    """
+    StayPooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.StayPoolerRequest, _registry_pb2.StayPoolerResponse]
+    """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+    are not gone yet, are planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+    Command line: kalepool pooler stay POOLER_ID
+    """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _registry_pb2.HeartbeatResponse]
     """Says that the pooler is alive: sets last_seen to now.
 
@@ -112,13 +128,28 @@ class RegistryServiceStub:
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
+    JoinPool: _grpc.UnaryUnaryMultiCallable[_registry_pb2.JoinPoolRequest, _registry_pb2.JoinPoolResponse]
+    """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+    pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+    goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+    Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+    operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+    for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+    they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+    the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+    (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+    24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+    Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+    """
     GetFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]
     """Reads one farmer.
 
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -143,6 +174,23 @@ class RegistryServiceStub:
 
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
+    """
+    LeaveFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.LeaveFarmerRequest, _registry_pb2.LeaveFarmerResponse]
+    """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+    its payout address whatever its terms, its account is closed, and what is personal of it is removed
+    (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+    the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+    (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool farmer leave FARMER_ID
+    """
+    StayFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.StayFarmerRequest, _registry_pb2.StayFarmerResponse]
+    """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+    it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+    Command line: kalepool farmer stay FARMER_ID
     """
 
 @_typing.type_check_only
@@ -193,6 +241,22 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Command line: kalepool pooler resume POOLER_ID
     """
+    LeavePooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.LeavePoolerRequest, _registry_pb2.LeavePoolerResponse]  # type: ignore[assignment]
+    """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+    are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+    Repeating it is no error.
+
+    Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool pooler leave POOLER_ID
+    """
+    StayPooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.StayPoolerRequest, _registry_pb2.StayPoolerResponse]  # type: ignore[assignment]
+    """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+    are not gone yet, are planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+    Command line: kalepool pooler stay POOLER_ID
+    """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _registry_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that the pooler is alive: sets last_seen to now.
 
@@ -229,13 +293,28 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
+    JoinPool: _aio.UnaryUnaryMultiCallable[_registry_pb2.JoinPoolRequest, _registry_pb2.JoinPoolResponse]  # type: ignore[assignment]
+    """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+    pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+    goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+    Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+    operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+    for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+    they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+    the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+    (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+    24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+    Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+    """
     GetFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]  # type: ignore[assignment]
     """Reads one farmer.
 
     Command line: kalepool farmer show FARMER_ID
     """
     ListFarmers: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFarmersRequest, _registry_pb2.ListFarmersResponse]  # type: ignore[assignment]
-    """Lists the farmers of one pooler, or all, by id, a page at a time.
+    """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+    that has logged in names itself.
 
     Command line: kalepool farmer list --pooler POOLER_ID
     """
@@ -260,6 +339,23 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
+    """
+    LeaveFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.LeaveFarmerRequest, _registry_pb2.LeaveFarmerResponse]  # type: ignore[assignment]
+    """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+    its payout address whatever its terms, its account is closed, and what is personal of it is removed
+    (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+    the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+    (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+    Command line: kalepool farmer leave FARMER_ID
+    """
+    StayFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.StayFarmerRequest, _registry_pb2.StayFarmerResponse]  # type: ignore[assignment]
+    """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+    Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+    it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+    Command line: kalepool farmer stay FARMER_ID
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -345,6 +441,34 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def LeavePooler(
+        self,
+        request: _registry_pb2.LeavePoolerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.LeavePoolerResponse, _abc.Awaitable[_registry_pb2.LeavePoolerResponse]]:
+        """Has a pooler leave as a whole: it takes no new farmers, all of its farmers leave as by LeaveFarmer, and once they
+        are gone, it and its miners are paid all that is theirs, and its custodial account is closed. For operators.
+        Repeating it is no error.
+
+        Errors: NOT_FOUND. Where a second person has to agree (SECOND_PERSON_SECONDS), the request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool pooler leave POOLER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def StayPooler(
+        self,
+        request: _registry_pb2.StayPoolerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.StayPoolerResponse, _abc.Awaitable[_registry_pb2.StayPoolerResponse]]:
+        """Calls a pooler's leaving off, until its own account is being closed. Farmers that leave only because of it, and
+        are not gone yet, are planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (POOLER_STAGE) once its account is being closed, or gone.
+        Command line: kalepool pooler stay POOLER_ID
+        """
+
+    @_abc_1.abstractmethod
     def Heartbeat(
         self,
         request: _registry_pb2.HeartbeatRequest,
@@ -405,6 +529,26 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def JoinPool(
+        self,
+        request: _registry_pb2.JoinPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.JoinPoolResponse, _abc.Awaitable[_registry_pb2.JoinPoolResponse]]:
+        """Registers a farmer with a pooler by the farmer's own word: its owner account has logged in, has been shown the
+        pooler's terms and agrees to them. The farmer gets its custodial account like every other one. Where its money
+        goes the owner account signs (AgreementService/SignWish). Repeating it with the same request_id gives the same farmer.
+
+        Errors: NOT_FOUND for an unknown pooler, or one without terms (TERMS_NOT_FOUND); FAILED_PRECONDITION where the
+        operator does not let farmers join by themselves (SELF_JOIN_OFF), where the pooler does not (NOT_OPEN_TO_JOIN),
+        for a suspended pooler (POOLER_SUSPENDED), for other terms than were shown (TERMS_CHANGED), for more stake than
+        they say (STAKE_NOT_AGREED) and for fees above what the pool allows by now (FEE_TOO_HIGH); RESOURCE_EXHAUSTED when
+        the pooler has its max_farmers (POOL_FULL), when as many as may join by themselves within 24 hours have
+        (SELF_JOIN_LIMIT), or as many of one owner account (SELF_JOIN_OWNER_LIMIT), or when what may be sponsored within
+        24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its place, as RegisterFarmer says.
+        Command line: kalepool pooler join POOLER_ID --owner-account G... --terms-version 1
+        """
+
+    @_abc_1.abstractmethod
     def GetFarmer(
         self,
         request: _registry_pb2.GetFarmerRequest,
@@ -421,7 +565,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListFarmersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListFarmersResponse, _abc.Awaitable[_registry_pb2.ListFarmersResponse]]:
-        """Lists the farmers of one pooler, or all, by id, a page at a time.
+        """Lists the farmers of one pooler, of one owner account, or all, by id, a page at a time. An owner account
+        that has logged in names itself.
 
         Command line: kalepool farmer list --pooler POOLER_ID
         """
@@ -464,6 +609,35 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer resume FARMER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def LeaveFarmer(
+        self,
+        request: _registry_pb2.LeaveFarmerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.LeaveFarmerResponse, _abc.Awaitable[_registry_pb2.LeaveFarmerResponse]]:
+        """Has a farmer leave the pool: it is not planted any more, what was planted is harvested, all that it has is paid to
+        its payout address whatever its terms, its account is closed, and what is personal of it is removed
+        (docs/leaving.md). Money goes nowhere else, so that its pooler may ask for it, too. Repeating it is no error.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (FARMER_STATUS) while its wallet is being made; for a pooler while it or
+        the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED). Where a second person has to agree
+        (SECOND_PERSON_SECONDS), an operator's request waits for one: FAILED_PRECONDITION (SECOND_PERSON).
+        Command line: kalepool farmer leave FARMER_ID
+        """
+
+    @_abc_1.abstractmethod
+    def StayFarmer(
+        self,
+        request: _registry_pb2.StayFarmerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.StayFarmerResponse, _abc.Awaitable[_registry_pb2.StayFarmerResponse]]:
+        """Calls a farmer's leaving off, until its account is being closed: it is planted again.
+
+        Errors: NOT_FOUND; FAILED_PRECONDITION (LEAVING_NOT_YOURS) for a pooler when the farmer itself or an operator has
+        it leave, (FARMER_STATUS) once its account is being closed, or gone, or when it is suspended.
+        Command line: kalepool farmer stay FARMER_ID
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

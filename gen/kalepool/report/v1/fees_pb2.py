@@ -28,13 +28,14 @@ from kalepool.report.v1 import report_pb2 as kalepool_dot_report_dot_v1_dot_repo
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/report/v1/fees.proto\x12\x12kalepool.report.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/report/v1/report.proto\x1a\x1dkalepool/rules/v1/rules.proto\"R\n\x03\x46\x65\x65\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.kalepool.report.v1.FeeKind\x12\x0f\n\x07stroops\x18\x02 \x01(\x03\x12\x0f\n\x07\x63harges\x18\x03 \x01(\x03\"\xb3\x01\n\x04\x46\x65\x65s\x12-\n\tstarts_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05kinds\x18\x02 \x03(\x0b\x32\x17.kalepool.report.v1.Fee\x12\x0f\n\x07stroops\x18\x03 \x01(\x03\x12\x0f\n\x07rewards\x18\x04 \x01(\x03\x12\x1d\n\x10stroops_per_kale\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_stroops_per_kale\"\x8a\x02\n\x0fListFeesRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x30\n\x04span\x18\x02 \x01(\x0e\x32\x18.kalepool.report.v1.SpanB\x08\xca\xda\x18\x04\x10\x01X\x01\x12\x36\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x34\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x05 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x06 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"S\n\x10ListFeesResponse\x12&\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x18.kalepool.report.v1.Fees\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xc6\x02\n\x07\x46\x65\x65Kind\x12\x18\n\x14\x46\x45\x45_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x45\x45_KIND_ONBOARD\x10\x01\x12\x12\n\x0e\x46\x45\x45_KIND_PLANT\x10\x02\x12\x11\n\rFEE_KIND_WORK\x10\x03\x12\x14\n\x10\x46\x45\x45_KIND_HARVEST\x10\x04\x12\x19\n\x15\x46\x45\x45_KIND_OPEN_CHANNEL\x10\x05\x12\x13\n\x0f\x46\x45\x45_KIND_TOP_UP\x10\x06\x12\x15\n\x11\x46\x45\x45_KIND_WITHDRAW\x10\x07\x12\x17\n\x13\x46\x45\x45_KIND_OPEN_PAYER\x10\x08\x12\x11\n\rFEE_KIND_RENT\x10\t\x12\x12\n\x0e\x46\x45\x45_KIND_OTHER\x10\n\x12\x13\n\x0f\x46\x45\x45_KIND_PAYOUT\x10\x0b\x12\x19\n\x15\x46\x45\x45_KIND_POOL_PAYMENT\x10\x0c\x12\x17\n\x13\x46\x45\x45_KIND_DATA_ENTRY\x10\r2\x89\x01\n\nFeeService\x12{\n\x08ListFees\x12#.kalepool.report.v1.ListFeesRequest\x1a$.kalepool.report.v1.ListFeesResponse\"$\xca\xda\x18\x08\x12\x06wallet\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/reports/feesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/report/v1/fees.proto\x12\x12kalepool.report.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkalepool/report/v1/report.proto\x1a\x1dkalepool/rules/v1/rules.proto\"R\n\x03\x46\x65\x65\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.kalepool.report.v1.FeeKind\x12\x0f\n\x07stroops\x18\x02 \x01(\x03\x12\x0f\n\x07\x63harges\x18\x03 \x01(\x03\"\xb3\x01\n\x04\x46\x65\x65s\x12-\n\tstarts_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05kinds\x18\x02 \x03(\x0b\x32\x17.kalepool.report.v1.Fee\x12\x0f\n\x07stroops\x18\x03 \x01(\x03\x12\x0f\n\x07rewards\x18\x04 \x01(\x03\x12\x1d\n\x10stroops_per_kale\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_stroops_per_kale\"\x8a\x02\n\x0fListFeesRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x30\n\x04span\x18\x02 \x01(\x0e\x32\x18.kalepool.report.v1.SpanB\x08\xca\xda\x18\x04\x10\x01X\x01\x12\x36\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x34\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x05 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x06 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"S\n\x10ListFeesResponse\x12&\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x18.kalepool.report.v1.Fees\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xe2\x02\n\x07\x46\x65\x65Kind\x12\x18\n\x14\x46\x45\x45_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x45\x45_KIND_ONBOARD\x10\x01\x12\x12\n\x0e\x46\x45\x45_KIND_PLANT\x10\x02\x12\x11\n\rFEE_KIND_WORK\x10\x03\x12\x14\n\x10\x46\x45\x45_KIND_HARVEST\x10\x04\x12\x19\n\x15\x46\x45\x45_KIND_OPEN_CHANNEL\x10\x05\x12\x13\n\x0f\x46\x45\x45_KIND_TOP_UP\x10\x06\x12\x15\n\x11\x46\x45\x45_KIND_WITHDRAW\x10\x07\x12\x17\n\x13\x46\x45\x45_KIND_OPEN_PAYER\x10\x08\x12\x11\n\rFEE_KIND_RENT\x10\t\x12\x12\n\x0e\x46\x45\x45_KIND_OTHER\x10\n\x12\x13\n\x0f\x46\x45\x45_KIND_PAYOUT\x10\x0b\x12\x19\n\x15\x46\x45\x45_KIND_POOL_PAYMENT\x10\x0c\x12\x17\n\x13\x46\x45\x45_KIND_DATA_ENTRY\x10\r\x12\x1a\n\x16\x46\x45\x45_KIND_CLOSE_ACCOUNT\x10\x0e\x32\x89\x01\n\nFeeService\x12{\n\x08ListFees\x12#.kalepool.report.v1.ListFeesRequest\x1a$.kalepool.report.v1.ListFeesResponse\"$\xca\xda\x18\x08\x12\x06wallet\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/reports/feesB\x1dZ\x1bkalepool/report/v1;reportv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.report.v1.fees_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\033kalepool/report/v1;reportv1'
   _globals['_LISTFEESREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_LISTFEESREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\002\030\002'
   _globals['_LISTFEESREQUEST'].fields_by_name['span']._loaded_options = None
@@ -50,7 +51,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEESERVICE'].methods_by_name['ListFees']._loaded_options = None
   _globals['_FEESERVICE'].methods_by_name['ListFees']._serialized_options = b'\312\332\030\010\022\006wallet\202\323\344\223\002\022\022\020/v1/reports/fees'
   _globals['_FEEKIND']._serialized_start=801
-  _globals['_FEEKIND']._serialized_end=1127
+  _globals['_FEEKIND']._serialized_end=1155
   _globals['_FEE']._serialized_start=180
   _globals['_FEE']._serialized_end=262
   _globals['_FEES']._serialized_start=265
@@ -59,6 +60,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFEESREQUEST']._serialized_end=713
   _globals['_LISTFEESRESPONSE']._serialized_start=715
   _globals['_LISTFEESRESPONSE']._serialized_end=798
-  _globals['_FEESERVICE']._serialized_start=1130
-  _globals['_FEESERVICE']._serialized_end=1267
+  _globals['_FEESERVICE']._serialized_start=1158
+  _globals['_FEESERVICE']._serialized_end=1295
 # @@protoc_insertion_point(module_scope)

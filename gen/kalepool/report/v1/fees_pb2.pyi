@@ -57,6 +57,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """Payments from poolers' accounts: to miners, and to poolers themselves."""
     FEE_KIND_DATA_ENTRY: _FeeKind.ValueType  # 13
     """Roots of the pool's claims, written to the chain."""
+    FEE_KIND_CLOSE_ACCOUNT: _FeeKind.ValueType  # 14
+    """Closing the accounts of farmers and poolers that left."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee was paid for."""
@@ -91,6 +93,8 @@ FEE_KIND_POOL_PAYMENT: FeeKind.ValueType  # 12
 """Payments from poolers' accounts: to miners, and to poolers themselves."""
 FEE_KIND_DATA_ENTRY: FeeKind.ValueType  # 13
 """Roots of the pool's claims, written to the chain."""
+FEE_KIND_CLOSE_ACCOUNT: FeeKind.ValueType  # 14
+"""Closing the accounts of farmers and poolers that left."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final

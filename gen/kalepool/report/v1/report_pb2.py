@@ -24,16 +24,18 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kalepool.registry.v1 import registry_pb2 as kalepool_dot_registry_dot_v1_dot_registry__pb2
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/report/v1/report.proto\x12\x12kalepool.report.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"t\n\x08\x45\x61rnings\x12-\n\tstarts_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07rewards\x18\x02 \x01(\x03\x12\x10\n\x08harvests\x18\x03 \x01(\x05\x12\x16\n\x0estake_returned\x18\x04 \x01(\x03\"\xe6\x01\n\x08\x45xtremes\x12\x16\n\tmin_stake\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tmax_stake\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tmin_zeros\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x16\n\tmax_zeros\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x14\n\x07min_gap\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x14\n\x07max_gap\x18\x06 \x01(\rH\x05\x88\x01\x01\x42\x0c\n\n_min_stakeB\x0c\n\n_max_stakeB\x0c\n\n_min_zerosB\x0c\n\n_max_zerosB\n\n\x08_min_gapB\n\n\x08_max_gap\"\xce\x03\n\x0b\x42lockReport\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12-\n\topened_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07planted\x18\x03 \x01(\x05\x12\x13\n\x0bnot_planted\x18\x04 \x01(\x05\x12\x0e\n\x06staked\x18\x05 \x01(\x03\x12\x0e\n\x06worked\x18\x06 \x01(\x05\x12\x12\n\nnot_worked\x18\x07 \x01(\x05\x12\x13\n\x0btotal_zeros\x18\x08 \x01(\x03\x12\x11\n\ttotal_gap\x18\t \x01(\x03\x12\x11\n\tharvested\x18\n \x01(\x05\x12\x15\n\rnot_harvested\x18\x0b \x01(\x05\x12\x0f\n\x07rewards\x18\x0c \x01(\x03\x12\x12\n\nmin_reward\x18\r \x01(\x03\x12\x12\n\nmax_reward\x18\x0e \x01(\x03\x12\x16\n\x0estake_returned\x18\x0f \x01(\x03\x12\x0c\n\x04\x66\x65\x65s\x18\x10 \x01(\x03\x12)\n\x03own\x18\x11 \x01(\x0b\x32\x1c.kalepool.report.v1.Extremes\x12+\n\x05\x63hain\x18\x12 \x01(\x0b\x32\x1c.kalepool.report.v1.Extremes\x12\x18\n\x10\x66\x61rmers_by_zeros\x18\x13 \x03(\x05\"\x8d\x01\n\x07Success\x12\x0e\n\x06\x62locks\x18\x01 \x01(\x05\x12\x0f\n\x07planted\x18\x02 \x01(\x03\x12\x13\n\x0bnot_planted\x18\x03 \x01(\x03\x12\x0e\n\x06worked\x18\x04 \x01(\x03\x12\x12\n\nnot_worked\x18\x05 \x01(\x03\x12\x11\n\tharvested\x18\x06 \x01(\x03\x12\x15\n\rnot_harvested\x18\x07 \x01(\x03\"\xc4\x02\n\x07Summary\x12\x16\n\x0e\x61\x63tive_poolers\x18\x01 \x01(\x05\x12\x16\n\x0e\x61\x63tive_farmers\x18\x02 \x01(\x05\x12\x0f\n\x07\x66\x61rmers\x18\x03 \x01(\x05\x12\x15\n\rrewards_today\x18\x04 \x01(\x03\x12\x16\n\x0erewards_7_days\x18\x05 \x01(\x03\x12\x17\n\x0frewards_30_days\x18\x06 \x01(\x03\x12\x13\n\x0brewards_all\x18\x07 \x01(\x03\x12\x14\n\x0charvests_all\x18\x08 \x01(\x03\x12,\n\x07success\x18\t \x01(\x0b\x32\x1b.kalepool.report.v1.Success\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12+\n\x05hours\x18\x0b \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\"\x17\n\x15GetPoolSummaryRequest\"F\n\x16GetPoolSummaryResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.kalepool.report.v1.Summary\"6\n\x17GetPoolerSummaryRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"H\n\x18GetPoolerSummaryResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.kalepool.report.v1.Summary\"M\n\x17GetFarmerSummaryRequest\x12\x19\n\tfarmer_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x17\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"\x93\x03\n\x18GetFarmerSummaryResponse\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x31\n\rregistered_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrewards_today\x18\x04 \x01(\x03\x12\x16\n\x0erewards_7_days\x18\x05 \x01(\x03\x12\x17\n\x0frewards_30_days\x18\x06 \x01(\x03\x12\x13\n\x0brewards_all\x18\x07 \x01(\x03\x12\x14\n\x0charvests_all\x18\x08 \x01(\x03\x12,\n\x07success\x18\t \x01(\x0b\x32\x1b.kalepool.report.v1.Success\x12\x17\n\nbest_zeros\x18\n \x01(\rH\x00\x88\x01\x01\x12*\n\x04\x64\x61ys\x18\x0b \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12+\n\x05hours\x18\x0c \x03(\x0b\x32\x1c.kalepool.report.v1.EarningsB\r\n\x0b_best_zeros\"W\n\x17ListBlockReportsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x02 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"d\n\x18ListBlockReportsResponse\x12/\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x1f.kalepool.report.v1.BlockReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x1dListPoolerBlockReportsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"j\n\x1eListPoolerBlockReportsResponse\x12/\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x1f.kalepool.report.v1.BlockReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x15GetBlockReportRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x42\x0e\n\x0c_block_index\"H\n\x16GetBlockReportResponse\x12.\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x1f.kalepool.report.v1.BlockReport\"\xa9\x02\n\x13ListEarningsRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x19\n\tfarmer_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x30\n\x04span\x18\x03 \x01(\x0e\x32\x18.kalepool.report.v1.SpanB\x08\xca\xda\x18\x04\x10\x01X\x01\x12\x36\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x34\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x06 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x07 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"_\n\x14ListEarningsResponse\x12.\n\x08\x65\x61rnings\x18\x01 \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*I\n\x04Span\x12\x14\n\x10SPAN_UNSPECIFIED\x10\x00\x12\r\n\tSPAN_HOUR\x10\x01\x12\x0c\n\x08SPAN_DAY\x10\x02\x12\x0e\n\nSPAN_MONTH\x10\x03\x32\x9f\t\n\rReportService\x12\x90\x01\n\x0eGetPoolSummary\x12).kalepool.report.v1.GetPoolSummaryRequest\x1a*.kalepool.report.v1.GetPoolSummaryResponse\"\'\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/reports/pool\x12\xa3\x01\n\x10GetPoolerSummary\x12+.kalepool.report.v1.GetPoolerSummaryRequest\x1a,.kalepool.report.v1.GetPoolerSummaryResponse\"4\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02!\x12\x1f/v1/reports/poolers/{pooler_id}\x12\xc8\x01\n\x10GetFarmerSummary\x12+.kalepool.report.v1.GetFarmerSummaryRequest\x1a,.kalepool.report.v1.GetFarmerSummaryResponse\"Y\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x44\x12\x1f/v1/reports/farmers/{farmer_id}Z!\x12\x1f/v1/reports/addresses/{address}\x12\x98\x01\n\x10ListBlockReports\x12+.kalepool.report.v1.ListBlockReportsRequest\x1a,.kalepool.report.v1.ListBlockReportsResponse\")\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/reports/blocks\x12\xbc\x01\n\x16ListPoolerBlockReports\x12\x31.kalepool.report.v1.ListPoolerBlockReportsRequest\x1a\x32.kalepool.report.v1.ListPoolerBlockReportsResponse\";\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02(\x12&/v1/reports/poolers/{pooler_id}/blocks\x12\xa0\x01\n\x0eGetBlockReport\x12).kalepool.report.v1.GetBlockReportRequest\x1a*.kalepool.report.v1.GetBlockReportResponse\"7\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\"\x12 /v1/reports/blocks/{block_index}\x12\x8c\x01\n\x0cListEarnings\x12\'.kalepool.report.v1.ListEarningsRequest\x1a(.kalepool.report.v1.ListEarningsResponse\")\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/reports/earningsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/report/v1/report.proto\x12\x12kalepool.report.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#kalepool/registry/v1/registry.proto\x1a\x1dkalepool/rules/v1/rules.proto\"t\n\x08\x45\x61rnings\x12-\n\tstarts_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07rewards\x18\x02 \x01(\x03\x12\x10\n\x08harvests\x18\x03 \x01(\x05\x12\x16\n\x0estake_returned\x18\x04 \x01(\x03\"\xe6\x01\n\x08\x45xtremes\x12\x16\n\tmin_stake\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tmax_stake\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tmin_zeros\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x16\n\tmax_zeros\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x14\n\x07min_gap\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x14\n\x07max_gap\x18\x06 \x01(\rH\x05\x88\x01\x01\x42\x0c\n\n_min_stakeB\x0c\n\n_max_stakeB\x0c\n\n_min_zerosB\x0c\n\n_max_zerosB\n\n\x08_min_gapB\n\n\x08_max_gap\"\xce\x03\n\x0b\x42lockReport\x12\x13\n\x0b\x62lock_index\x18\x01 \x01(\r\x12-\n\topened_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07planted\x18\x03 \x01(\x05\x12\x13\n\x0bnot_planted\x18\x04 \x01(\x05\x12\x0e\n\x06staked\x18\x05 \x01(\x03\x12\x0e\n\x06worked\x18\x06 \x01(\x05\x12\x12\n\nnot_worked\x18\x07 \x01(\x05\x12\x13\n\x0btotal_zeros\x18\x08 \x01(\x03\x12\x11\n\ttotal_gap\x18\t \x01(\x03\x12\x11\n\tharvested\x18\n \x01(\x05\x12\x15\n\rnot_harvested\x18\x0b \x01(\x05\x12\x0f\n\x07rewards\x18\x0c \x01(\x03\x12\x12\n\nmin_reward\x18\r \x01(\x03\x12\x12\n\nmax_reward\x18\x0e \x01(\x03\x12\x16\n\x0estake_returned\x18\x0f \x01(\x03\x12\x0c\n\x04\x66\x65\x65s\x18\x10 \x01(\x03\x12)\n\x03own\x18\x11 \x01(\x0b\x32\x1c.kalepool.report.v1.Extremes\x12+\n\x05\x63hain\x18\x12 \x01(\x0b\x32\x1c.kalepool.report.v1.Extremes\x12\x18\n\x10\x66\x61rmers_by_zeros\x18\x13 \x03(\x05\"\x8d\x01\n\x07Success\x12\x0e\n\x06\x62locks\x18\x01 \x01(\x05\x12\x0f\n\x07planted\x18\x02 \x01(\x03\x12\x13\n\x0bnot_planted\x18\x03 \x01(\x03\x12\x0e\n\x06worked\x18\x04 \x01(\x03\x12\x12\n\nnot_worked\x18\x05 \x01(\x03\x12\x11\n\tharvested\x18\x06 \x01(\x03\x12\x15\n\rnot_harvested\x18\x07 \x01(\x03\"\xc4\x02\n\x07Summary\x12\x16\n\x0e\x61\x63tive_poolers\x18\x01 \x01(\x05\x12\x16\n\x0e\x61\x63tive_farmers\x18\x02 \x01(\x05\x12\x0f\n\x07\x66\x61rmers\x18\x03 \x01(\x05\x12\x15\n\rrewards_today\x18\x04 \x01(\x03\x12\x16\n\x0erewards_7_days\x18\x05 \x01(\x03\x12\x17\n\x0frewards_30_days\x18\x06 \x01(\x03\x12\x13\n\x0brewards_all\x18\x07 \x01(\x03\x12\x14\n\x0charvests_all\x18\x08 \x01(\x03\x12,\n\x07success\x18\t \x01(\x0b\x32\x1b.kalepool.report.v1.Success\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12+\n\x05hours\x18\x0b \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\"\x17\n\x15GetPoolSummaryRequest\"F\n\x16GetPoolSummaryResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.kalepool.report.v1.Summary\"6\n\x17GetPoolerSummaryRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"H\n\x18GetPoolerSummaryResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.kalepool.report.v1.Summary\"M\n\x17GetFarmerSummaryRequest\x12\x19\n\tfarmer_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x17\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"\x93\x03\n\x18GetFarmerSummaryResponse\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x31\n\rregistered_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrewards_today\x18\x04 \x01(\x03\x12\x16\n\x0erewards_7_days\x18\x05 \x01(\x03\x12\x17\n\x0frewards_30_days\x18\x06 \x01(\x03\x12\x13\n\x0brewards_all\x18\x07 \x01(\x03\x12\x14\n\x0charvests_all\x18\x08 \x01(\x03\x12,\n\x07success\x18\t \x01(\x0b\x32\x1b.kalepool.report.v1.Success\x12\x17\n\nbest_zeros\x18\n \x01(\rH\x00\x88\x01\x01\x12*\n\x04\x64\x61ys\x18\x0b \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12+\n\x05hours\x18\x0c \x03(\x0b\x32\x1c.kalepool.report.v1.EarningsB\r\n\x0b_best_zeros\"W\n\x17ListBlockReportsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x02 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"d\n\x18ListBlockReportsResponse\x12/\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x1f.kalepool.report.v1.BlockReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x1dListPoolerBlockReportsRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"j\n\x1eListPoolerBlockReportsResponse\x12/\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x1f.kalepool.report.v1.BlockReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x15GetBlockReportRequest\x12&\n\x0b\x62lock_index\x18\x01 \x01(\rB\x0c\xca\xda\x18\x08\x10\x01\x38\xff\xff\xff\xff\x07H\x00\x88\x01\x01\x42\x0e\n\x0c_block_index\"H\n\x16GetBlockReportResponse\x12.\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x1f.kalepool.report.v1.BlockReport\"\xa9\x02\n\x13ListEarningsRequest\x12\x19\n\tpooler_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x19\n\tfarmer_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x02\x12\x30\n\x04span\x18\x03 \x01(\x0e\x32\x18.kalepool.report.v1.SpanB\x08\xca\xda\x18\x04\x10\x01X\x01\x12\x36\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x34\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x06 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x07 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"_\n\x14ListEarningsResponse\x12.\n\x08\x65\x61rnings\x18\x01 \x03(\x0b\x32\x1c.kalepool.report.v1.Earnings\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x18ListPublicPoolersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x02 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"g\n\x19ListPublicPoolersResponse\x12\x31\n\x07poolers\x18\x01 \x03(\x0b\x32 .kalepool.report.v1.ListedPooler\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x02\n\x0cListedPooler\x12\x11\n\tpooler_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x05terms\x18\x03 \x01(\x0b\x32\x1b.kalepool.registry.v1.Terms\x12\x0c\n\x04room\x18\x04 \x01(\x05\x12\x10\n\x08\x63\x61n_join\x18\x05 \x01(\x08\x12.\n\x03\x64\x61y\x18\x06 \x01(\x0b\x32!.kalepool.report.v1.PoolerFigures\x12/\n\x04week\x18\x07 \x01(\x0b\x32!.kalepool.report.v1.PoolerFigures\x12\x30\n\x05month\x18\x08 \x01(\x0b\x32!.kalepool.report.v1.PoolerFigures\"\xd3\x01\n\rPoolerFigures\x12,\n\x07success\x18\x01 \x01(\x0b\x32\x1b.kalepool.report.v1.Success\x12\x0f\n\x07rewards\x18\x02 \x01(\x03\x12\x0e\n\x06staked\x18\x03 \x01(\x03\x12%\n\x18rewards_per_farmer_block\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12/\n\thash_rate\x18\x05 \x01(\x0b\x32\x1c.kalepool.report.v1.HashRateB\x1b\n\x19_rewards_per_farmer_block\"U\n\x08HashRate\x12\x0c\n\x04rate\x18\x01 \x01(\x03\x12\r\n\x05\x65rror\x18\x02 \x01(\x03\x12\x0e\n\x06\x62locks\x18\x03 \x01(\x05\x12\r\n\x05works\x18\x04 \x01(\x03\x12\r\n\x05zeros\x18\x05 \x01(\r*I\n\x04Span\x12\x14\n\x10SPAN_UNSPECIFIED\x10\x00\x12\r\n\tSPAN_HOUR\x10\x01\x12\x0c\n\x08SPAN_DAY\x10\x02\x12\x0e\n\nSPAN_MONTH\x10\x03\x32\xbd\n\n\rReportService\x12\x90\x01\n\x0eGetPoolSummary\x12).kalepool.report.v1.GetPoolSummaryRequest\x1a*.kalepool.report.v1.GetPoolSummaryResponse\"\'\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/reports/pool\x12\xa3\x01\n\x10GetPoolerSummary\x12+.kalepool.report.v1.GetPoolerSummaryRequest\x1a,.kalepool.report.v1.GetPoolerSummaryResponse\"4\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02!\x12\x1f/v1/reports/poolers/{pooler_id}\x12\xc8\x01\n\x10GetFarmerSummary\x12+.kalepool.report.v1.GetFarmerSummaryRequest\x1a,.kalepool.report.v1.GetFarmerSummaryResponse\"Y\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x44\x12\x1f/v1/reports/farmers/{farmer_id}Z!\x12\x1f/v1/reports/addresses/{address}\x12\x98\x01\n\x10ListBlockReports\x12+.kalepool.report.v1.ListBlockReportsRequest\x1a,.kalepool.report.v1.ListBlockReportsResponse\")\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/reports/blocks\x12\xbc\x01\n\x16ListPoolerBlockReports\x12\x31.kalepool.report.v1.ListPoolerBlockReportsRequest\x1a\x32.kalepool.report.v1.ListPoolerBlockReportsResponse\";\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02(\x12&/v1/reports/poolers/{pooler_id}/blocks\x12\xa0\x01\n\x0eGetBlockReport\x12).kalepool.report.v1.GetBlockReportRequest\x1a*.kalepool.report.v1.GetBlockReportResponse\"7\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\"\x12 /v1/reports/blocks/{block_index}\x12\x9b\x01\n\x11ListPublicPoolers\x12,.kalepool.report.v1.ListPublicPoolersRequest\x1a-.kalepool.report.v1.ListPublicPoolersResponse\")\xca\xda\x18\x0b\x08\x01\x12\x07harvest\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/poolers:public\x12\x8c\x01\n\x0cListEarnings\x12\'.kalepool.report.v1.ListEarningsRequest\x1a(.kalepool.report.v1.ListEarningsResponse\")\xca\xda\x18\t\x12\x07harvest\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/reports/earningsB\x1dZ\x1bkalepool/report/v1;reportv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.report.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\033kalepool/report/v1;reportv1'
   _globals['_GETPOOLERSUMMARYREQUEST'].fields_by_name['pooler_id']._loaded_options = None
   _globals['_GETPOOLERSUMMARYREQUEST'].fields_by_name['pooler_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_GETFARMERSUMMARYREQUEST'].fields_by_name['farmer_id']._loaded_options = None
@@ -66,6 +68,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEARNINGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
   _globals['_LISTEARNINGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTEARNINGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\001'
+  _globals['_LISTPUBLICPOOLERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPUBLICPOOLERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
+  _globals['_LISTPUBLICPOOLERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPUBLICPOOLERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\002'
   _globals['_REPORTSERVICE'].methods_by_name['GetPoolSummary']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['GetPoolSummary']._serialized_options = b'\312\332\030\013\010\001\022\007harvest\202\323\344\223\002\022\022\020/v1/reports/pool'
   _globals['_REPORTSERVICE'].methods_by_name['GetPoolerSummary']._loaded_options = None
@@ -78,48 +84,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTSERVICE'].methods_by_name['ListPoolerBlockReports']._serialized_options = b'\312\332\030\t\022\007harvest\202\323\344\223\002(\022&/v1/reports/poolers/{pooler_id}/blocks'
   _globals['_REPORTSERVICE'].methods_by_name['GetBlockReport']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['GetBlockReport']._serialized_options = b'\312\332\030\013\010\001\022\007harvest\202\323\344\223\002\"\022 /v1/reports/blocks/{block_index}'
+  _globals['_REPORTSERVICE'].methods_by_name['ListPublicPoolers']._loaded_options = None
+  _globals['_REPORTSERVICE'].methods_by_name['ListPublicPoolers']._serialized_options = b'\312\332\030\013\010\001\022\007harvest\202\323\344\223\002\024\022\022/v1/poolers:public'
   _globals['_REPORTSERVICE'].methods_by_name['ListEarnings']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['ListEarnings']._serialized_options = b'\312\332\030\t\022\007harvest\202\323\344\223\002\026\022\024/v1/reports/earnings'
-  _globals['_SPAN']._serialized_start=3123
-  _globals['_SPAN']._serialized_end=3196
-  _globals['_EARNINGS']._serialized_start=149
-  _globals['_EARNINGS']._serialized_end=265
-  _globals['_EXTREMES']._serialized_start=268
-  _globals['_EXTREMES']._serialized_end=498
-  _globals['_BLOCKREPORT']._serialized_start=501
-  _globals['_BLOCKREPORT']._serialized_end=963
-  _globals['_SUCCESS']._serialized_start=966
-  _globals['_SUCCESS']._serialized_end=1107
-  _globals['_SUMMARY']._serialized_start=1110
-  _globals['_SUMMARY']._serialized_end=1434
-  _globals['_GETPOOLSUMMARYREQUEST']._serialized_start=1436
-  _globals['_GETPOOLSUMMARYREQUEST']._serialized_end=1459
-  _globals['_GETPOOLSUMMARYRESPONSE']._serialized_start=1461
-  _globals['_GETPOOLSUMMARYRESPONSE']._serialized_end=1531
-  _globals['_GETPOOLERSUMMARYREQUEST']._serialized_start=1533
-  _globals['_GETPOOLERSUMMARYREQUEST']._serialized_end=1587
-  _globals['_GETPOOLERSUMMARYRESPONSE']._serialized_start=1589
-  _globals['_GETPOOLERSUMMARYRESPONSE']._serialized_end=1661
-  _globals['_GETFARMERSUMMARYREQUEST']._serialized_start=1663
-  _globals['_GETFARMERSUMMARYREQUEST']._serialized_end=1740
-  _globals['_GETFARMERSUMMARYRESPONSE']._serialized_start=1743
-  _globals['_GETFARMERSUMMARYRESPONSE']._serialized_end=2146
-  _globals['_LISTBLOCKREPORTSREQUEST']._serialized_start=2148
-  _globals['_LISTBLOCKREPORTSREQUEST']._serialized_end=2235
-  _globals['_LISTBLOCKREPORTSRESPONSE']._serialized_start=2237
-  _globals['_LISTBLOCKREPORTSRESPONSE']._serialized_end=2337
-  _globals['_LISTPOOLERBLOCKREPORTSREQUEST']._serialized_start=2339
-  _globals['_LISTPOOLERBLOCKREPORTSREQUEST']._serialized_end=2461
-  _globals['_LISTPOOLERBLOCKREPORTSRESPONSE']._serialized_start=2463
-  _globals['_LISTPOOLERBLOCKREPORTSRESPONSE']._serialized_end=2569
-  _globals['_GETBLOCKREPORTREQUEST']._serialized_start=2571
-  _globals['_GETBLOCKREPORTREQUEST']._serialized_end=2650
-  _globals['_GETBLOCKREPORTRESPONSE']._serialized_start=2652
-  _globals['_GETBLOCKREPORTRESPONSE']._serialized_end=2724
-  _globals['_LISTEARNINGSREQUEST']._serialized_start=2727
-  _globals['_LISTEARNINGSREQUEST']._serialized_end=3024
-  _globals['_LISTEARNINGSRESPONSE']._serialized_start=3026
-  _globals['_LISTEARNINGSRESPONSE']._serialized_end=3121
-  _globals['_REPORTSERVICE']._serialized_start=3199
-  _globals['_REPORTSERVICE']._serialized_end=4382
+  _globals['_SPAN']._serialized_start=3929
+  _globals['_SPAN']._serialized_end=4002
+  _globals['_EARNINGS']._serialized_start=186
+  _globals['_EARNINGS']._serialized_end=302
+  _globals['_EXTREMES']._serialized_start=305
+  _globals['_EXTREMES']._serialized_end=535
+  _globals['_BLOCKREPORT']._serialized_start=538
+  _globals['_BLOCKREPORT']._serialized_end=1000
+  _globals['_SUCCESS']._serialized_start=1003
+  _globals['_SUCCESS']._serialized_end=1144
+  _globals['_SUMMARY']._serialized_start=1147
+  _globals['_SUMMARY']._serialized_end=1471
+  _globals['_GETPOOLSUMMARYREQUEST']._serialized_start=1473
+  _globals['_GETPOOLSUMMARYREQUEST']._serialized_end=1496
+  _globals['_GETPOOLSUMMARYRESPONSE']._serialized_start=1498
+  _globals['_GETPOOLSUMMARYRESPONSE']._serialized_end=1568
+  _globals['_GETPOOLERSUMMARYREQUEST']._serialized_start=1570
+  _globals['_GETPOOLERSUMMARYREQUEST']._serialized_end=1624
+  _globals['_GETPOOLERSUMMARYRESPONSE']._serialized_start=1626
+  _globals['_GETPOOLERSUMMARYRESPONSE']._serialized_end=1698
+  _globals['_GETFARMERSUMMARYREQUEST']._serialized_start=1700
+  _globals['_GETFARMERSUMMARYREQUEST']._serialized_end=1777
+  _globals['_GETFARMERSUMMARYRESPONSE']._serialized_start=1780
+  _globals['_GETFARMERSUMMARYRESPONSE']._serialized_end=2183
+  _globals['_LISTBLOCKREPORTSREQUEST']._serialized_start=2185
+  _globals['_LISTBLOCKREPORTSREQUEST']._serialized_end=2272
+  _globals['_LISTBLOCKREPORTSRESPONSE']._serialized_start=2274
+  _globals['_LISTBLOCKREPORTSRESPONSE']._serialized_end=2374
+  _globals['_LISTPOOLERBLOCKREPORTSREQUEST']._serialized_start=2376
+  _globals['_LISTPOOLERBLOCKREPORTSREQUEST']._serialized_end=2498
+  _globals['_LISTPOOLERBLOCKREPORTSRESPONSE']._serialized_start=2500
+  _globals['_LISTPOOLERBLOCKREPORTSRESPONSE']._serialized_end=2606
+  _globals['_GETBLOCKREPORTREQUEST']._serialized_start=2608
+  _globals['_GETBLOCKREPORTREQUEST']._serialized_end=2687
+  _globals['_GETBLOCKREPORTRESPONSE']._serialized_start=2689
+  _globals['_GETBLOCKREPORTRESPONSE']._serialized_end=2761
+  _globals['_LISTEARNINGSREQUEST']._serialized_start=2764
+  _globals['_LISTEARNINGSREQUEST']._serialized_end=3061
+  _globals['_LISTEARNINGSRESPONSE']._serialized_start=3063
+  _globals['_LISTEARNINGSRESPONSE']._serialized_end=3158
+  _globals['_LISTPUBLICPOOLERSREQUEST']._serialized_start=3160
+  _globals['_LISTPUBLICPOOLERSREQUEST']._serialized_end=3248
+  _globals['_LISTPUBLICPOOLERSRESPONSE']._serialized_start=3250
+  _globals['_LISTPUBLICPOOLERSRESPONSE']._serialized_end=3353
+  _globals['_LISTEDPOOLER']._serialized_start=3356
+  _globals['_LISTEDPOOLER']._serialized_end=3626
+  _globals['_POOLERFIGURES']._serialized_start=3629
+  _globals['_POOLERFIGURES']._serialized_end=3840
+  _globals['_HASHRATE']._serialized_start=3842
+  _globals['_HASHRATE']._serialized_end=3927
+  _globals['_REPORTSERVICE']._serialized_start=4005
+  _globals['_REPORTSERVICE']._serialized_end=5346
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kalepool.registry.v1 import registry_pb2 as _registry_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -271,8 +272,8 @@ class Success(_message.Message):
     HARVESTED_FIELD_NUMBER: _builtins.int
     NOT_HARVESTED_FIELD_NUMBER: _builtins.int
     blocks: _builtins.int
-    """Blocks that are counted, from the one before the running block backwards: 288, about a day. In the
-    youngest of them harvests may still be on their way.
+    """Blocks that are counted, from the one before the running block backwards: 288, about a day, where nothing
+    else is said. In the youngest of them harvests may still be on their way.
     """
     planted: _builtins.int
     """Plants that succeeded."""
@@ -799,3 +800,203 @@ class ListEarningsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEarningsResponse: _TypeAlias = ListEarningsResponse  # noqa: Y015
+
+@_typing.final
+class ListPublicPoolersRequest(_message.Message):
+    """See ListPublicPoolers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPublicPoolersRequest: _TypeAlias = ListPublicPoolersRequest  # noqa: Y015
+
+@_typing.final
+class ListPublicPoolersResponse(_message.Message):
+    """A page of poolers that are listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def poolers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedPooler]:
+        """In the order of their ids, that is, of registration."""
+
+    def __init__(
+        self,
+        *,
+        poolers: _abc.Iterable[Global___ListedPooler] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "poolers", b"poolers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPublicPoolersResponse: _TypeAlias = ListPublicPoolersResponse  # noqa: Y015
+
+@_typing.final
+class ListedPooler(_message.Message):
+    """A pooler that farmers may choose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    ROOM_FIELD_NUMBER: _builtins.int
+    CAN_JOIN_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    WEEK_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    pooler_id: _builtins.str
+    """UUID of the pooler."""
+    name: _builtins.str
+    """What people call it."""
+    room: _builtins.int
+    """Farmers that it can still take."""
+    can_join: _builtins.bool
+    """A farmer who has logged in may join by itself (RegistryService/JoinPool): the pooler and the operator allow
+    it, and there is room.
+    """
+    @_builtins.property
+    def terms(self) -> _registry_pb2.Terms:
+        """Its terms in force. The operator's fee comes on top (AgreementService/GetAgreementRules)."""
+
+    @_builtins.property
+    def day(self) -> Global___PoolerFigures:
+        """Over the last 288 blocks, about a day."""
+
+    @_builtins.property
+    def week(self) -> Global___PoolerFigures:
+        """Over the last 2,016 blocks, about a week."""
+
+    @_builtins.property
+    def month(self) -> Global___PoolerFigures:
+        """Over the last 8,640 blocks, about 30 days."""
+
+    def __init__(
+        self,
+        *,
+        pooler_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        terms: _registry_pb2.Terms | None = ...,
+        room: _builtins.int = ...,
+        can_join: _builtins.bool = ...,
+        day: Global___PoolerFigures | None = ...,
+        week: Global___PoolerFigures | None = ...,
+        month: Global___PoolerFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "month", b"month", "terms", b"terms", "week", b"week"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_join", b"can_join", "day", b"day", "month", b"month", "name", b"name", "pooler_id", b"pooler_id", "room", b"room", "terms", b"terms", "week", b"week"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedPooler: _TypeAlias = ListedPooler  # noqa: Y015
+
+@_typing.final
+class PoolerFigures(_message.Message):
+    """What a pooler's farmers came to in the last blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    REWARDS_FIELD_NUMBER: _builtins.int
+    STAKED_FIELD_NUMBER: _builtins.int
+    REWARDS_PER_FARMER_BLOCK_FIELD_NUMBER: _builtins.int
+    HASH_RATE_FIELD_NUMBER: _builtins.int
+    rewards: _builtins.int
+    """Stroops of KALE that the chain paid as rewards, without the stakes that came back."""
+    staked: _builtins.int
+    """Stroops of KALE that were planted, over all blocks."""
+    rewards_per_farmer_block: _builtins.int
+    """Stroops of KALE that a farmer earned in a block that it took part in, on average and before fees; absent when
+    nobody took part.
+    """
+    @_builtins.property
+    def success(self) -> Global___Success:
+        """Blocks that are counted, and how often farming succeeded in them: whoever planted or tried to took part."""
+
+    @_builtins.property
+    def hash_rate(self) -> Global___HashRate:
+        """The hash rate that its works prove; absent while too few are found."""
+
+    def __init__(
+        self,
+        *,
+        success: Global___Success | None = ...,
+        rewards: _builtins.int = ...,
+        staked: _builtins.int = ...,
+        rewards_per_farmer_block: _builtins.int | None = ...,
+        hash_rate: Global___HashRate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rewards_per_farmer_block", b"_rewards_per_farmer_block", "hash_rate", b"hash_rate", "rewards_per_farmer_block", b"rewards_per_farmer_block", "success", b"success"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rewards_per_farmer_block", b"_rewards_per_farmer_block", "hash_rate", b"hash_rate", "rewards", b"rewards", "rewards_per_farmer_block", b"rewards_per_farmer_block", "staked", b"staked", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rewards_per_farmer_block: _TypeAlias = _typing.Literal["rewards_per_farmer_block"]  # noqa: Y015
+    _WhichOneofArgType__rewards_per_farmer_block: _TypeAlias = _typing.Literal["_rewards_per_farmer_block", b"_rewards_per_farmer_block"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rewards_per_farmer_block) -> _WhichOneofReturnType__rewards_per_farmer_block | None: ...
+
+Global___PoolerFigures: _TypeAlias = PoolerFigures  # noqa: Y015
+
+@_typing.final
+class HashRate(_message.Message):
+    """A hash rate that works prove: at least so many hashes were needed for their zeros. Farmers' first works with as
+    many zeros are counted, so the true rate may be higher, and most of all where nearly every work has them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    WORKS_FIELD_NUMBER: _builtins.int
+    ZEROS_FIELD_NUMBER: _builtins.int
+    rate: _builtins.int
+    """Hashes a second, over the blocks in which somebody of the pooler worked."""
+    error: _builtins.int
+    """Its standard error, in hashes a second."""
+    blocks: _builtins.int
+    """Blocks in which somebody of the pooler worked."""
+    works: _builtins.int
+    """Farmers in blocks whose best work has at least this number of zeros."""
+    zeros: _builtins.int
+    """That number of zeros."""
+    def __init__(
+        self,
+        *,
+        rate: _builtins.int = ...,
+        error: _builtins.int = ...,
+        blocks: _builtins.int = ...,
+        works: _builtins.int = ...,
+        zeros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "error", b"error", "rate", b"rate", "works", b"works", "zeros", b"zeros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HashRate: _TypeAlias = HashRate  # noqa: Y015

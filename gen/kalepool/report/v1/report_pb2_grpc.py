@@ -73,6 +73,11 @@ class ReportServiceStub:
                 request_serializer=kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportRequest.SerializeToString,
                 response_deserializer=kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportResponse.FromString,
                 _registered_method=True)
+        self.ListPublicPoolers = channel.unary_unary(
+                '/kalepool.report.v1.ReportService/ListPublicPoolers',
+                request_serializer=kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersRequest.SerializeToString,
+                response_deserializer=kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersResponse.FromString,
+                _registered_method=True)
         self.ListEarnings = channel.unary_unary(
                 '/kalepool.report.v1.ReportService/ListEarnings',
                 request_serializer=kalepool_dot_report_dot_v1_dot_report__pb2.ListEarningsRequest.SerializeToString,
@@ -152,6 +157,17 @@ class ReportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPublicPoolers(self, request, context):
+        """Lists the poolers that farmers may choose from, a page at a time: their terms, their room, and what they came
+        to over a day, a week and a month, counted from events and never told by the pooler. Public: of poolers that
+        want to be listed (UpdatePooler), have published terms and are not suspended.
+
+        Command line: kalepool pooler find
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEarnings(self, request, context):
         """Lists what was earned by hour, day or month, newest first, a page at a time: by a pooler, by a
         farmer, or, for operators, by the whole pool. An hour, day or month counts the harvests that were
@@ -196,6 +212,11 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     servicer.GetBlockReport,
                     request_deserializer=kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportRequest.FromString,
                     response_serializer=kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportResponse.SerializeToString,
+            ),
+            'ListPublicPoolers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPublicPoolers,
+                    request_deserializer=kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersRequest.FromString,
+                    response_serializer=kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersResponse.SerializeToString,
             ),
             'ListEarnings': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEarnings,
@@ -374,6 +395,33 @@ class ReportService:
             '/kalepool.report.v1.ReportService/GetBlockReport',
             kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportRequest.SerializeToString,
             kalepool_dot_report_dot_v1_dot_report__pb2.GetBlockReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPublicPoolers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.report.v1.ReportService/ListPublicPoolers',
+            kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersRequest.SerializeToString,
+            kalepool_dot_report_dot_v1_dot_report__pb2.ListPublicPoolersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,13 @@ class ReportServiceStub:
     Errors: NOT_FOUND (BLOCK_NOT_FARMED) when the pool took no part in the block.
     Command line: kalepool report block 12345
     """
+    ListPublicPoolers: _grpc.UnaryUnaryMultiCallable[_report_pb2.ListPublicPoolersRequest, _report_pb2.ListPublicPoolersResponse]
+    """Lists the poolers that farmers may choose from, a page at a time: their terms, their room, and what they came
+    to over a day, a week and a month, counted from events and never told by the pooler. Public: of poolers that
+    want to be listed (UpdatePooler), have published terms and are not suspended.
+
+    Command line: kalepool pooler find
+    """
     ListEarnings: _grpc.UnaryUnaryMultiCallable[_report_pb2.ListEarningsRequest, _report_pb2.ListEarningsResponse]
     """Lists what was earned by hour, day or month, newest first, a page at a time: by a pooler, by a
     farmer, or, for operators, by the whole pool. An hour, day or month counts the harvests that were
@@ -136,6 +143,13 @@ class ReportServiceAsyncStub(ReportServiceStub):
 
     Errors: NOT_FOUND (BLOCK_NOT_FARMED) when the pool took no part in the block.
     Command line: kalepool report block 12345
+    """
+    ListPublicPoolers: _aio.UnaryUnaryMultiCallable[_report_pb2.ListPublicPoolersRequest, _report_pb2.ListPublicPoolersResponse]  # type: ignore[assignment]
+    """Lists the poolers that farmers may choose from, a page at a time: their terms, their room, and what they came
+    to over a day, a week and a month, counted from events and never told by the pooler. Public: of poolers that
+    want to be listed (UpdatePooler), have published terms and are not suspended.
+
+    Command line: kalepool pooler find
     """
     ListEarnings: _aio.UnaryUnaryMultiCallable[_report_pb2.ListEarningsRequest, _report_pb2.ListEarningsResponse]  # type: ignore[assignment]
     """Lists what was earned by hour, day or month, newest first, a page at a time: by a pooler, by a
@@ -228,6 +242,19 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND (BLOCK_NOT_FARMED) when the pool took no part in the block.
         Command line: kalepool report block 12345
+        """
+
+    @_abc_1.abstractmethod
+    def ListPublicPoolers(
+        self,
+        request: _report_pb2.ListPublicPoolersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_pb2.ListPublicPoolersResponse, _abc.Awaitable[_report_pb2.ListPublicPoolersResponse]]:
+        """Lists the poolers that farmers may choose from, a page at a time: their terms, their room, and what they came
+        to over a day, a week and a month, counted from events and never told by the pooler. Public: of poolers that
+        want to be listed (UpdatePooler), have published terms and are not suspended.
+
+        Command line: kalepool pooler find
         """
 
     @_abc_1.abstractmethod

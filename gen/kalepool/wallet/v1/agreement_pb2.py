@@ -27,13 +27,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kalepool/wallet/v1/agreement.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xf3\x02\n\x0b\x41greedTerms\x12\"\n\x10stake_percentage\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12\x1c\n\npooler_fee\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12\x1d\n\x0bminers_part\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12%\n\x10payout_threshold\x18\x04 \x01(\x03\x42\x06\xca\xda\x18\x02\x30\x00H\x00\x88\x01\x01\x12\x31\n\x17payout_interval_seconds\x18\x05 \x01(\x05\x42\x0b\xca\xda\x18\x07\x30\x00\x38\x80\xe7\x84\x0fH\x01\x88\x01\x01\x12\"\n\x0eharvest_blocks\x18\x06 \x01(\x05\x42\n\xca\xda\x18\x06\x10\x01\x30\x01\x38\x14\x12\"\n\rterms_version\x18\x07 \x01(\x05\x42\x06\xca\xda\x18\x02\x30\x00H\x02\x88\x01\x01\x12\x1e\n\x0cterms_digest\x18\x08 \x01(\x0c\x42\x08\xca\xda\x18\x04  ( B\x13\n\x11_payout_thresholdB\x1a\n\x18_payout_interval_secondsB\x10\n\x0e_terms_version\"\xd1\x02\n\tAgreement\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".kalepool.wallet.v1.AgreementState\x12.\n\x05terms\x18\x03 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTerms\x12\x14\n\x0coperator_fee\x18\x04 \x01(\t\x12\x10\n\x08given_by\x18\x05 \x01(\t\x12\x31\n\x05proof\x18\x06 \x01(\x0e\x32\".kalepool.wallet.v1.AgreementProof\x12\x11\n\tsignature\x18\x07 \x01(\x0c\x12\x31\n\rregistered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x01\n\x04Wish\x12\x36\n\x05terms\x18\x01 \x01(\x0b\x32\x1d.kalepool.wallet.v1.TermsWishB\x06\xca\xda\x18\x02\x08\x01H\x00\x12 \n\x0epayout_address\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03H\x00\x12\x1f\n\rowner_account\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x03H\x00\x12\x1b\n\tobjection\x18\x04 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01H\x00\x42\x0c\n\x04wish\x12\x04\xc8\xda\x18\x01\"c\n\tTermsWish\x12\x36\n\x05terms\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTermsB\x06\xca\xda\x18\x02\x10\x01\x12\x1e\n\x0epayout_address\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"\x1a\n\x18GetAgreementRulesRequest\"|\n\x19GetAgreementRulesResponse\x12\x14\n\x0coperator_fee\x18\x01 \x01(\t\x12\x0f\n\x07max_fee\x18\x02 \x01(\t\x12\x16\n\x0enotice_seconds\x18\x03 \x01(\x03\x12 \n\x18operator_cooling_seconds\x18\x04 \x01(\x03\"\x89\x01\n\x13SetAgreementRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x36\n\x05terms\x18\x03 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTermsB\x06\xca\xda\x18\x02\x10\x01\"H\n\x14SetAgreementResponse\x12\x30\n\tagreement\x18\x01 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Agreement\"r\n\x15ListAgreementsRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"d\n\x16ListAgreementsResponse\x12\x31\n\nagreements\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.Agreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x16GetOwnerAccountRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x89\x01\n\x17GetOwnerAccountResponse\x12\x15\n\rowner_account\x18\x01 \x01(\t\x12\x1d\n\x15pending_owner_account\x18\x02 \x01(\t\x12\x38\n\x14pending_effective_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x16SetOwnerAccountRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1f\n\rowner_account\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\"K\n\x17SetOwnerAccountResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x10\x44raftWishRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12.\n\x04wish\x18\x02 \x01(\x0b\x32\x18.kalepool.wallet.v1.WishB\x06\xca\xda\x18\x02\x10\x01\"8\n\x11\x44raftWishResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\rowner_account\x18\x02 \x01(\t\"}\n\x0fSignWishRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12.\n\x04wish\x18\x02 \x01(\x0b\x32\x18.kalepool.wallet.v1.WishB\x06\xca\xda\x18\x02\x10\x01\x12\x1d\n\tsignature\x18\x03 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01 @(@\"D\n\x10SignWishResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\x11MarkPoolerRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12%\n\x10\x66\x61rms_for_itself\x18\x02 \x01(\x08\x42\x06\xca\xda\x18\x02\x10\x01H\x00\x88\x01\x01\x42\x13\n\x11_farms_for_itself\"\x14\n\x12MarkPoolerResponse*\xc9\x01\n\x0e\x41greementProof\x12\x1f\n\x1b\x41GREEMENT_PROOF_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41GREEMENT_PROOF_CERTIFICATE\x10\x01\x12\x19\n\x15\x41GREEMENT_PROOF_TOKEN\x10\x02\x12\x1d\n\x19\x41GREEMENT_PROOF_SIGNATURE\x10\x03\x12\x1c\n\x18\x41GREEMENT_PROOF_OPERATOR\x10\x04\x12\x1d\n\x19\x41GREEMENT_PROOF_PLAINTEXT\x10\x05*\x86\x01\n\x0e\x41greementState\x12\x1f\n\x1b\x41GREEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_STATE_IN_FORCE\x10\x01\x12\x1b\n\x17\x41GREEMENT_STATE_TO_COME\x10\x02\x12\x18\n\x14\x41GREEMENT_STATE_PAST\x10\x03\x32\xd0\x08\n\x10\x41greementService\x12\x93\x01\n\x11GetAgreementRules\x12,.kalepool.wallet.v1.GetAgreementRulesRequest\x1a-.kalepool.wallet.v1.GetAgreementRulesResponse\"!\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/agreement-rules\x12\x8f\x01\n\x0cSetAgreement\x12\'.kalepool.wallet.v1.SetAgreementRequest\x1a(.kalepool.wallet.v1.SetAgreementResponse\",\x82\xd3\xe4\x93\x02&\x1a!/v1/farmers/{farmer_id}/agreement:\x01*\x12\x93\x01\n\x0eListAgreements\x12).kalepool.wallet.v1.ListAgreementsRequest\x1a*.kalepool.wallet.v1.ListAgreementsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/farmers/{farmer_id}/agreements\x12\x99\x01\n\x0fGetOwnerAccount\x12*.kalepool.wallet.v1.GetOwnerAccountRequest\x1a+.kalepool.wallet.v1.GetOwnerAccountResponse\"-\x82\xd3\xe4\x93\x02\'\x12%/v1/farmers/{farmer_id}/owner-account\x12j\n\x0fSetOwnerAccount\x12*.kalepool.wallet.v1.SetOwnerAccountRequest\x1a+.kalepool.wallet.v1.SetOwnerAccountResponse\x12\x8f\x01\n\tDraftWish\x12$.kalepool.wallet.v1.DraftWishRequest\x1a%.kalepool.wallet.v1.DraftWishResponse\"5\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02)\"$/v1/farmers/{farmer_id}/wishes:draft:\x01*\x12\x86\x01\n\x08SignWish\x12#.kalepool.wallet.v1.SignWishRequest\x1a$.kalepool.wallet.v1.SignWishResponse\"/\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\"\x1e/v1/farmers/{farmer_id}/wishes:\x01*\x12[\n\nMarkPooler\x12%.kalepool.wallet.v1.MarkPoolerRequest\x1a&.kalepool.wallet.v1.MarkPoolerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kalepool/wallet/v1/agreement.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\xf3\x02\n\x0b\x41greedTerms\x12\"\n\x10stake_percentage\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12\x1c\n\npooler_fee\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12\x1d\n\x0bminers_part\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x05\x12%\n\x10payout_threshold\x18\x04 \x01(\x03\x42\x06\xca\xda\x18\x02\x30\x00H\x00\x88\x01\x01\x12\x31\n\x17payout_interval_seconds\x18\x05 \x01(\x05\x42\x0b\xca\xda\x18\x07\x30\x00\x38\x80\xe7\x84\x0fH\x01\x88\x01\x01\x12\"\n\x0eharvest_blocks\x18\x06 \x01(\x05\x42\n\xca\xda\x18\x06\x10\x01\x30\x01\x38\x14\x12\"\n\rterms_version\x18\x07 \x01(\x05\x42\x06\xca\xda\x18\x02\x30\x00H\x02\x88\x01\x01\x12\x1e\n\x0cterms_digest\x18\x08 \x01(\x0c\x42\x08\xca\xda\x18\x04  ( B\x13\n\x11_payout_thresholdB\x1a\n\x18_payout_interval_secondsB\x10\n\x0e_terms_version\"\xd1\x02\n\tAgreement\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".kalepool.wallet.v1.AgreementState\x12.\n\x05terms\x18\x03 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTerms\x12\x14\n\x0coperator_fee\x18\x04 \x01(\t\x12\x10\n\x08given_by\x18\x05 \x01(\t\x12\x31\n\x05proof\x18\x06 \x01(\x0e\x32\".kalepool.wallet.v1.AgreementProof\x12\x11\n\tsignature\x18\x07 \x01(\x0c\x12\x31\n\rregistered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x04Wish\x12\x36\n\x05terms\x18\x01 \x01(\x0b\x32\x1d.kalepool.wallet.v1.TermsWishB\x06\xca\xda\x18\x02\x08\x01H\x00\x12 \n\x0epayout_address\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03H\x00\x12\x1f\n\rowner_account\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\x18\x03H\x00\x12\x1b\n\tobjection\x18\x04 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01H\x00\x12\x17\n\x05leave\x18\x05 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01H\x00\x42\x0c\n\x04wish\x12\x04\xc8\xda\x18\x01\"c\n\tTermsWish\x12\x36\n\x05terms\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTermsB\x06\xca\xda\x18\x02\x10\x01\x12\x1e\n\x0epayout_address\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\x18\x03\"\x1a\n\x18GetAgreementRulesRequest\"|\n\x19GetAgreementRulesResponse\x12\x14\n\x0coperator_fee\x18\x01 \x01(\t\x12\x0f\n\x07max_fee\x18\x02 \x01(\t\x12\x16\n\x0enotice_seconds\x18\x03 \x01(\x03\x12 \n\x18operator_cooling_seconds\x18\x04 \x01(\x03\"\x89\x01\n\x13SetAgreementRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\x80\x01\x12\x1b\n\tfarmer_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x36\n\x05terms\x18\x03 \x01(\x0b\x32\x1f.kalepool.wallet.v1.AgreedTermsB\x06\xca\xda\x18\x02\x10\x01\"H\n\x14SetAgreementResponse\x12\x30\n\tagreement\x18\x01 \x01(\x0b\x32\x1d.kalepool.wallet.v1.Agreement\"r\n\x15ListAgreementsRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"d\n\x16ListAgreementsResponse\x12\x31\n\nagreements\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.Agreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x16GetOwnerAccountRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x89\x01\n\x17GetOwnerAccountResponse\x12\x15\n\rowner_account\x18\x01 \x01(\t\x12\x1d\n\x15pending_owner_account\x18\x02 \x01(\t\x12\x38\n\x14pending_effective_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x16SetOwnerAccountRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1f\n\rowner_account\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\"K\n\x17SetOwnerAccountResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x10\x44raftWishRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12.\n\x04wish\x18\x02 \x01(\x0b\x32\x18.kalepool.wallet.v1.WishB\x06\xca\xda\x18\x02\x10\x01\"8\n\x11\x44raftWishResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\rowner_account\x18\x02 \x01(\t\"}\n\x0fSignWishRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12.\n\x04wish\x18\x02 \x01(\x0b\x32\x18.kalepool.wallet.v1.WishB\x06\xca\xda\x18\x02\x10\x01\x12\x1d\n\tsignature\x18\x03 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01 @(@\"D\n\x10SignWishResponse\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\x11MarkPoolerRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12%\n\x10\x66\x61rms_for_itself\x18\x02 \x01(\x08\x42\x06\xca\xda\x18\x02\x10\x01H\x00\x88\x01\x01\x42\x13\n\x11_farms_for_itself\"\x14\n\x12MarkPoolerResponse*\xe4\x01\n\x0e\x41greementProof\x12\x1f\n\x1b\x41GREEMENT_PROOF_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41GREEMENT_PROOF_CERTIFICATE\x10\x01\x12\x19\n\x15\x41GREEMENT_PROOF_TOKEN\x10\x02\x12\x1d\n\x19\x41GREEMENT_PROOF_SIGNATURE\x10\x03\x12\x1c\n\x18\x41GREEMENT_PROOF_OPERATOR\x10\x04\x12\x1d\n\x19\x41GREEMENT_PROOF_PLAINTEXT\x10\x05\x12\x19\n\x15\x41GREEMENT_PROOF_OWNER\x10\x06*\x86\x01\n\x0e\x41greementState\x12\x1f\n\x1b\x41GREEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_STATE_IN_FORCE\x10\x01\x12\x1b\n\x17\x41GREEMENT_STATE_TO_COME\x10\x02\x12\x18\n\x14\x41GREEMENT_STATE_PAST\x10\x03\x32\xd0\x08\n\x10\x41greementService\x12\x93\x01\n\x11GetAgreementRules\x12,.kalepool.wallet.v1.GetAgreementRulesRequest\x1a-.kalepool.wallet.v1.GetAgreementRulesResponse\"!\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/agreement-rules\x12\x8f\x01\n\x0cSetAgreement\x12\'.kalepool.wallet.v1.SetAgreementRequest\x1a(.kalepool.wallet.v1.SetAgreementResponse\",\x82\xd3\xe4\x93\x02&\x1a!/v1/farmers/{farmer_id}/agreement:\x01*\x12\x93\x01\n\x0eListAgreements\x12).kalepool.wallet.v1.ListAgreementsRequest\x1a*.kalepool.wallet.v1.ListAgreementsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/farmers/{farmer_id}/agreements\x12\x99\x01\n\x0fGetOwnerAccount\x12*.kalepool.wallet.v1.GetOwnerAccountRequest\x1a+.kalepool.wallet.v1.GetOwnerAccountResponse\"-\x82\xd3\xe4\x93\x02\'\x12%/v1/farmers/{farmer_id}/owner-account\x12j\n\x0fSetOwnerAccount\x12*.kalepool.wallet.v1.SetOwnerAccountRequest\x1a+.kalepool.wallet.v1.SetOwnerAccountResponse\x12\x8f\x01\n\tDraftWish\x12$.kalepool.wallet.v1.DraftWishRequest\x1a%.kalepool.wallet.v1.DraftWishResponse\"5\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02)\"$/v1/farmers/{farmer_id}/wishes:draft:\x01*\x12\x86\x01\n\x08SignWish\x12#.kalepool.wallet.v1.SignWishRequest\x1a$.kalepool.wallet.v1.SignWishResponse\"/\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\"\x1e/v1/farmers/{farmer_id}/wishes:\x01*\x12[\n\nMarkPooler\x12%.kalepool.wallet.v1.MarkPoolerRequest\x1a&.kalepool.wallet.v1.MarkPoolerResponseB\x1dZ\x1bkalepool/wallet/v1;walletv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.wallet.v1.agreement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\033kalepool/wallet/v1;walletv1'
   _globals['_AGREEDTERMS'].fields_by_name['stake_percentage']._loaded_options = None
   _globals['_AGREEDTERMS'].fields_by_name['stake_percentage']._serialized_options = b'\312\332\030\004\020\001\030\005'
   _globals['_AGREEDTERMS'].fields_by_name['pooler_fee']._loaded_options = None
@@ -60,6 +61,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WISH'].fields_by_name['owner_account']._serialized_options = b'\312\332\030\002\030\003'
   _globals['_WISH'].fields_by_name['objection']._loaded_options = None
   _globals['_WISH'].fields_by_name['objection']._serialized_options = b'\312\332\030\002\010\001'
+  _globals['_WISH'].fields_by_name['leave']._loaded_options = None
+  _globals['_WISH'].fields_by_name['leave']._serialized_options = b'\312\332\030\002\010\001'
   _globals['_TERMSWISH'].fields_by_name['terms']._loaded_options = None
   _globals['_TERMSWISH'].fields_by_name['terms']._serialized_options = b'\312\332\030\002\020\001'
   _globals['_TERMSWISH'].fields_by_name['payout_address']._loaded_options = None
@@ -108,50 +111,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGREEMENTSERVICE'].methods_by_name['DraftWish']._serialized_options = b'\312\332\030\002\010\001\202\323\344\223\002)\"$/v1/farmers/{farmer_id}/wishes:draft:\001*'
   _globals['_AGREEMENTSERVICE'].methods_by_name['SignWish']._loaded_options = None
   _globals['_AGREEMENTSERVICE'].methods_by_name['SignWish']._serialized_options = b'\312\332\030\002\010\001\202\323\344\223\002#\"\036/v1/farmers/{farmer_id}/wishes:\001*'
-  _globals['_AGREEMENTPROOF']._serialized_start=2573
-  _globals['_AGREEMENTPROOF']._serialized_end=2774
-  _globals['_AGREEMENTSTATE']._serialized_start=2777
-  _globals['_AGREEMENTSTATE']._serialized_end=2911
+  _globals['_AGREEMENTPROOF']._serialized_start=2598
+  _globals['_AGREEMENTPROOF']._serialized_end=2826
+  _globals['_AGREEMENTSTATE']._serialized_start=2829
+  _globals['_AGREEMENTSTATE']._serialized_end=2963
   _globals['_AGREEDTERMS']._serialized_start=153
   _globals['_AGREEDTERMS']._serialized_end=524
   _globals['_AGREEMENT']._serialized_start=527
   _globals['_AGREEMENT']._serialized_end=864
   _globals['_WISH']._serialized_start=867
-  _globals['_WISH']._serialized_end=1039
-  _globals['_TERMSWISH']._serialized_start=1041
-  _globals['_TERMSWISH']._serialized_end=1140
-  _globals['_GETAGREEMENTRULESREQUEST']._serialized_start=1142
-  _globals['_GETAGREEMENTRULESREQUEST']._serialized_end=1168
-  _globals['_GETAGREEMENTRULESRESPONSE']._serialized_start=1170
-  _globals['_GETAGREEMENTRULESRESPONSE']._serialized_end=1294
-  _globals['_SETAGREEMENTREQUEST']._serialized_start=1297
-  _globals['_SETAGREEMENTREQUEST']._serialized_end=1434
-  _globals['_SETAGREEMENTRESPONSE']._serialized_start=1436
-  _globals['_SETAGREEMENTRESPONSE']._serialized_end=1508
-  _globals['_LISTAGREEMENTSREQUEST']._serialized_start=1510
-  _globals['_LISTAGREEMENTSREQUEST']._serialized_end=1624
-  _globals['_LISTAGREEMENTSRESPONSE']._serialized_start=1626
-  _globals['_LISTAGREEMENTSRESPONSE']._serialized_end=1726
-  _globals['_GETOWNERACCOUNTREQUEST']._serialized_start=1728
-  _globals['_GETOWNERACCOUNTREQUEST']._serialized_end=1781
-  _globals['_GETOWNERACCOUNTRESPONSE']._serialized_start=1784
-  _globals['_GETOWNERACCOUNTRESPONSE']._serialized_end=1921
-  _globals['_SETOWNERACCOUNTREQUEST']._serialized_start=1923
-  _globals['_SETOWNERACCOUNTREQUEST']._serialized_end=2009
-  _globals['_SETOWNERACCOUNTRESPONSE']._serialized_start=2011
-  _globals['_SETOWNERACCOUNTRESPONSE']._serialized_end=2086
-  _globals['_DRAFTWISHREQUEST']._serialized_start=2088
-  _globals['_DRAFTWISHREQUEST']._serialized_end=2183
-  _globals['_DRAFTWISHRESPONSE']._serialized_start=2185
-  _globals['_DRAFTWISHRESPONSE']._serialized_end=2241
-  _globals['_SIGNWISHREQUEST']._serialized_start=2243
-  _globals['_SIGNWISHREQUEST']._serialized_end=2368
-  _globals['_SIGNWISHRESPONSE']._serialized_start=2370
-  _globals['_SIGNWISHRESPONSE']._serialized_end=2438
-  _globals['_MARKPOOLERREQUEST']._serialized_start=2440
-  _globals['_MARKPOOLERREQUEST']._serialized_end=2548
-  _globals['_MARKPOOLERRESPONSE']._serialized_start=2550
-  _globals['_MARKPOOLERRESPONSE']._serialized_end=2570
-  _globals['_AGREEMENTSERVICE']._serialized_start=2914
-  _globals['_AGREEMENTSERVICE']._serialized_end=4018
+  _globals['_WISH']._serialized_end=1064
+  _globals['_TERMSWISH']._serialized_start=1066
+  _globals['_TERMSWISH']._serialized_end=1165
+  _globals['_GETAGREEMENTRULESREQUEST']._serialized_start=1167
+  _globals['_GETAGREEMENTRULESREQUEST']._serialized_end=1193
+  _globals['_GETAGREEMENTRULESRESPONSE']._serialized_start=1195
+  _globals['_GETAGREEMENTRULESRESPONSE']._serialized_end=1319
+  _globals['_SETAGREEMENTREQUEST']._serialized_start=1322
+  _globals['_SETAGREEMENTREQUEST']._serialized_end=1459
+  _globals['_SETAGREEMENTRESPONSE']._serialized_start=1461
+  _globals['_SETAGREEMENTRESPONSE']._serialized_end=1533
+  _globals['_LISTAGREEMENTSREQUEST']._serialized_start=1535
+  _globals['_LISTAGREEMENTSREQUEST']._serialized_end=1649
+  _globals['_LISTAGREEMENTSRESPONSE']._serialized_start=1651
+  _globals['_LISTAGREEMENTSRESPONSE']._serialized_end=1751
+  _globals['_GETOWNERACCOUNTREQUEST']._serialized_start=1753
+  _globals['_GETOWNERACCOUNTREQUEST']._serialized_end=1806
+  _globals['_GETOWNERACCOUNTRESPONSE']._serialized_start=1809
+  _globals['_GETOWNERACCOUNTRESPONSE']._serialized_end=1946
+  _globals['_SETOWNERACCOUNTREQUEST']._serialized_start=1948
+  _globals['_SETOWNERACCOUNTREQUEST']._serialized_end=2034
+  _globals['_SETOWNERACCOUNTRESPONSE']._serialized_start=2036
+  _globals['_SETOWNERACCOUNTRESPONSE']._serialized_end=2111
+  _globals['_DRAFTWISHREQUEST']._serialized_start=2113
+  _globals['_DRAFTWISHREQUEST']._serialized_end=2208
+  _globals['_DRAFTWISHRESPONSE']._serialized_start=2210
+  _globals['_DRAFTWISHRESPONSE']._serialized_end=2266
+  _globals['_SIGNWISHREQUEST']._serialized_start=2268
+  _globals['_SIGNWISHREQUEST']._serialized_end=2393
+  _globals['_SIGNWISHRESPONSE']._serialized_start=2395
+  _globals['_SIGNWISHRESPONSE']._serialized_end=2463
+  _globals['_MARKPOOLERREQUEST']._serialized_start=2465
+  _globals['_MARKPOOLERREQUEST']._serialized_end=2573
+  _globals['_MARKPOOLERRESPONSE']._serialized_start=2575
+  _globals['_MARKPOOLERRESPONSE']._serialized_end=2595
+  _globals['_AGREEMENTSERVICE']._serialized_start=2966
+  _globals['_AGREEMENTSERVICE']._serialized_end=4070
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,8 @@ class _AgreementProofEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Agreem
     """An operator's certificate or token."""
     AGREEMENT_PROOF_PLAINTEXT: _AgreementProof.ValueType  # 5
     """Nothing: the connection is plaintext."""
+    AGREEMENT_PROOF_OWNER: _AgreementProof.ValueType  # 6
+    """The farmer's owner account has logged in."""
 
 class AgreementProof(_AgreementProof, metaclass=_AgreementProofEnumTypeWrapper):
     """By what whoever gave an agreement was known."""
@@ -54,6 +56,8 @@ AGREEMENT_PROOF_OPERATOR: AgreementProof.ValueType  # 4
 """An operator's certificate or token."""
 AGREEMENT_PROOF_PLAINTEXT: AgreementProof.ValueType  # 5
 """Nothing: the connection is plaintext."""
+AGREEMENT_PROOF_OWNER: AgreementProof.ValueType  # 6
+"""The farmer's owner account has logged in."""
 Global___AgreementProof: _TypeAlias = AgreementProof  # noqa: Y015
 
 class _AgreementState:
@@ -215,12 +219,17 @@ class Wish(_message.Message):
     PAYOUT_ADDRESS_FIELD_NUMBER: _builtins.int
     OWNER_ACCOUNT_FIELD_NUMBER: _builtins.int
     OBJECTION_FIELD_NUMBER: _builtins.int
+    LEAVE_FIELD_NUMBER: _builtins.int
     payout_address: _builtins.str
     """To be paid to this address (strkey G...), under the terms in force; empty: to none."""
     owner_account: _builtins.str
     """That another account (strkey G...) speaks for the farmer from now on."""
     objection: _builtins.bool
     """That what operators have announced without the farmer's signature does not come: always true."""
+    leave: _builtins.bool
+    """To leave the pool, with everything (docs/leaving.md): it is carried out within seconds, or once the farmer is
+    not suspended any more.
+    """
     @_builtins.property
     def terms(self) -> Global___TermsWish:
         """To agree to these terms, and to be paid to this address."""
@@ -232,12 +241,13 @@ class Wish(_message.Message):
         payout_address: _builtins.str = ...,
         owner_account: _builtins.str = ...,
         objection: _builtins.bool = ...,
+        leave: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["objection", b"objection", "owner_account", b"owner_account", "payout_address", b"payout_address", "terms", b"terms", "wish", b"wish"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leave", b"leave", "objection", b"objection", "owner_account", b"owner_account", "payout_address", b"payout_address", "terms", b"terms", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["objection", b"objection", "owner_account", b"owner_account", "payout_address", b"payout_address", "terms", b"terms", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leave", b"leave", "objection", b"objection", "owner_account", b"owner_account", "payout_address", b"payout_address", "terms", b"terms", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_wish: _TypeAlias = _typing.Literal["terms", "payout_address", "owner_account", "objection"]  # noqa: Y015
+    _WhichOneofReturnType_wish: _TypeAlias = _typing.Literal["terms", "payout_address", "owner_account", "objection", "leave"]  # noqa: Y015
     _WhichOneofArgType_wish: _TypeAlias = _typing.Literal["wish", b"wish"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_wish) -> _WhichOneofReturnType_wish | None: ...
 

@@ -51,7 +51,12 @@ class AgreementServiceStub:
     period (AGREEMENT_NOTICE_SECONDS), what gives it more from the next block on; nothing counts for a block
     that has opened before. The operator's fee is the one of this moment (OPERATOR_FEE_BPS).
 
-    Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
+    The farmer's owner account that has logged in may change threshold and interval of payouts, and nothing
+    else: the other fields say what is in force. That counts from the next block on.
+
+    Errors: for an owner account PERMISSION_DENIED (OWNER_MAY_NOT) names other fields that differ, and
+    FAILED_PRECONDITION (TERMS_ANNOUNCED) while other terms are to come, or (NO_TERMS) while there are none;
+    FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
     the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be
     signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
     Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
@@ -130,7 +135,12 @@ class AgreementServiceAsyncStub(AgreementServiceStub):
     period (AGREEMENT_NOTICE_SECONDS), what gives it more from the next block on; nothing counts for a block
     that has opened before. The operator's fee is the one of this moment (OPERATOR_FEE_BPS).
 
-    Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
+    The farmer's owner account that has logged in may change threshold and interval of payouts, and nothing
+    else: the other fields say what is in force. That counts from the next block on.
+
+    Errors: for an owner account PERMISSION_DENIED (OWNER_MAY_NOT) names other fields that differ, and
+    FAILED_PRECONDITION (TERMS_ANNOUNCED) while other terms are to come, or (NO_TERMS) while there are none;
+    FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
     the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be
     signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
     Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
@@ -218,7 +228,12 @@ class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
         period (AGREEMENT_NOTICE_SECONDS), what gives it more from the next block on; nothing counts for a block
         that has opened before. The operator's fee is the one of this moment (OPERATOR_FEE_BPS).
 
-        Errors: FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
+        The farmer's owner account that has logged in may change threshold and interval of payouts, and nothing
+        else: the other fields say what is in force. That counts from the next block on.
+
+        Errors: for an owner account PERMISSION_DENIED (OWNER_MAY_NOT) names other fields that differ, and
+        FAILED_PRECONDITION (TERMS_ANNOUNCED) while other terms are to come, or (NO_TERMS) while there are none;
+        FAILED_PRECONDITION (FEE_TOO_HIGH) for fees above MAX_FEE_BPS, whoever asks; for a pooler while it or
         the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be
         signed for (SIGNING_PAUSED); RESOURCE_EXHAUSTED (AGREEMENT_LIMIT) after too many changes within a day.
         Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:

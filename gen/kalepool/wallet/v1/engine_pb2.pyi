@@ -132,8 +132,8 @@ class GetEngineStatusResponse(_message.Message):
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What somebody has to look at, in words: rows that wallet acts on and did not write, what the database lets other roles take that wallet needs
-        (python -m services restrict), an audit log that does not go on from the head that was told, and channel accounts that a budget leaves
-        without XLM.
+        (python -m services restrict), an audit log that does not go on from the head that was told, channel accounts that a budget leaves
+        without XLM, a network on a newer protocol, and what its nodes say that this version does not know.
         """
 
     @_builtins.property

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/wallet/v1/keys.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetKeyStatusRequest\"\xb0\x01\n\x14GetKeyStatusResponse\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0e\x63urrent_kek_id\x18\x02 \x01(\t\x12\x11\n\tcomplaint\x18\x03 \x01(\t\x12(\n\x04keks\x18\x04 \x03(\x0b\x32\x1a.kalepool.wallet.v1.KekUse\x12\x31\n\x08rotation\x18\x05 \x01(\x0b\x32\x1f.kalepool.wallet.v1.KeyRotation\"@\n\x06KekUse\x12\x0e\n\x06kek_id\x18\x01 \x01(\t\x12\x11\n\tdata_keys\x18\x02 \x01(\x03\x12\x13\n\x0bis_openable\x18\x03 \x01(\x08\"\x9e\x01\n\x0bKeyRotation\x12\x0e\n\x06kek_id\x18\x01 \x01(\t\x12\x11\n\trewrapped\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11RotateKeysRequest\"G\n\x12RotateKeysResponse\x12\x31\n\x08rotation\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.KeyRotation2\xcc\x01\n\nKeyService\x12\x61\n\x0cGetKeyStatus\x12\'.kalepool.wallet.v1.GetKeyStatusRequest\x1a(.kalepool.wallet.v1.GetKeyStatusResponse\x12[\n\nRotateKeys\x12%.kalepool.wallet.v1.RotateKeysRequest\x1a&.kalepool.wallet.v1.RotateKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/wallet/v1/keys.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetKeyStatusRequest\"\xb0\x01\n\x14GetKeyStatusResponse\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0e\x63urrent_kek_id\x18\x02 \x01(\t\x12\x11\n\tcomplaint\x18\x03 \x01(\t\x12(\n\x04keks\x18\x04 \x03(\x0b\x32\x1a.kalepool.wallet.v1.KekUse\x12\x31\n\x08rotation\x18\x05 \x01(\x0b\x32\x1f.kalepool.wallet.v1.KeyRotation\"@\n\x06KekUse\x12\x0e\n\x06kek_id\x18\x01 \x01(\t\x12\x11\n\tdata_keys\x18\x02 \x01(\x03\x12\x13\n\x0bis_openable\x18\x03 \x01(\x08\"\x9e\x01\n\x0bKeyRotation\x12\x0e\n\x06kek_id\x18\x01 \x01(\t\x12\x11\n\trewrapped\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11RotateKeysRequest\"G\n\x12RotateKeysResponse\x12\x31\n\x08rotation\x18\x01 \x01(\x0b\x32\x1f.kalepool.wallet.v1.KeyRotation2\xcc\x01\n\nKeyService\x12\x61\n\x0cGetKeyStatus\x12\'.kalepool.wallet.v1.GetKeyStatusRequest\x1a(.kalepool.wallet.v1.GetKeyStatusResponse\x12[\n\nRotateKeys\x12%.kalepool.wallet.v1.RotateKeysRequest\x1a&.kalepool.wallet.v1.RotateKeysResponseB\x1dZ\x1bkalepool/wallet/v1;walletv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.wallet.v1.keys_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\033kalepool/wallet/v1;walletv1'
   _globals['_GETKEYSTATUSREQUEST']._serialized_start=86
   _globals['_GETKEYSTATUSREQUEST']._serialized_end=107
   _globals['_GETKEYSTATUSRESPONSE']._serialized_start=110

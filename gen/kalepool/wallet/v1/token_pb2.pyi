@@ -32,6 +32,8 @@ class _TokenRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenRole.V
     """A pooler: what its certificate may do, as far as that may be done by a token."""
     TOKEN_ROLE_OPERATOR: _TokenRole.ValueType  # 2
     """An operator: the one who made the token."""
+    TOKEN_ROLE_OWNER: _TokenRole.ValueType  # 3
+    """The owner account of farmers, which has logged in (LoginService): nobody makes tokens of this role."""
 
 class TokenRole(_TokenRole, metaclass=_TokenRoleEnumTypeWrapper):
     """Whom a token speaks for."""
@@ -42,6 +44,8 @@ TOKEN_ROLE_POOLER: TokenRole.ValueType  # 1
 """A pooler: what its certificate may do, as far as that may be done by a token."""
 TOKEN_ROLE_OPERATOR: TokenRole.ValueType  # 2
 """An operator: the one who made the token."""
+TOKEN_ROLE_OWNER: TokenRole.ValueType  # 3
+"""The owner account of farmers, which has logged in (LoginService): nobody makes tokens of this role."""
 Global___TokenRole: _TypeAlias = TokenRole  # noqa: Y015
 
 @_typing.final
@@ -311,7 +315,7 @@ class ExchangeTokenRequest(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The API token: kp_ and 43 characters."""
+    """The API token: kp_ and 43 characters. Or a login token: a JSON Web Token."""
     def __init__(
         self,
         *,
@@ -338,7 +342,7 @@ class ExchangeTokenResponse(_message.Message):
     """A JSON Web Token, signed by wallet (EdDSA): send it as metadata `authorization: Bearer ...`."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it ends: a minute after it was made, or with the API token."""
+        """When it ends: a minute after it was made, or with the token that it was given for."""
 
     @_builtins.property
     def info(self) -> Global___TokenInfo:

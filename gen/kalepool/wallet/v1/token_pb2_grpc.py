@@ -121,7 +121,8 @@ class TokenServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExchangeToken(self, request, context):
-        """Gives an access token for an API token. For the gateway, and for anybody on wallet's TOKEN_PORT.
+        """Gives an access token for an API token, or for a token of who has logged in (LoginService). For the gateway,
+        and for anybody on wallet's TOKEN_PORT.
 
         Errors: UNAUTHENTICATED (TOKEN_UNKNOWN), alike for a token that there is not, has ended or was revoked.
         Command line: none; the gateway and clients without a certificate call it.

@@ -67,7 +67,8 @@ class TokenServiceStub:
     Command line: kalepool token revoke TOKEN_ID
     """
     ExchangeToken: _grpc.UnaryUnaryMultiCallable[_token_pb2.ExchangeTokenRequest, _token_pb2.ExchangeTokenResponse]
-    """Gives an access token for an API token. For the gateway, and for anybody on wallet's TOKEN_PORT.
+    """Gives an access token for an API token, or for a token of who has logged in (LoginService). For the gateway,
+    and for anybody on wallet's TOKEN_PORT.
 
     Errors: UNAUTHENTICATED (TOKEN_UNKNOWN), alike for a token that there is not, has ended or was revoked.
     Command line: none; the gateway and clients without a certificate call it.
@@ -124,7 +125,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     Command line: kalepool token revoke TOKEN_ID
     """
     ExchangeToken: _aio.UnaryUnaryMultiCallable[_token_pb2.ExchangeTokenRequest, _token_pb2.ExchangeTokenResponse]  # type: ignore[assignment]
-    """Gives an access token for an API token. For the gateway, and for anybody on wallet's TOKEN_PORT.
+    """Gives an access token for an API token, or for a token of who has logged in (LoginService). For the gateway,
+    and for anybody on wallet's TOKEN_PORT.
 
     Errors: UNAUTHENTICATED (TOKEN_UNKNOWN), alike for a token that there is not, has ended or was revoked.
     Command line: none; the gateway and clients without a certificate call it.
@@ -202,7 +204,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_pb2.ExchangeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_pb2.ExchangeTokenResponse, _abc.Awaitable[_token_pb2.ExchangeTokenResponse]]:
-        """Gives an access token for an API token. For the gateway, and for anybody on wallet's TOKEN_PORT.
+        """Gives an access token for an API token, or for a token of who has logged in (LoginService). For the gateway,
+        and for anybody on wallet's TOKEN_PORT.
 
         Errors: UNAUTHENTICATED (TOKEN_UNKNOWN), alike for a token that there is not, has ended or was revoked.
         Command line: none; the gateway and clients without a certificate call it.

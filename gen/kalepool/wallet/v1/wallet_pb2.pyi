@@ -76,6 +76,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Pays a miner, or the pooler itself, from a pooler's custodial account."""
     OPERATION_KIND_DATA_ENTRY: _OperationKind.ValueType  # 11
     """Writes the newest root of the pool's claims into a data entry of the treasury's account."""
+    OPERATION_KIND_CLOSE_ACCOUNT: _OperationKind.ValueType  # 12
+    """Gives up the account of a farmer or pooler that leaves: merges it into the treasury that sponsors it."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -104,6 +106,8 @@ OPERATION_KIND_POOL_PAYMENT: OperationKind.ValueType  # 10
 """Pays a miner, or the pooler itself, from a pooler's custodial account."""
 OPERATION_KIND_DATA_ENTRY: OperationKind.ValueType  # 11
 """Writes the newest root of the pool's claims into a data entry of the treasury's account."""
+OPERATION_KIND_CLOSE_ACCOUNT: OperationKind.ValueType  # 12
+"""Gives up the account of a farmer or pooler that leaves: merges it into the treasury that sponsors it."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:

@@ -27,7 +27,17 @@ from stellar_sdk.address import Address
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.envelopes import sign
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.node.fields import LONGEST_DATA, Json, decimal, objects, text, texts
+from services.wallet.chain.node.fields import (
+    LONGEST_DATA,
+    Json,
+    decimal,
+    needed,
+    objects,
+    raw_bytes,
+    text,
+    texts,
+)
+from services.wallet.chain.node.newer import decoded
 from services.wallet.domain.bids import MIN_INCLUSION_FEE
 from services.wallet.domain.chain_facts import SignedEnvelope, Signer
 from services.wallet.domain.rent import MULTICALL_LIFE, MULTICALL_THRESHOLD
@@ -168,9 +178,10 @@ def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
 
 def prepare_step(answer: Json) -> PreparedStep:
     """Read the answer of a simulation that succeeded; the fee in it has margins already."""
-    data = xdr.SorobanTransactionData.from_xdr(
-        text(answer, "transactionData", longest=LONGEST_DATA)
-    )
+    for name in ("transactionData", "minResourceFee"):
+        needed(answer, name)
+    encoded = text(answer, "transactionData", longest=LONGEST_DATA)
+    data = decoded(xdr.SorobanTransactionData, raw_bytes(encoded, "transactionData"))
     data.resource_fee = xdr.Int64(decimal(answer, "minResourceFee"))
     results = objects(answer, "results", most=1) or [{}]  # a longer life has no result
     entries = texts(results[0], "auth", most=_AUTHORISATIONS)

@@ -24,7 +24,7 @@ MAX_ACCOUNTS = 19
 #: A transaction has at most 100 operations, of which the last is the payer's own.
 MAX_PAYMENTS = 99
 #: SEP-29: an account with this data entry, set to "1", wants a memo with every payment.
-_MEMO_ENTRY = b"config.memo_required"
+MEMO_ENTRY = b"config.memo_required"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def _operation(payment: Payment, network: Network) -> bytes:
 
 def memo_key(address: str) -> str:
     """Return the base64 key of the data entry that says whether an account wants a memo."""
-    return data_key(address, _MEMO_ENTRY)
+    return data_key(address, MEMO_ENTRY)
 
 
 def wants_memo(entry: xdr.LedgerEntryData | None) -> bool:

@@ -18,7 +18,7 @@ from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcRejectedError,
     RpcUnavailableError,
-    UnknownMetaError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.node.bodies import LARGE_AT_ONCE
 from services.wallet.chain.node.health import EndpointState, EndpointStatus
@@ -38,7 +38,7 @@ HEDGE = 1.0
 #: Seconds after which nodes that differ are asked again: a ledger takes less from node to node.
 MOMENT = 0.5
 #: Errors of an endpoint after which the next one is asked.
-FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownMetaError)
+FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownAnswerError)
 #: Answers of sendTransaction after which the envelope is in a node's queue.
 _TAKEN = frozenset({SendStatus.PENDING, SendStatus.DUPLICATE})
 

@@ -5,10 +5,12 @@ that names the field. The caller counts the error as a failure of the node.
 """
 
 import string
+import struct
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.wallet.chain.errors import UnknownAnswerError
 from services.wallet.domain.chain_facts import LedgerHead
 
 Json = Mapping[str, Any]
@@ -23,9 +25,34 @@ _LAST_SECOND = 253_402_300_799
 LONGEST = 512 * 1024
 #: Characters of a transaction's footprint and resources at most: a network's limits allow fewer.
 LONGEST_DATA = 128 * 1024
+#: Errors that decoding raises when an answer is not what its method answers.
+UNDECODABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    RecursionError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+)
 #: Characters of a hash (hex).
 _HASH = 64
 _HEX = frozenset(string.hexdigits.lower())
+
+
+def needed(answer: Json, name: str) -> Any:
+    """Return a field that the method has always had.
+
+    Raises UnknownAnswerError when the answer has no such field: a newer node may have dropped or
+    renamed it.
+    """
+    try:
+        return answer[name]
+    except KeyError:
+        raise UnknownAnswerError(f"an answer without {name}") from None
 
 
 def integer(answer: Json, name: str, *, low: int = 0, high: int = UINT32) -> int:
@@ -119,10 +146,12 @@ def close_time_of(answer: Json) -> int | None:
 
 def _head(answer: Json, *, close_time: str) -> LedgerHead:
     sequence = integer(answer, "latestLedger", low=1)
+    # A node that does not say how far it remembers counts as one that remembers nothing.
+    told = answer if "oldestLedger" in answer else {"oldestLedger": sequence}
     return LedgerHead(
         sequence=sequence,
         close_time=time_of(answer, close_time),
-        oldest=integer(answer, "oldestLedger", high=sequence),
+        oldest=integer(told, "oldestLedger", high=sequence),
     )
 
 

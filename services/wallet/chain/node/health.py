@@ -15,11 +15,13 @@ from services.wallet.chain.errors import (
     RpcBusyError,
     RpcRejectedError,
     RpcUnavailableError,
-    UnknownMetaError,
+    UnknownAnswerError,
 )
 
 log = get_logger(__name__)
 
+#: The newest protocol of the network that this version of wallet was tested with.
+NEWEST_PROTOCOL = 27
 #: Failures in a row after which an endpoint counts as away.
 AWAY_AFTER = 3
 #: Seconds between two probes of an endpoint that is in use or lags.
@@ -156,6 +158,13 @@ class EndpointStatus:
     contradictions: int
     #: Seconds for which it asks not to be called.
     resting: float = 0.0
+    #: Protocol of its network, as it said; 0 before it did.
+    protocol: int = 0
+
+    @property
+    def is_newer(self) -> bool:
+        """Tell whether its network's protocol is newer than what wallet was tested with."""
+        return self.protocol > NEWEST_PROTOCOL
 
 
 class Health:
@@ -173,8 +182,9 @@ class Health:
         self.failures = 0
         #: The last ledger that it showed.
         self.ledger = 0
-        #: Passphrase that it said.
+        #: Passphrase and protocol that it said.
         self.passphrase = ""
+        self.protocol = 0
         #: Times that others contradicted it.
         self.contradictions = 0
         #: By the monotonic clock: since when it is in its state.
@@ -221,7 +231,7 @@ class Health:
         except RpcUnavailableError as error:
             self._failed(str(error))
             raise
-        except (RpcRejectedError, UnknownMetaError):
+        except (RpcRejectedError, UnknownAnswerError):
             self.failures = 0  # both are answers, too
             raise
         else:
@@ -234,6 +244,12 @@ class Health:
     def is_banned(self) -> bool:
         """Tell whether the endpoint is set aside and not even a probe brings it back yet."""
         return self.state is EndpointState.SET_ASIDE and self._ban_left() > 0
+
+    def hear_protocol(self, protocol: int) -> None:
+        """Note the protocol of the node's network; log once that it is newer than what is known."""
+        if protocol != self.protocol and protocol > NEWEST_PROTOCOL:
+            log.warning("newer protocol", host=self.host, protocol=protocol, known=NEWEST_PROTOCOL)
+        self.protocol = protocol
 
     def confirm(self) -> None:
         """Record that a probe found our network and a ledger that is new enough."""
@@ -304,6 +320,7 @@ class Health:
             since=self._since,
             contradictions=self.contradictions,
             resting=self.resting,
+            protocol=self.protocol,
         )
 
     def _why(self) -> str:

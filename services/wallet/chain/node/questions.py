@@ -6,9 +6,18 @@ failure of that node, and the next node is asked. No JSON leaves this package.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from services.wallet.chain.node.fields import UINT32, Json, decimal, head_of, integer, text
+from services.wallet.chain.errors import UnknownAnswerError
+from services.wallet.chain.node.fields import (
+    UINT32,
+    UNDECODABLE,
+    Json,
+    decimal,
+    head_of,
+    integer,
+    text,
+)
 from services.wallet.domain.chain_facts import LedgerHead
 
 T = TypeVar("T")
@@ -19,7 +28,7 @@ _PASSPHRASE = 256
 #: version.
 _NO_HASH = "0" * 64
 #: Smallest bid of a contract call, in stroops.
-_LEAST_BID = 100
+LEAST_BID = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +44,46 @@ class Question(Generic[T]):
     decode: Callable[[Json], T]
     #: The field that has the ledger of the answer; None when the method tells none.
     height: str | None = "latestLedger"
+    #: Whether a node may leave the ledger out.
+    may_lack_height: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The network that a node is on."""
+
+    #: Its passphrase.
+    passphrase: str
+    #: Its protocol; 0 when the node does not tell it.
+    protocol: int
+
+
+def spared(decode: Callable[[Json], T]) -> Callable[[Json], T]:
+    """Return a decoder for facts that can be done without.
+
+    An answer that it cannot read is no failure of the node: it raises UnknownAnswerError.
+    """
+
+    def read(answer: Json) -> T:
+        try:
+            return decode(answer)
+        except UNDECODABLE as error:
+            raise UnknownAnswerError(f"{type(error).__name__}: {error}") from error
+
+    return read
 
 
 def _fee(answer: Json) -> int:
     bids = answer["sorobanInclusionFee"]
-    return max(_LEAST_BID, decimal(bids, "p90", high=UINT32))
+    return max(LEAST_BID, decimal(bids, "p90", high=UINT32))
+
+
+def _identity(answer: Json) -> Identity:
+    protocol: Any = answer.get("protocolVersion")
+    return Identity(
+        passphrase=text(answer, "passphrase", longest=_PASSPHRASE),
+        protocol=protocol if type(protocol) is int and 0 < protocol <= UINT32 else 0,
+    )
 
 
 def _health(answer: Json) -> None:
@@ -59,8 +103,14 @@ PASSPHRASE: Question[str] = Question(
     decode=lambda answer: text(answer, "passphrase", longest=_PASSPHRASE),
     height=None,
 )
+#: The network's passphrase and protocol.
+IDENTITY: Question[Identity] = Question(
+    method="getNetwork", parameters={}, decode=_identity, height=None
+)
 #: Whether the node may be asked anything.
-HEALTH: Question[None] = Question(method="getHealth", parameters={}, decode=_health)
+HEALTH: Question[None] = Question(
+    method="getHealth", parameters={}, decode=_health, may_lack_height=True
+)
 #: The latest ledger's sequence.
 LATEST_LEDGER: Question[int] = Question(
     method="getLatestLedger",
@@ -69,4 +119,6 @@ LATEST_LEDGER: Question[int] = Question(
     height="sequence",
 )
 #: Stroops that most recent contract calls bid for inclusion (90th percentile).
-INCLUSION_FEE: Question[int] = Question(method="getFeeStats", parameters={}, decode=_fee)
+INCLUSION_FEE: Question[int] = Question(
+    method="getFeeStats", parameters={}, decode=spared(_fee), may_lack_height=True
+)

@@ -3,30 +3,31 @@
 import asyncio
 import itertools
 import json
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from libs.common.clock import Clock, SystemClock
 from libs.common.errors import PoolError
+from libs.common.local import address_of, in_brackets
 from libs.common.singleflight import SingleFlight
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcBusyError,
+    RpcNoMethodError,
     RpcRejectedError,
     RpcUnavailableError,
     StaleAnswerError,
 )
 from services.wallet.chain.node.bodies import LARGE_AT_ONCE
-from services.wallet.chain.node.fields import Json, close_time_of, integer
+from services.wallet.chain.node.fields import UNDECODABLE, Json, close_time_of, integer
 from services.wallet.chain.node.health import PROBE_EVERY, EndpointState, EndpointStatus, Health
 from services.wallet.chain.node.ledger_entries import MAX_KEYS, Reader, entries_question
 from services.wallet.chain.node.lists import ListSize
-from services.wallet.chain.node.questions import HEAD, HEALTH, PASSPHRASE, Question
+from services.wallet.chain.node.questions import HEAD, HEALTH, IDENTITY, PASSPHRASE, Question
 from services.wallet.chain.node.transaction_results import send_result
 from services.wallet.chain.node.transport import ListRefusedError, Transport, open_transport
 from services.wallet.domain.chain_facts import LedgerHead, SendResult
@@ -35,25 +36,12 @@ from services.wallet.domain.heights import Heights, Judgement, Standing
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
 #: JSON-RPC's code of an internal error of the node; every other code is about the request.
-_INTERNAL_ERROR = -32603
+_INTERNAL_ERROR, _NO_METHOD = -32603, -32601
 #: Requests with envelopes at the same time; the other connections are left for reads.
 _SENDS = 32
 
 #: Characters of a node's words that are kept.
 _KEPT_TEXT = 300
-#: Errors that decoding raises when an answer is not what its method answers.
-_UNDECODABLE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    RecursionError,
-    AssertionError,
-    MemoryError,
-    struct.error,
-)
 
 #: The judgement of an answer of a method that tells no ledger.
 _NO_HEIGHT = Judgement(standing=Standing.FINE)
@@ -146,6 +134,8 @@ class Rpc:
 
         def read(answer: Any) -> tuple[int | None, int | None, T]:
             result, height = self._result(answer, method, request["id"]), question.height
+            if question.may_lack_height and height not in result:
+                height = None
             with self._decoding(method):
                 ledger = None if height is None else integer(result, height, low=1)
                 return ledger, close_time_of(result), question.decode(result)
@@ -241,13 +231,16 @@ class Rpc:
     # Requests and answers --------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        self.health.passphrase = await self.passphrase()
+        identity = await self.ask(IDENTITY)
+        self.health.passphrase = identity.passphrase
+        self.health.hear_protocol(identity.protocol)
         if self.health.passphrase != self._passphrase:
             found, expected = self.health.passphrase, self._passphrase
             reason = f"the node {self.health.host} is on {found!r}, not on {expected!r}"
             self.health.mismatch(reason)
             raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
-        await self.ask(HEALTH)
+        with suppress(RpcNoMethodError):  # the other questions tell, too
+            await self.ask(HEALTH)
         if self._clock.monotonic() - self._timed > PROBE_EVERY / 2:
             await self.ask(HEAD)  # not every node version tells a close time with its health
         if self.health.state is EndpointState.SET_ASIDE and self.recheck is not None:
@@ -310,6 +303,8 @@ class Rpc:
             message = self._transport.clean(_words(error))
             if error.get("code") == _INTERNAL_ERROR:
                 raise self._transport.silent(method, message)
+            if error.get("code") == _NO_METHOD:
+                raise RpcNoMethodError(f"{method}: {message}")
             raise RpcRejectedError(f"{method}: {message}")
         if not isinstance(result, dict):
             raise self._transport.silent(method, "an answer that is not JSON-RPC")
@@ -320,12 +315,12 @@ class Rpc:
         """Treat an answer that no facts can be made of as no answer."""
         try:
             yield
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             why = f"{type(error).__name__}: {error}"[:_KEPT_TEXT]
             raise self._transport.silent(method, f"an answer that cannot be read ({why})") from None
 
 
-def host_of(url: str) -> str:
+def shown_address(url: str) -> str:
     """Return host and port of a URL: the part that may be shown.
 
     Raises ValueError when the URL is no http(s) URL.
@@ -337,8 +332,7 @@ def host_of(url: str) -> str:
         host, port = None, None  # the error's own message would show a part of the URL
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+    return in_brackets(host) if port is None else address_of(host, port)
 
 
 def _words(error: Json) -> str:
@@ -388,7 +382,7 @@ async def open_rpc(
 
     `timeout` (s) is for one request; `room` limits the large answers of all endpoints.
     """
-    host = host_of(url)
+    host = shown_address(url)
     room = room or asyncio.Semaphore(LARGE_AT_ONCE)
     async with open_transport(url, host, timeout=timeout, room=room) as transport:
         rpc = Rpc(transport, host, passphrase=passphrase, seen=seen, position=position)

@@ -2,16 +2,25 @@
 
 from stellar_sdk import xdr
 
-from services.wallet.chain.node.fields import Json, text
+from services.wallet.chain.errors import UnknownAnswerError
+from services.wallet.chain.node.fields import Json, needed, text
 from services.wallet.domain.chain_facts import SendResult, SendStatus
 
 #: Characters of a transaction's result at most: one of a hundred operations has fewer.
 RESULT_TEXT = 64 * 1024
+#: The statuses that nodes answer, by their names, and characters of another one at most.
+_STATUSES = {item.value: item for item in SendStatus}
+_STATUS_TEXT = 40
 
 
 def send_result(answer: Json) -> SendResult:
     """Read the answer of sendTransaction."""
-    status = SendStatus(answer["status"])
+    said = needed(answer, "status")
+    if not isinstance(said, str):
+        raise TypeError("status is no text")
+    if said not in _STATUSES:
+        raise UnknownAnswerError(f"the status {said[:_STATUS_TEXT]}")
+    status = _STATUSES[said]
     if status is not SendStatus.ERROR:
         return SendResult(status=status)
     try:

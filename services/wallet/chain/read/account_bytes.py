@@ -24,6 +24,8 @@ _ACCOUNT, _TRUSTLINE = 0, 1
 _FORM = (_ACCOUNT, 0, 0, 0, 1, 2, 0)
 #: The extension that tells the number's use, 3, or none.
 _NO_USE, _USE = 0, 3
+#: The extensions of accounts and lines that tell liabilities, and sponsorships.
+_LIABILITIES, _SPONSORSHIP = 1, 2
 #: Bytes of an AccountID: its type and its key.
 _ACCOUNT_ID = 36
 #: Bytes of a TrustLineAsset by its type: code and issuer, or a pool's id.
@@ -193,7 +195,8 @@ def _line(reader: _Reader) -> TrustlineFields:
     reader.skip(_ACCOUNT_ID)
     reader.skip(_ASSET[reader.u32()] - 4)
     balance, limit, flags = reader.amount(), reader.amount(), reader.u32()
-    buying, selling = (reader.amount(), reader.amount()) if reader.u32() else (0, 0)
+    has_liabilities = reader.u32() == _LIABILITIES
+    buying, selling = (reader.amount(), reader.amount()) if has_liabilities else (0, 0)
     return TrustlineFields(
         balance=balance, limit=limit, flags=flags, buying=buying, selling=selling
     )
@@ -233,10 +236,12 @@ def _extensions(reader: _Reader) -> tuple[int, int, tuple[int, int, int]]:
 
     Return buying and selling liabilities, and numSponsored, numSponsoring and seqLedger.
     """
-    if not reader.u32():
+    # An extension that is not known is passed over, with all behind it.
+    if reader.u32() != _LIABILITIES:
         return 0, 0, (0, 0, 0)
     buying, selling = reader.amount(), reader.amount()
-    return buying, selling, _sponsorship(reader) if reader.u32() else (0, 0, 0)
+    has_more = reader.u32() == _SPONSORSHIP
+    return buying, selling, _sponsorship(reader) if has_more else (0, 0, 0)
 
 
 def _sponsorship(reader: _Reader) -> tuple[int, int, int]:
@@ -245,7 +250,7 @@ def _sponsorship(reader: _Reader) -> tuple[int, int, int]:
     for _ in range(reader.u32()):  # signerSponsoringIDs
         if reader.u32():
             reader.skip(_ACCOUNT_ID)
-    if not reader.u32():
+    if reader.u32() != _USE:
         return sponsored, sponsoring, 0
     reader.skip(4)  # ExtensionPoint
     return sponsored, sponsoring, reader.u32()

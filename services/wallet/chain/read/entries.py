@@ -14,6 +14,8 @@ from services.wallet.domain.chain_facts import AccountState, BlockState, FarmSta
 _AUTHORIZED = 1
 #: Bytes of a block's entropy.
 _ENTROPY = 32
+#: The fields of a Pail; others, which another version of the farm may have, are passed over.
+_PAIL_FIELDS = ("sequence", "stake", "gap", "zeros")
 #: The largest value of each number in a Block; a sum of weights has more than 64 bits.
 _BLOCK_NUMBERS: Mapping[str, int] = {
     "timestamp": INT64,
@@ -103,7 +105,8 @@ def block_state(
         raise ValueError("a block without its entropy")
     for name, most in _BLOCK_NUMBERS.items():
         _number(fields, name, most)
-    return BlockState(index=index, live_until=live_until, modified=modified, **fields)
+    known = {name: fields[name] for name in ("entropy", *_BLOCK_NUMBERS)}
+    return BlockState(index=index, live_until=live_until, modified=modified, **known)
 
 
 def decode_pail(entry: bytes, *, key: bytes, live_until: int) -> PailState:
@@ -116,7 +119,8 @@ def decode_pail(entry: bytes, *, key: bytes, live_until: int) -> PailState:
     for name in ("gap", "zeros"):
         if fields[name] is not None:
             _number(fields, name, UINT32)
-    return PailState(live_until=live_until, **fields)
+    known = {name: fields[name] for name in _PAIL_FIELDS}
+    return PailState(live_until=live_until, **known)
 
 
 def _number(fields: Mapping[str, Any], name: str, most: int) -> int:

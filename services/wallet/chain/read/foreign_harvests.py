@@ -12,13 +12,16 @@ from services.wallet.chain.node.fields import (
     Json,
     hash_of,
     integer,
+    needed,
     objects,
     raw_bytes,
     texts,
 )
+from services.wallet.chain.node.newer import decoded
 from services.wallet.chain.node.questions import Question
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.entries import decode_pail
+from services.wallet.chain.read.results import status_of
 from services.wallet.chain.read.return_values import decode_meta
 from services.wallet.domain.chain_facts import OutcomeStatus, PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest
@@ -174,14 +177,15 @@ def _harvest(tx_hash: str, farm: str) -> Question[_Harvest]:
     raw_farm = StrKey.decode_contract(farm)
 
     def decode(answer: Json) -> _Harvest:
-        status = OutcomeStatus(answer["status"])
+        status = status_of(answer)
         if status is not OutcomeStatus.SUCCESS:
             return _Harvest(status=status)
         latest = integer(answer, "latestLedger", low=1)
+        meta = raw_bytes(needed(answer, "resultMetaXdr"), "resultMetaXdr")
         return _Harvest(
             status=status,
             ledger=integer(answer, "ledger", low=1, high=latest),
-            gone=tuple(_removed(raw_bytes(answer["resultMetaXdr"], "resultMetaXdr"), raw_farm)),
+            gone=tuple(_removed(meta, raw_farm)),
         )
 
     return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
@@ -255,4 +259,4 @@ def _amount(text: str) -> int:
 def _value(encoded: str) -> xdr.SCVal:
     if len(encoded) > _VALUE_TEXT:
         raise ValueError("an event that is too large")
-    return xdr.SCVal.from_xdr(encoded)
+    return decoded(xdr.SCVal, raw_bytes(encoded, "topic"))

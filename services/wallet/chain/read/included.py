@@ -6,7 +6,7 @@ Answers are decoded as soon as they arrive.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.wallet.chain.errors import RpcTooLargeError, RpcUnavailableError, UnknownMetaError
+from services.wallet.chain.errors import RpcTooLargeError, RpcUnavailableError, UnknownAnswerError
 from services.wallet.chain.node.fields import (
     Json,
     hash_of,
@@ -18,7 +18,7 @@ from services.wallet.chain.node.fields import (
 )
 from services.wallet.chain.node.questions import Question
 from services.wallet.chain.node.rpc import Rpc
-from services.wallet.chain.read.results import ResultReader
+from services.wallet.chain.read.results import ResultReader, status_of
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 
 #: Transactions of one getTransactions: few enough that one answer is decoded in a short time.
@@ -40,9 +40,6 @@ class Included:
 
     #: The outcomes of the transactions, by hash (of a fee bump: the outer hash).
     outcomes: Mapping[str, Outcome]
-    #: The reasons for hashes whose result meta is of an unknown version: it says nothing of the
-    #: transactions.
-    unreadable: Mapping[str, str]
     #: The latest ledger that was looked at.
     head: LedgerHead
 
@@ -53,8 +50,6 @@ class _Page:
 
     #: The outcomes of transactions that were asked for, by hash.
     outcomes: Mapping[str, Outcome]
-    #: As in Included.
-    unreadable: Mapping[str, str]
     #: Hashes of all transactions on the page.
     hashes: frozenset[str]
     #: The latest ledger.
@@ -87,10 +82,10 @@ def presence_question(tx_hash: str) -> Question[bool]:
     """
 
     def decode(answer: Json) -> bool:
-        status = answer.get("status")
-        if status not in {"SUCCESS", "FAILED", "NOT_FOUND"}:
-            raise ValueError("status is none of a transaction")
-        return bool(status != "NOT_FOUND")
+        try:
+            return status_of(answer) is not OutcomeStatus.NOT_FOUND
+        except UnknownAnswerError:
+            return integer(answer, "ledger", low=1) > 0
 
     return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
 
@@ -109,7 +104,7 @@ async def read_included(
             continue
         scan.add(page)
         if page.cursor is None:
-            return Included(outcomes=scan.outcomes, unreadable=scan.unreadable, head=page.head)
+            return Included(outcomes=scan.outcomes, head=page.head)
     raise RpcUnavailableError("getTransactions has no end", retry_after=1.0)
 
 
@@ -120,7 +115,6 @@ class _Scan:
         self, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self.unreadable: dict[str, str] = {}
         self._reader = reader
         self._wanted = wanted
         self._begin = first
@@ -144,7 +138,6 @@ class _Scan:
     def add(self, page: _Page) -> None:
         """Record a page that was read."""
         self.outcomes |= page.outcomes
-        self.unreadable |= page.unreadable
         self._seen |= page.hashes
         if page.cursor is not None:
             self._cursor, self._begin = page.cursor, page.cursor >> _LEDGER_SHIFT
@@ -155,21 +148,15 @@ class _Scan:
         hashes = _names(items, self._begin, head.sequence)
         if not self._seen.isdisjoint(hashes):
             raise ValueError("transactions has one twice")
-        outcomes: dict[str, Outcome] = {}
-        unreadable: dict[str, str] = {}
-        for item in items:
-            name = item["txHash"]
-            if name in self._wanted:
-                try:
-                    outcomes[name] = self._reader.outcome(item, head, self._wanted[name])
-                except UnknownMetaError as error:
-                    unreadable[name] = str(error)
+        outcomes = {
+            item["txHash"]: self._reader.outcome(item, head, self._wanted[item["txHash"]])
+            for item in items
+            if item["txHash"] in self._wanted
+        }
         cursor = None
         if len(items) == self._limit:
             cursor = next_cursor(answer, self._cursor, self._begin, head.sequence)
-        return _Page(
-            outcomes=outcomes, unreadable=unreadable, hashes=hashes, head=head, cursor=cursor
-        )
+        return _Page(outcomes=outcomes, hashes=hashes, head=head, cursor=cursor)
 
 
 def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
@@ -194,7 +181,8 @@ def _names(items: Sequence[Json], begin: int, latest: int) -> frozenset[str]:
     hashes = [hash_of(item, "txHash") for item in items]
     for item in items:
         begin = integer(item, "ledger", low=begin, high=latest)
-        if item.get("status") not in {"SUCCESS", "FAILED"}:
+        status = item.get("status")
+        if not isinstance(status, str) or status == OutcomeStatus.NOT_FOUND.value:
             raise ValueError("status is none of a transaction in a ledger")
     found = frozenset(hashes)
     if len(found) != len(hashes):
@@ -210,5 +198,5 @@ def _check_name(answer: Json, asked: str) -> None:
     """
     if "txHash" not in answer or answer["txHash"] == asked:
         return
-    if bytes.fromhex(asked) not in raw_bytes(answer["resultXdr"], "resultXdr"):
+    if bytes.fromhex(asked) not in raw_bytes(answer.get("resultXdr", ""), "resultXdr"):
         raise ValueError("txHash is of another transaction")

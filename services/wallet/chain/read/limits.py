@@ -7,7 +7,7 @@ from hashlib import sha256
 from stellar_sdk import xdr
 
 from services.wallet.chain.node.ledger_entries import Entry, entries_question
-from services.wallet.chain.node.questions import Question
+from services.wallet.chain.node.questions import Question, spared
 from services.wallet.domain.packing import Limits
 
 _SETTINGS = xdr.ConfigSettingID
@@ -70,12 +70,15 @@ def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
 
 
 def limits_question() -> Question[Limits]:
-    """Return the question for the limits, all of one answer."""
+    """Return the question for the limits, all of one answer.
+
+    Limits that cannot be read raise UnknownAnswerError: the network may keep them elsewhere now.
+    """
     question = entries_question(dict.fromkeys(KEYS.values(), _data))
     return Question(
         method=question.method,
         parameters=question.parameters,
-        decode=lambda answer: decode_limits(question.decode(answer)[1]),
+        decode=spared(lambda answer: decode_limits(question.decode(answer)[1])),
     )
 
 

@@ -26,6 +26,7 @@ from services.wallet.chain.node.fields import (
     objects,
     raw_bytes,
 )
+from services.wallet.chain.node.newer import newer
 from services.wallet.chain.node.questions import Question
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.included import MAX_PAGES, next_cursor
@@ -106,7 +107,8 @@ class _Look:
         if raw(self.source) not in envelope:
             return None
         text = str(item["envelopeXdr"])
-        inner = _inside(text, self.passphrase)
+        with newer():
+            inner = _inside(text, self.passphrase)
         if inner.transaction.source.account_id != self.source:
             return None
         operations = inner.transaction.operations

@@ -6,12 +6,22 @@ from dataclasses import dataclass
 from stellar_sdk import StrKey, xdr
 
 from services.wallet.chain.build.calls import FarmCall
-from services.wallet.chain.errors import error_name
-from services.wallet.chain.node.fields import Json, integer, objects, text, texts
+from services.wallet.chain.errors import UnknownAnswerError, error_name
+from services.wallet.chain.node.fields import (
+    Json,
+    integer,
+    needed,
+    objects,
+    raw_bytes,
+    text,
+    texts,
+)
+from services.wallet.chain.node.newer import decoded
 from services.wallet.chain.node.transaction_results import RESULT_TEXT, telling
 from services.wallet.chain.read.result_bytes import fee_of_one_call
 from services.wallet.chain.read.return_values import call_error, host_error, returned
 from services.wallet.domain.chain_facts import (
+    STATUSES,
     ContractError,
     LedgerHead,
     Outcome,
@@ -25,6 +35,8 @@ _WORKED = frozenset({"txSUCCESS", "txFEE_BUMP_INNER_SUCCESS"})
 _EVENTS, _EVENT_TEXT = 10_000, 256 * 1024
 #: Characters of a simulation's error at most, and the number of them that is kept.
 _ERROR_TEXT, _KEPT_TEXT = 1_000_000, 2_000
+#: Bytes of the charged fee at the beginning of a result, and characters of an unknown status.
+_FEE_BYTES, _STATUS_TEXT = 8, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +63,32 @@ class ResultReader:
     def outcome(self, answer: Json, head: LedgerHead, functions: Sequence[str]) -> Outcome:
         """Return the outcome of a transaction in an answer of getTransaction or getTransactions.
 
-        `functions` are the functions that the transaction calls. UnknownMetaError says nothing
-        about the transaction.
+        `functions` are the functions that the transaction calls. What a newer network says in a
+        way that is not known has the status UNKNOWN: a ledger has the transaction.
         """
-        status = OutcomeStatus(answer["status"])
-        if status is OutcomeStatus.NOT_FOUND:
-            return Outcome(status=status, head=head)
-        encoded = text(answer, "resultXdr", longest=RESULT_TEXT)
+        if answer["status"] == OutcomeStatus.NOT_FOUND.value:
+            return Outcome(status=OutcomeStatus.NOT_FOUND, head=head)
+        ledger = integer(answer, "ledger", low=1, high=head.sequence)
+        try:
+            return self._understood(answer, head, ledger, functions)
+        except UnknownAnswerError as error:
+            return Outcome(
+                status=OutcomeStatus.UNKNOWN,
+                head=head,
+                ledger=ledger,
+                fee_charged=_fee(answer),
+                unknown=str(error),
+            )
+
+    def _understood(
+        self, answer: Json, head: LedgerHead, ledger: int, functions: Sequence[str]
+    ) -> Outcome:
+        """Return the outcome of a transaction that a ledger has; raise UnknownAnswerError."""
+        status = status_of(answer)
+        encoded = text({"resultXdr": needed(answer, "resultXdr")}, "resultXdr", longest=RESULT_TEXT)
         fee, result = fee_of_one_call(encoded), None
         if fee is None:
-            result = xdr.TransactionResult.from_xdr(encoded)
+            result = decoded(xdr.TransactionResult, raw_bytes(encoded, "resultXdr"))
             fee = result.fee_charged.int64
         succeeded = status is OutcomeStatus.SUCCESS
         if succeeded is not (result is None or str(result.result.code.name) in _WORKED):
@@ -70,7 +98,7 @@ class ResultReader:
         return Outcome(
             status=status,
             head=head,
-            ledger=integer(answer, "ledger", low=1, high=head.sequence),
+            ledger=ledger,
             fee_charged=fee,
             results=returned(answer, functions) if succeeded else (),
             error=None if succeeded or result is None else self._failure(answer, result),
@@ -86,15 +114,20 @@ class ResultReader:
 
     def simulation_error(self, answer: Json) -> ContractError:
         """Return the reason why a simulation failed, by the diagnostic events in its answer."""
-        events = map(
-            xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT)
-        )
-        return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
+        found = self._error_in(texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT))
+        return found or _parse_host_error(str(answer.get("error", "")))
 
     def failing_call(self, answer: Json, calls: Sequence[FarmCall]) -> Refusal | None:
         """Return the first call of a multicall that would fail; None when none would."""
+        needed(answer, "results")
         (found,) = objects(answer, "results", most=1)
-        value = xdr.SCVal.from_xdr(text(found, "xdr", longest=RESULT_TEXT))
+        encoded = raw_bytes(text(found, "xdr", longest=RESULT_TEXT), "xdr")
+        try:
+            value = decoded(xdr.SCVal, encoded)
+        except UnknownAnswerError:
+            if len(calls) > 1:
+                raise
+            return None  # a call that returns something works
         if value.vec is None and len(calls) == 1:
             return None
         if value.vec is None:
@@ -108,16 +141,19 @@ class ResultReader:
 
     def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
         events = texts(answer, "diagnosticEventsXdr", most=_EVENTS, longest=_EVENT_TEXT)
-        found = self._error_in(map(xdr.DiagnosticEvent.from_xdr, events))
+        found = self._error_in(events)
         return found or ContractError(raiser="transaction", code=_failure_code(result))
 
-    def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
-        """Return the first error event.
+    def _error_in(self, events: Iterable[str]) -> ContractError | None:
+        """Return the first error event; None behind an event that is not known.
 
         Events are ordered oldest first, and later error events only pass the first one on.
         """
-        for diagnostic in events:
-            event = diagnostic.event
+        for encoded in events:
+            try:
+                event = decoded(xdr.DiagnosticEvent, raw_bytes(encoded, "events")).event
+            except UnknownAnswerError:
+                return None
             topics = event.body.v0.topics if event.body.v0 is not None else []
             if len(topics) < 2 or topics[0].sym is None or topics[0].sym.sc_symbol != b"error":
                 continue
@@ -130,6 +166,28 @@ class ResultReader:
                 raiser = self._raisers.get(raw, "host")
             return _contract_error(raiser, error)
         return None
+
+
+def status_of(answer: Json) -> OutcomeStatus:
+    """Read the status of a transaction.
+
+    Raises UnknownAnswerError for a status that nodes did not have so far.
+    """
+    status = answer["status"]
+    if not isinstance(status, str):
+        raise TypeError("status is no text")
+    if status not in STATUSES:
+        raise UnknownAnswerError(f"the status {status[:_STATUS_TEXT]}")
+    return STATUSES[status]
+
+
+def _fee(answer: Json) -> int:
+    """Return the stroops at the beginning of a result that is not known; 0 when there are none."""
+    try:
+        result = raw_bytes(answer.get("resultXdr"), "resultXdr")
+    except (TypeError, ValueError):
+        return 0
+    return max(0, int.from_bytes(result[:_FEE_BYTES], "big", signed=True))
 
 
 def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from stellar_sdk import scval, xdr
 
-from services.wallet.chain.errors import UnknownMetaError, error_name
-from services.wallet.chain.node.fields import INT64, Json, raw_bytes, texts
+from services.wallet.chain.errors import UnknownAnswerError, error_name
+from services.wallet.chain.node.fields import INT64, Json, needed, raw_bytes, texts
+from services.wallet.chain.node.newer import decoded
 from services.wallet.domain.chain_facts import CallResult, ContractError
 from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, Returned, carried_by
 
@@ -87,12 +88,12 @@ _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
 def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
     """Return the result of each function that a successful transaction called, in order.
 
-    The result is empty when the transaction called none. Raises UnknownMetaError for a meta that
-    the SDK cannot read.
+    The result is empty when the transaction called none. Raises UnknownAnswerError for a meta that
+    the SDK does not know.
     """
     if not functions:
         return ()
-    meta = answer["resultMetaXdr"]
+    meta = needed(answer, "resultMetaXdr")
     if not isinstance(meta, str):
         raise TypeError("resultMetaXdr is no text")
     found = _at_the_end(meta, answer, functions)
@@ -117,8 +118,9 @@ def _at_the_end(meta: str, answer: Json, functions: Sequence[str]) -> tuple[Call
     """Return the results, if they stand at the expected place and all calls worked."""
     if _part(meta, 0, 4) != _META_V4:
         return None
+    told = answer.get("events")
     events = [
-        *texts(answer.get("events") or {}, "transactionEventsXdr", most=_EVENTS),
+        *texts(told if isinstance(told, dict) else {}, "transactionEventsXdr", most=_EVENTS),
         *texts(answer, "diagnosticEventsXdr", most=_EVENTS),
     ]
     # Two counts of four bytes, and the events themselves.
@@ -154,14 +156,14 @@ def _values(
 def decode_meta(meta: bytes) -> xdr.TransactionMetaV3 | xdr.TransactionMetaV4 | None:
     """Decode a TransactionMeta; None for versions without contracts.
 
-    Raises UnknownMetaError for a version that is newer than the SDK.
+    Raises UnknownAnswerError for a version that is newer than the SDK.
     """
     if len(meta) < len(_META_V4):
         raise ValueError("a result meta that ends too early")
     if int.from_bytes(meta[: len(_META_V4)], "big", signed=True) > _NEWEST_META:
-        raise UnknownMetaError("the SDK does not know this version of result meta")
-    decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
-    return decoded.v4 or decoded.v3
+        raise UnknownAnswerError("the SDK does not know this version of result meta")
+    found = decoded(xdr.TransactionMeta, meta)
+    return found.v4 or found.v3
 
 
 def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:

@@ -12,7 +12,8 @@ from libs.common.errors import PoolError
 from services.wallet.chain.build.calls import FarmCall
 from services.wallet.chain.build.deploy import PreparedStep, prepare_step
 from services.wallet.chain.errors import DisagreementError
-from services.wallet.chain.node.fields import LONGEST_DATA, Json, decimal, text
+from services.wallet.chain.node.fields import LONGEST_DATA, Json, decimal, needed, raw_bytes, text
+from services.wallet.chain.node.newer import decoded
 from services.wallet.chain.node.questions import Question
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.results import Refusal, ResultReader
@@ -42,8 +43,11 @@ def simulation(
         refusal = reader.refusal(answer) or reader.failing_call(answer, calls)
         if refusal is not None:
             return refusal
-        data = xdr.SorobanTransactionData.from_xdr(
-            text(answer, "transactionData", longest=LONGEST_DATA)
+        for name in ("transactionData", "minResourceFee"):
+            needed(answer, name)
+        data = decoded(
+            xdr.SorobanTransactionData,
+            raw_bytes(text(answer, "transactionData", longest=LONGEST_DATA), "transactionData"),
         )
         return Simulation(data=data, fee=decimal(answer, "minResourceFee"))
 

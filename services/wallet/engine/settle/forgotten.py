@@ -1,4 +1,7 @@
-"""Closings, by the chain's state, of transactions that a ledger took and no node shows any more."""
+"""Closings, by the chain's state, of transactions that a ledger took, with whichever result.
+
+No node shows the result any more, or it is one of a newer network, which is not understood.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,20 +23,26 @@ from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
+#: Why a result is not known, unless something else is told.
+_FORGOTTEN = "no node remembers its ledger"
+
 
 class Forgotten:
-    """The settling of transactions whose history the nodes have forgotten."""
+    """The settling of transactions whose result is not known."""
 
     def __init__(self, chain: Chain, follower: Follower, transactions: TransactionStore) -> None:
         self._chain = chain
         self._follower = follower
         self._transactions = transactions
 
-    async def closing(self, transaction: OpenTransaction, *, ledger: int) -> Closing:
+    async def closing(
+        self, transaction: OpenTransaction, *, ledger: int, fee: int = 0, why: str = _FORGOTTEN
+    ) -> Closing:
         """Return the closing of a transaction whose sequence number `ledger` used.
 
-        The price is not known, so the bid counts.
+        Where the price (`fee`) is not known, the bid counts.
         """
+        fee = fee if 0 < fee <= transaction.fee_bid else transaction.fee_bid
         head = (await self._follower.refresh()).head
         traces = await self._traces(transaction, ledger)
         count = len(transaction.operations)
@@ -43,7 +52,7 @@ class Forgotten:
                 trace,
                 head,
                 ledger=ledger,
-                fee=share(transaction.fee_bid, count, position),
+                fee=share(fee, count, position),
             )
             for position, (operation, trace) in enumerate(
                 zip(transaction.operations, traces, strict=True)
@@ -56,8 +65,8 @@ class Forgotten:
             event=TransactionEvent.SUCCEED if worked else TransactionEvent.FAIL,
             settlements=settlements,
             ledger=ledger,
-            fee=transaction.fee_bid,
-            error="" if worked else "no node remembers its ledger",
+            fee=fee,
+            error="" if worked else why,
         )
 
     @asynccontextmanager

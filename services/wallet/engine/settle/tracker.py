@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
-from services.wallet.chain import Chain, DisagreementError, Included, UnknownMetaError
+from services.wallet.chain import Chain, DisagreementError, Included
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import Exclusion
@@ -126,9 +126,6 @@ class Tracker:
         included = await self._scan(transactions, head)
         if included is None:
             return {}
-        for item in transactions:
-            if item.hash in included.unreadable:
-                _report_unreadable(item, included.unreadable[item.hash])
         return {
             item.id: included.outcomes[item.hash]
             for item in transactions
@@ -162,11 +159,10 @@ class Tracker:
         """Settle the transactions whose end is known, all at once; return the others."""
         payments = [item for item in transactions if item.bump_to is not None]
         closings = await self._close_payments(payments, told)
-        closings += [
-            await self._closings.included(item, told[item.id])
-            for item in transactions
-            if item.id in told and item.bump_to is None
-        ]
+        for item in transactions:
+            if item.id in told and item.bump_to is None:
+                closing = await self._included(item, told[item.id])
+                closings += [] if closing is None else [closing]
         await self._close(closings, transactions)
         closed = {closing.transaction_id for closing in closings}
         self._accounts.touch(
@@ -177,6 +173,30 @@ class Tracker:
             if OPERATION_KINDS[operation.kind].moves_balance
         )
         return [item for item in transactions if item.id not in closed]
+
+    async def _included(self, transaction: OpenTransaction, outcome: Outcome) -> Closing | None:
+        """Return the closing of a transaction that a ledger has.
+
+        Where the result is not understood, the chain's state decides; return None while nodes do
+        not show it.
+        """
+        if outcome.status is not OutcomeStatus.UNKNOWN:
+            return await self._closings.included(transaction, outcome)
+        self._chain.unknowns.tell(
+            "results of transactions",
+            outcome.unknown,
+            instead="operations are settled by the state of the chain",
+        )
+        try:
+            return await self._forgotten.closing(
+                transaction,
+                ledger=outcome.ledger,
+                fee=outcome.fee_charged,
+                why=f"its result is not known: {outcome.unknown}",
+            )
+        except UnavailableError as error:
+            log.warning("state not read", transaction=str(transaction.id), error=str(error))
+            return None
 
     async def _close_payments(
         self, payments: Sequence[OpenTransaction], told: Mapping[TransactionId, Outcome]
@@ -213,8 +233,6 @@ class Tracker:
         async with self._limit:
             try:
                 return await self._follow(transaction, head)
-            except UnknownMetaError as error:
-                _report_unreadable(transaction, str(error))
             except PoolError as error:
                 log.warning("lookup delayed", transaction=str(transaction.id), error=str(error))
             except Exception:
@@ -248,7 +266,7 @@ class Tracker:
         """Look a transaction up by its hash, or by what all nodes say once its bound has passed."""
         outcome = await self._agreed_outcome(transaction)
         if outcome is not None:
-            return await self._closings.included(transaction, outcome)
+            return await self._included(transaction, outcome)
         exclusion, ledger = await exclusion_of(self._chain, transaction, head)
         if exclusion is Exclusion.PROVEN:
             return await self._closings.excluded(transaction)
@@ -281,7 +299,3 @@ class Tracker:
         self._in_flight.forget(closing.transaction_id for closing in closings)
         await failpoint("wallet.settle.after")
         self._wakeups.tell_settled()
-
-
-def _report_unreadable(transaction: OpenTransaction, why: str) -> None:
-    log.critical("outcome unreadable", transaction=str(transaction.id), error=why)

@@ -78,6 +78,7 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
             return farm.work(farmer=farmer, index=index, work_hash=work_hash, nonce=nonce)
         case (
             OperationKind.DATA_ENTRY
+            | OperationKind.CLOSE_ACCOUNT
             | OperationKind.ONBOARD
             | OperationKind.OPEN_CHANNEL
             | OperationKind.OPEN_PAYER

@@ -52,37 +52,11 @@ INSERT INTO wallet.agreements (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
 -- name: owner_accounts :many
--- The newest 1,000 owner accounts of a wallet; late are those that were registered within $2 seconds. Shown
--- are the newest one that counts, if one does, then the newest if it is still to come. One that was replaced
--- before it counted never counts.
+-- The newest 1,000 owner accounts of a wallet; late are those that were registered within $2 seconds.
 WITH newest AS (
     SELECT * FROM wallet.owner_accounts WHERE wallet_id = $1 ORDER BY number DESC LIMIT 1000
 ),
-named AS (
-    SELECT
-        *,
-        effective_at <= greatest(now(), max(registered_at) OVER ()) AS is_effective,
-        lead(registered_at) OVER (ORDER BY number) AS replaced_at
-    FROM newest
-),
-ranked AS (
-    SELECT number, row_number() OVER (PARTITION BY is_effective ORDER BY number DESC) AS place
-    FROM named
-    WHERE replaced_at IS NULL OR (is_effective AND effective_at <= replaced_at)
-)
-SELECT
-    n.wallet_id,
-    n.number,
-    n.address,
-    n.registered_at,
-    n.effective_at,
-    n.mac,
-    n.is_effective,
-    n.registered_at > now() - make_interval(secs => $2) AS is_late,
-    coalesce(r.place = 1, false) AS is_shown
-FROM named AS n
-LEFT JOIN ranked AS r ON n.number = r.number
-ORDER BY n.number;
+{which_counts};
 
 -- name: insert_owner_account :exec
 INSERT INTO wallet.owner_accounts (wallet_id, number, address, registered_at, effective_at, mac)
@@ -99,3 +73,9 @@ ORDER BY m.number;
 -- name: insert_pooler_mark :exec
 INSERT INTO wallet.pooler_marks (pooler_id, number, farms_for_itself, registered_at, effective_at, mac)
 VALUES ($1, $2, $3, $4, $4, $5);
+
+-- name: newest_leave_wish :one
+SELECT w.number, w.signature FROM wallet.leave_wishes AS w WHERE w.wallet_id = $1 ORDER BY w.number DESC LIMIT 1;
+
+-- name: insert_leave_wish :exec
+INSERT INTO wallet.leave_wishes (wallet_id, number, farmer_id, signature) VALUES ($1, $2, $3, $4);

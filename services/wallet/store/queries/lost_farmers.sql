@@ -1,6 +1,6 @@
 -- name: lost_farmers :many
 -- Farmers' wallets ($1 at most) that were on the chain, and whose account or KALE line is gone by what was
--- last read: those that farm, may be signed for, and were not brought onto the chain within 24 hours.
+-- last read: those that farm, may be signed for, were not closed, and were not brought onto the chain within 24 hours.
 SELECT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
@@ -11,6 +11,10 @@ WHERE w.kind = 'farmer'
   AND NOT (a.is_funded AND a.has_trustline)
   AND f.status = 'active'
   AND NOT wallet.is_paused(w.id, w.pooler_id)
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.operations AS c
+      WHERE c.wallet_id = w.id AND c.kind = 'close_account' AND c.state NOT IN ('failed', 'expired')
+  )
   AND NOT EXISTS (
       SELECT 1 FROM wallet.operations AS o
       WHERE o.wallet_id = w.id

@@ -195,7 +195,8 @@ CROSS JOIN LATERAL (
 SELECT
     w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac,
     coalesce(wallet.payout_address(w.id, now()), '') AS outside,
-    EXISTS (
+    -- A pooler that is suspended holds back nobody who leaves.
+    f.status IS DISTINCT FROM 'leaving' AND f.status IS DISTINCT FROM 'closing' AND EXISTS (
         SELECT 1 FROM registry.poolers AS p
         WHERE p.id IN (w.pooler_id, f.pooler_id) AND NOT p.is_active
     ) AS pooler_suspended,

@@ -47,6 +47,9 @@ SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
 -- name: wallet_by_farmer :one
 SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = $1;
 
+-- name: wallet_by_pooler :one
+SELECT * FROM wallet.wallets_with_accounts WHERE pooler_id = $1 AND kind = 'pooler';
+
 -- name: wallet_by_address :one
 SELECT * FROM wallet.wallets_with_accounts WHERE address = $1 AND kind = 'farmer';
 
@@ -144,7 +147,7 @@ SELECT
         WHERE p.id IN (w.pooler_id, f.pooler_id) AND NOT p.is_active
     )), false) AS pooler_suspended,
     coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
-    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status IN ('leaving', 'closing')), false) AS farmer_leaving,
     coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
     coalesce(bool_or(EXISTS (
         SELECT 1 FROM wallet.pauses AS s

@@ -10,13 +10,16 @@ SELECT id FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: payout_addresses :many
 -- The newest addresses of a wallet, in one look, so that those are judged by which is decided; late are
--- those that were registered within $2 seconds. There may be more, which decide nothing. Shown are the
--- newest address that counts, if one does, then the newest if it is still to come. One that was
--- replaced while it cooled never counts. What was registered is not in the future, whenever this
--- transaction began and whatever became of the clock: else no address would not stop at once.
+-- those that were registered within $2 seconds. There may be more, which decide nothing.
 WITH newest AS (
     SELECT * FROM wallet.payout_addresses WHERE wallet_id = $1 ORDER BY number DESC LIMIT 1000
 ),
+{which_counts};
+
+-- name: which_counts :part
+-- The newest rows of a wallet, and which of them are shown: the newest that counts, if one does, then the newest of all if it is
+-- still to come. One that was replaced before it counted never counts. What was registered is not in the future,
+-- whenever this transaction began and whatever became of the clock: else no address would not stop at once.
 named AS (
     SELECT
         *,
@@ -41,7 +44,7 @@ SELECT
     coalesce(r.place = 1, false) AS is_shown
 FROM named AS n
 LEFT JOIN ranked AS r ON n.number = r.number
-ORDER BY n.number;
+ORDER BY n.number
 
 -- name: recorded_payout_address :one
 -- The payout address that the audit log names last: the newest row has to have it. Whoever deletes
