@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 LONGEST = 43_200
 #: Bytes of the secret that keys are derived from, at least.
 SECRET_BYTES = 32
-#: Characters of a cookie at most: a longer one is none of ours. A login token has some 500.
-_COOKIE = 2048
+#: Characters of a cookie at most: a longer one is none of ours. Wallet takes tokens of 2,048, and
+#: browsers cookies of 4,096.
+_COOKIE = 3072
 _NONCE, _ID = 12, 16
 #: Unix time (s) at which the session ends; the token follows its id.
 _HEAD = struct.Struct(f">Q{_ID}s")

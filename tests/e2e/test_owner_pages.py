@@ -127,7 +127,7 @@ async def sign_in(page: Page, owned: Owned) -> None:
     await page.goto(f"{owned.url}/me")
     await page.click("main a:has-text('sign in with a Stellar account')")
     await page.click(SIGN)
-    await page.wait_for_url("**/me")
+    await page.wait_for_url(f"{owned.url}/me")
 
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -253,7 +253,7 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     )
     await page.fill("#signature", signed["signedBlob"])
     await page.click("form:has(#signature) button")
-    await page.wait_for_url("**/me")
+    await page.wait_for_url(f"{owned.url}/me")
     await page.click("form.session button")
     # And once more by a transaction.
     await page.goto(f"{owned.url}/login/stellar?account={owned.owner.public_key}&to=/blocks")
@@ -267,7 +267,7 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     )
     await page.fill("#transaction", signed["signedTransaction"])
     await page.click("#signed button")
-    await page.wait_for_url("**/blocks")
+    await page.wait_for_url(f"{owned.url}/blocks")
     # A wish, too, is signed elsewhere.
     await page.goto(f"{owned.path}/wish?wish=payout-address&address={owned.receiver.public_key}")
     text = await page.input_value("#text")
