@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 LONGEST = 43_200
 #: Bytes of the secret that keys are derived from, at least.
 SECRET_BYTES = 32
-#: Characters of a cookie at most: a longer one is none of ours. Wallet takes tokens of 2,048, and
-#: browsers cookies of 4,096.
+#: Characters of a cookie at most: a longer one is none of ours. Login tokens are the longest.
 _COOKIE = 3072
 _NONCE, _ID = 12, 16
 #: Unix time (s) at which the session ends; the token follows its id.

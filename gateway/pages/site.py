@@ -174,25 +174,7 @@ class Site:
             ),
             *self._own(),
             *self._statements(),
-            _View(
-                template=parse_template(_MINER),
-                make=lambda request, viewer: miner(
-                    reads, viewer, _named(request, "pooler_id"), _named(request, "address")
-                ),
-                is_private=True,
-            ),
-            _View(
-                template=parse_template("/poolers"),
-                make=lambda request, _: poolers(reads, _order(request)),
-                counts=_order,
-            ),
-            _View(
-                template=parse_template("/poolers/{pooler_id}"),
-                make=lambda request, viewer: pooler(
-                    reads, viewer, _named(request, "pooler_id"), _after(request)
-                ),
-                is_private=True,
-            ),
+            *self._poolers(),
             _View(
                 template=parse_template("/operator"),
                 make=lambda request, viewer: operator(reads, health, viewer, _after(request)),
@@ -213,6 +195,31 @@ class Site:
                 is_private=True,
             ),
             _View(template=parse_template(login.LOGIN), make=_login, is_kept=False),
+        ]
+
+    def _poolers(self) -> list[_View]:
+        """Return the pages of poolers and their miners."""
+        reads = self._reads
+        return [
+            _View(
+                template=parse_template("/poolers"),
+                make=lambda request, _: poolers(reads, _order(request)),
+                counts=_order,
+            ),
+            _View(
+                template=parse_template("/poolers/{pooler_id}"),
+                make=lambda request, viewer: pooler(
+                    reads, viewer, _named(request, "pooler_id"), _after(request)
+                ),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template(_MINER),
+                make=lambda request, viewer: miner(
+                    reads, viewer, _named(request, "pooler_id"), _named(request, "address")
+                ),
+                is_private=True,
+            ),
         ]
 
     def _own(self) -> list[_View]:

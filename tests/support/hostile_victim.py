@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.wallet.chain.errors import RpcUnavailableError
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for
+from services.wallet.chain.opening import open_chain
 
 #: Requests to each node at once.
 AT_ONCE = 12

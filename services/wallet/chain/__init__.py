@@ -47,10 +47,11 @@ from services.wallet.chain.errors import (
     StaleAnswerError,
     UnknownAnswerError,
 )
-from services.wallet.chain.facade import Chain, Place, open_chain
+from services.wallet.chain.facade import Chain, Place
 from services.wallet.chain.networks import Network, network_for
 from services.wallet.chain.node.health import EndpointState, EndpointStatus
 from services.wallet.chain.node.lists import LONGEST
+from services.wallet.chain.opening import open_chain
 from services.wallet.chain.read.challenges import check_signed, read_challenge
 from services.wallet.chain.read.included import Included
 

@@ -30,7 +30,7 @@ from services.wallet.chain.errors import (
 )
 from services.wallet.chain.essence import stable_farm
 from services.wallet.chain.networks import Network, verify
-from services.wallet.chain.node.endpoints import HEDGE, Endpoints, open_endpoints
+from services.wallet.chain.node.endpoints import Endpoints
 from services.wallet.chain.node.health import NEWEST_PROTOCOL, EndpointStatus
 from services.wallet.chain.node.ledger_entries import Reader
 from services.wallet.chain.node.questions import INCLUSION_FEE, LEAST_BID
@@ -596,20 +596,3 @@ def _unless_refused(found: T | Refusal) -> T:
     if isinstance(found, Refusal):
         raise SimulationError(found.error, found.message, position=found.position)
     return found
-
-
-@asynccontextmanager
-async def open_chain(
-    network: Network, *, timeout: float, hedge: float = HEDGE
-) -> AsyncIterator[Chain]:
-    """Open the chain over the network's endpoints.
-
-    `timeout` (s) is for one request to one endpoint. After `hedge` (s) without an answer, the next
-    endpoint is asked, too.
-    """
-    async with open_endpoints(
-        network.rpc_urls, passphrase=network.passphrase, timeout=timeout, hedge=hedge
-    ) as endpoints:
-        chain = Chain(network, endpoints)
-        endpoints.recheck_by(chain.recheck)
-        yield chain

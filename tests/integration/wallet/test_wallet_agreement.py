@@ -13,10 +13,11 @@ from localnet.app import RunningLocalnet, open_localnet
 from localnet.config import LocalnetSettings
 from services.wallet.chain import agreement
 from services.wallet.chain.errors import DisagreementError, RpcUnavailableError
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for
 from services.wallet.chain.node import health
 from services.wallet.chain.node.health import AWAY_AFTER, EndpointState
+from services.wallet.chain.opening import open_chain
 from services.wallet.domain import trust
 from services.wallet.domain.trust import Decision
 from tests.support.lying_node import Frozen, Lie, LyingNode, nothing_there, plus, truth

@@ -19,13 +19,14 @@ from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
 )
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for
 from services.wallet.chain.node import health
 from services.wallet.chain.node.endpoints import Endpoints, open_endpoints
 from services.wallet.chain.node.health import AWAY_AFTER, EndpointState
 from services.wallet.chain.node.lists import LONGEST
 from services.wallet.chain.node.questions import INCLUSION_FEE, LATEST_LEDGER
+from services.wallet.chain.opening import open_chain
 from services.wallet.chain.read.results import ResultReader
 from services.wallet.chain.read.simulations import simulation
 from services.wallet.domain import heights

@@ -12,8 +12,9 @@ import pytest
 
 from libs.common.turns import TurnWatch
 from services.wallet.chain.errors import RpcUnavailableError
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for
+from services.wallet.chain.opening import open_chain
 from tests.support.hostile_node import TRAPS, hostile_node
 from tests.support.json_rpc import ScriptedNode
 

@@ -20,8 +20,9 @@ from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcUnavailableError,
 )
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for
+from services.wallet.chain.opening import open_chain
 from services.wallet.domain.errors import ChainUnknownError, TreasuryMissingError
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine import turning

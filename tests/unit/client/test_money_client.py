@@ -119,6 +119,7 @@ CALLS: list[tuple[str, Mapping[str, Any], str, Mapping[str, Any]]] = [
 #: RPCs without a method, and why: by service, or one by one.
 WITHOUT = {
     # What services ask each other.
+    "wallet.v1.ClosingService": {"*"},
     "wallet.v1.DataEntryService": {"*"},
     "wallet.v1.PayoutService": {"*"},
     # What operators do with wallet itself, by `kalepool`.
@@ -128,6 +129,8 @@ WITHOUT = {
     "wallet.v1.KeyService": {"*"},
     "wallet.v1.OrderService": {"*"},
     "wallet.v1.ReconciliationService": {"*"},
+    # Owners log in by the gateway, or by `kalepool`.
+    "wallet.v1.LoginService": {"*"},
     # The library exchanges tokens by itself (client/tokens.py); operators make them by `kalepool`.
     "wallet.v1.TokenService": {"*"},
     # Read by pages and `kalepool`.
@@ -142,6 +145,8 @@ WITHOUT = {
     "registry.v1.RegistryService": {
         *("GetPooler", "UpdatePooler", "SuspendPooler", "ResumePooler"),
         *("GetFarmer", "UpdateFarmer", "SuspendFarmer", "ResumeFarmer"),
+        # By `kalepool`, and what owners sign.
+        *("LeaveFarmer", "StayFarmer", "LeavePooler", "StayPooler", "JoinPool"),
     },
     "wallet.v1.WalletService": {
         # What services ask.

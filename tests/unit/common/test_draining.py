@@ -11,17 +11,22 @@ from libs.common.grpc.client import open_channel, stream
 from libs.common.grpc.draining import Draining, StoppingError
 from tests.unit.common.test_grpc_server import FOREVER, plant, serving
 
-PATIENCE = 10.0
+#: Seconds: long, as machines are busy; nothing of it is spent where all is well.
+PATIENCE = 60.0
 
 
-async def watch(target: str) -> int:
-    """Read a stream without an end to its end; return the number of answers before its error."""
+async def watch(target: str, begun: asyncio.Event) -> int:
+    """Read a stream without an end to its end; return the number of answers before its error.
+
+    `begun` is set with the first answer.
+    """
     request, seen = wallet_pb2.WatchBlocksRequest(after_index=FOREVER), 0
     async with open_channel(target) as channel:
         stub = wallet_pb2_grpc.WalletServiceStub(channel)
         with pytest.raises(UnavailableError) as ended:
             async for _ in stream(stub.WatchBlocks, request, timeout=None):
                 seen += 1
+                begun.set()
     assert ended.value.reason == "STOPPING"
     return seen
 
@@ -35,9 +40,13 @@ async def test_calls_of_a_service_that_stops_are_to_come_again() -> None:
         outer = AsyncExitStack()
         async with outer:
             callers = await outer.enter_async_context(open_channel(target))
-            watching = asyncio.create_task(watch(target))
+            begun = asyncio.Event()
+            watching = asyncio.create_task(watch(target, begun))
             running_call = asyncio.create_task(plant(callers, "slow"))
+            # Calls of a connection arrive in order: the slow one is there once this is answered.
+            await plant(callers, "ok")
             await plant(channel, "ok")
+            await asyncio.wait_for(begun.wait(), PATIENCE)
             stopping = asyncio.create_task(stack.aclose())
             await asyncio.sleep(0.1)
             # On a busy machine it may have stopped by now.

@@ -20,11 +20,12 @@ from services.wallet.chain.errors import (
     UnknownAnswerError,
 )
 from services.wallet.chain.essence import essence
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import Network, network_for, verify
 from services.wallet.chain.node.health import NEWEST_PROTOCOL, Health
 from services.wallet.chain.node.questions import LEAST_BID
 from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.opening import open_chain
 from services.wallet.chain.read.account_bytes import AccountFields
 from services.wallet.chain.read.readers import FarmEntry, read_live_until
 from services.wallet.chain.read.results import Refusal

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stellar_sdk import Asset, SignerKey, xdr
+from stellar_sdk import SignerKey, xdr
 
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.payments import MEMO_ENTRY, memo_key
@@ -61,8 +61,8 @@ def read_whole_account(entry: Entry) -> AccountEntry:
     )
 
 
-def closing_keys(address: str, asset: Asset) -> ClosingKeys:
-    """Return the keys of all entries that are read of an account."""
+def closing_keys(address: str, asset: bytes) -> ClosingKeys:
+    """Return the keys of all entries that are read of an account; `asset` is the TrustLineAsset."""
     return ClosingKeys(
         account=ledger_keys.account_key(address),
         line=ledger_keys.trustline_key(address, asset),
