@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 from kalepool.harvest.v1 import ledger_pb2
+from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import agreement_pb2, withdrawal_pb2
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from stellar_sdk import Keypair
@@ -147,9 +148,14 @@ async def is_readable(page: Page) -> None:
 
 
 async def held(owned: Owned, key: Keypair) -> int:
-    """Stroops of KALE that an account has on the chain."""
-    found = await read_kale_balances(owned.shown.stack.rpc_url, [key.public_key], kale())
-    return found.get(key.public_key, 0)
+    """Stroops of KALE that a key's account has on the chain."""
+    return await held_by(owned, key.public_key)
+
+
+async def held_by(owned: Owned, address: str) -> int:
+    """Stroops of KALE that an account has on the chain; 0 without one."""
+    found = await read_kale_balances(owned.shown.stack.rpc_url, [address], kale())
+    return found.get(address, 0)
 
 
 # The way of an owner ------------------------------------------------------------------------------
@@ -380,3 +386,55 @@ async def test_another_account_sees_nothing_of_the_farmer_but_what_everybody_doe
     await expect(page.locator("#earned")).to_be_visible()
     assert await page.locator("#agreement, #pay, #schedule, #wishes").count() == 0
     await who.context.close()
+
+
+# Leaving: the last test, as the farmer is gone after it -------------------------------------------
+
+
+async def test_an_owner_leaves_with_everything(browser: Browser, owned: Owned) -> None:
+    who = await person(browser, owned.wallet())
+    page = who.page
+    await sign_in(page, owned)
+    await page.goto(owned.path)
+    await page.click("form:has(input[value=leave]) button")
+    await expect(page.locator("h1")).to_have_text("Leave the pool")
+    await is_readable(page)
+    await page.click(SIGN)
+    await expect(page.locator("main [role=status]")).to_contain_text("Your signature counts")
+    before = await held(owned, owned.receiver)
+    async with calls_of(owned.shown.stack, CallerKind.OPERATOR, OPERATOR) as calls:
+
+        async def leaves() -> bool:
+            return (await farmer_of(calls, owned)).HasField("leaving_since")
+
+        await eventually(leaves, patience=PATIENCE)
+        await page.goto(owned.path)
+        await expect(page.locator("#leaving")).to_contain_text("This farmer leaves since")
+        await is_readable(page)
+        assert await page.locator("form:has(input[value=leave])").count() == 0
+
+        async def is_gone() -> bool:
+            farmer = await farmer_of(calls, owned)
+            return farmer.status == registry_pb2.FARMER_STATUS_DEPARTED
+
+        await eventually(is_gone, patience=PATIENCE)
+        farmer = await farmer_of(calls, owned)
+    # All that it had is its owner's, who still sees what was.
+    assert await held(owned, owned.receiver) > before
+    assert await held_by(owned, farmer.custodial_wallet) == 0
+    await page.goto(f"{owned.url}/me")
+    await expect(page.locator("#farmers tbody")).to_contain_text("departed")
+    await page.goto(owned.path)
+    await expect(page.locator("main")).to_contain_text("This farmer has left the pool.")
+    assert await page.locator("form.act").count() == 0
+    await is_readable(page)
+    assert who.errors == []
+    await who.context.close()
+
+
+async def farmer_of(calls: Calls, owned: Owned) -> registry_pb2.Farmer:
+    """The farmer as it is registered."""
+    request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+    answer = await call(calls.registry.GetFarmer, request, timeout=CALL)
+    farmer: registry_pb2.Farmer = answer.farmer
+    return farmer
