@@ -31,7 +31,7 @@ from pooler.run import run
 #: Names under which Chromium is installed.
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 #: Stroops of KALE from which on the farmer with an owner is paid: more than it earns here.
-_THRESHOLD = 10_000_000_000
+_THRESHOLD = 1_000_000_000_000
 #: Seconds for a call.
 _CALL = 60.0
 #: Seconds until the pool has something to show, at the latest.
@@ -114,6 +114,8 @@ async def open_farming_pool(
         environment={
             "wallet": {"LOGIN_HOME_DOMAIN": "pool.example"},
             "registry": {"LEAVING_SECONDS": "1"},
+            # One address signs in again and again.
+            "gateway": {"WRONG_TOKEN_LIMIT": "1000"},
         },
     )
     async with open_stack(config, print) as stack:

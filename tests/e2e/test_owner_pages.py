@@ -148,14 +148,9 @@ async def is_readable(page: Page) -> None:
 
 
 async def held(owned: Owned, key: Keypair) -> int:
-    """Stroops of KALE that a key's account has on the chain."""
-    return await held_by(owned, key.public_key)
-
-
-async def held_by(owned: Owned, address: str) -> int:
-    """Stroops of KALE that an account has on the chain; 0 without one."""
-    found = await read_kale_balances(owned.shown.stack.rpc_url, [address], kale())
-    return found.get(address, 0)
+    """Stroops of KALE that an account has on the chain."""
+    found = await read_kale_balances(owned.shown.stack.rpc_url, [key.public_key], kale())
+    return found.get(key.public_key, 0)
 
 
 # The way of an owner ------------------------------------------------------------------------------
@@ -283,6 +278,43 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     await who.context.close()
 
 
+async def leave(page: Page, owned: Owned) -> str:
+    """Leave the pool by the owner's signature; return the account once it is closed."""
+    await page.goto(owned.path)
+    await page.click("form:has(input[name=wish][value=leave]) button")
+    await expect(page.locator("h1")).to_have_text("Leave the pool")
+    await is_readable(page)
+    await page.click(SIGN)
+    await expect(page.locator("main [role=status]")).to_contain_text("Your signature counts")
+    async with calls_of(owned.shown.stack, CallerKind.OPERATOR, OPERATOR) as calls:
+
+        async def has_left() -> bool:
+            request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+            found = await call(calls.registry.GetFarmer, request, timeout=CALL)
+            return bool(found.farmer.status == registry_pb2.FARMER_STATUS_DEPARTED)
+
+        await is_told_to_leave(page, calls, owned)
+        await eventually(has_left, patience=3 * PATIENCE)
+        request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+        told = await call(calls.registry.GetFarmer, request, timeout=CALL)
+        return str(told.farmer.custodial_wallet)
+
+
+async def is_told_to_leave(page: Page, calls: Calls, owned: Owned) -> None:
+    """Wait until registry has taken the farmer's word; its page then says so."""
+
+    async def leaves() -> bool:
+        request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+        found = await call(calls.registry.GetFarmer, request, timeout=CALL)
+        return bool(found.farmer.HasField("leaving_since"))
+
+    await eventually(leaves, patience=PATIENCE)
+    await page.goto(owned.path)
+    await expect(page.locator("#leaving")).to_contain_text("This farmer leaves since")
+    await is_readable(page)
+    assert await page.locator("input[name=wish][value=leave]").count() == 0
+
+
 # What goes wrong ------------------------------------------------------------------------------
 
 
@@ -388,40 +420,21 @@ async def test_another_account_sees_nothing_of_the_farmer_but_what_everybody_doe
     await who.context.close()
 
 
-# Leaving: the last test, as the farmer is gone after it -------------------------------------------
-
-
 async def test_an_owner_leaves_with_everything(browser: Browser, owned: Owned) -> None:
+    """The last test here: the farmer is gone after it."""
     who = await person(browser, owned.wallet())
     page = who.page
     await sign_in(page, owned)
-    await page.goto(owned.path)
-    await page.click("form:has(input[value=leave]) button")
-    await expect(page.locator("h1")).to_have_text("Leave the pool")
-    await is_readable(page)
-    await page.click(SIGN)
-    await expect(page.locator("main [role=status]")).to_contain_text("Your signature counts")
-    before = await held(owned, owned.receiver)
-    async with calls_of(owned.shown.stack, CallerKind.OPERATOR, OPERATOR) as calls:
-
-        async def leaves() -> bool:
-            return (await farmer_of(calls, owned)).HasField("leaving_since")
-
-        await eventually(leaves, patience=PATIENCE)
+    if not await held(owned, owned.receiver):
         await page.goto(owned.path)
-        await expect(page.locator("#leaving")).to_contain_text("This farmer leaves since")
-        await is_readable(page)
-        assert await page.locator("form:has(input[value=leave])").count() == 0
-
-        async def is_gone() -> bool:
-            farmer = await farmer_of(calls, owned)
-            return farmer.status == registry_pb2.FARMER_STATUS_DEPARTED
-
-        await eventually(is_gone, patience=PATIENCE)
-        farmer = await farmer_of(calls, owned)
-    # All that it had is its owner's, who still sees what was.
+        await signs_an_address(page, owned.receiver.public_key)
+    before = await held(owned, owned.receiver)
+    account = await leave(page, owned)
     assert await held(owned, owned.receiver) > before
-    assert await held_by(owned, farmer.custodial_wallet) == 0
+    # Its account was sponsored by the pool, so nothing of it is left on the chain.
+    found = await read_kale_balances(owned.shown.stack.rpc_url, [account], kale())
+    assert not found
+    # Its owner still sees what was, and can do nothing more.
     await page.goto(f"{owned.url}/me")
     await expect(page.locator("#farmers tbody")).to_contain_text("departed")
     await page.goto(owned.path)
@@ -430,11 +443,3 @@ async def test_an_owner_leaves_with_everything(browser: Browser, owned: Owned) -
     await is_readable(page)
     assert who.errors == []
     await who.context.close()
-
-
-async def farmer_of(calls: Calls, owned: Owned) -> registry_pb2.Farmer:
-    """The farmer as it is registered."""
-    request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
-    answer = await call(calls.registry.GetFarmer, request, timeout=CALL)
-    farmer: registry_pb2.Farmer = answer.farmer
-    return farmer

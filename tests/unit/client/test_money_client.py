@@ -139,7 +139,7 @@ WITHOUT = {
     "registry.v1.NotificationService": {"*"},
     "report.v1.ReportService": {
         *("GetPoolSummary", "GetPoolerSummary", "GetFarmerSummary", "ListBlockReports"),
-        *("ListPoolerBlockReports", "ListEarnings"),
+        *("ListPoolerBlockReports", "ListEarnings", "ListPublicPoolers"),
     },
     "harvest.v1.HarvestService": {"GetBalance"},
     "registry.v1.RegistryService": {
