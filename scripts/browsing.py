@@ -31,7 +31,7 @@ from pooler.run import run
 #: Names under which Chromium is installed.
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 #: Stroops of KALE from which on the farmer with an owner is paid: more than it earns here.
-_THRESHOLD = 10_000_000_000
+_THRESHOLD = 1_000_000_000_000
 #: Seconds for a call.
 _CALL = 60.0
 #: Seconds until the pool has something to show, at the latest.

@@ -45,7 +45,7 @@ class Own:
     terms: Part[registry_pb2.GetTermsResponse]
     #: What was booked last.
     journals: Part[list[Booked]]
-    #: What its owner may do; None for everybody else.
+    #: What its owner may do; None for everybody else, and once the farmer has left.
     desk: "Desk | None"
 
 
@@ -80,6 +80,7 @@ async def own_of(calls: OwnerCalls, viewer: Viewer, farmer_id: str) -> Own | Non
         part(calls.terms(viewer, record.pooler_id)),
         part(_booked(calls, viewer, farmer_id)),
     )
+    is_there = record.status != registry_pb2.FARMER_STATUS_DEPARTED
     is_owner = owner.value is not None and viewer.owns(owner.value.owner_account)
     return Own(
         record=record,
@@ -88,7 +89,7 @@ async def own_of(calls: OwnerCalls, viewer: Viewer, farmer_id: str) -> Own | Non
         owner=owner,
         terms=terms,
         journals=journals,
-        desk=desk_of(agreements, terms) if is_owner else None,
+        desk=desk_of(agreements, terms) if is_owner and is_there else None,
     )
 
 

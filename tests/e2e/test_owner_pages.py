@@ -128,7 +128,7 @@ async def sign_in(page: Page, owned: Owned) -> None:
     await page.goto(f"{owned.url}/me")
     await page.click("main a:has-text('sign in with a Stellar account')")
     await page.click(SIGN)
-    await page.wait_for_url("**/me")
+    await page.wait_for_url(f"{owned.url}/me")
 
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -254,7 +254,7 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     )
     await page.fill("#signature", signed["signedBlob"])
     await page.click("form:has(#signature) button")
-    await page.wait_for_url("**/me")
+    await page.wait_for_url(f"{owned.url}/me")
     await page.click("form.session button")
     # And once more by a transaction.
     await page.goto(f"{owned.url}/login/stellar?account={owned.owner.public_key}&to=/blocks")
@@ -268,7 +268,7 @@ async def test_an_owner_signs_in_without_script_by_a_signature_from_elsewhere(
     )
     await page.fill("#transaction", signed["signedTransaction"])
     await page.click("#signed button")
-    await page.wait_for_url("**/blocks")
+    await page.wait_for_url(f"{owned.url}/blocks")
     # A wish, too, is signed elsewhere.
     await page.goto(f"{owned.path}/wish?wish=payout-address&address={owned.receiver.public_key}")
     text = await page.input_value("#text")
@@ -293,10 +293,26 @@ async def leave(page: Page, owned: Owned) -> str:
             found = await call(calls.registry.GetFarmer, request, timeout=CALL)
             return bool(found.farmer.status == registry_pb2.FARMER_STATUS_DEPARTED)
 
+        await is_told_to_leave(page, calls, owned)
         await eventually(has_left, patience=3 * PATIENCE)
         request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
         told = await call(calls.registry.GetFarmer, request, timeout=CALL)
         return str(told.farmer.custodial_wallet)
+
+
+async def is_told_to_leave(page: Page, calls: Calls, owned: Owned) -> None:
+    """Wait until registry has taken the farmer's word; its page then says so."""
+
+    async def leaves() -> bool:
+        request = registry_pb2.GetFarmerRequest(farmer_id=owned.farmer_id)
+        found = await call(calls.registry.GetFarmer, request, timeout=CALL)
+        return bool(found.farmer.HasField("leaving_since"))
+
+    await eventually(leaves, patience=PATIENCE)
+    await page.goto(owned.path)
+    await expect(page.locator("#leaving")).to_contain_text("This farmer leaves since")
+    await is_readable(page)
+    assert await page.locator("input[name=wish][value=leave]").count() == 0
 
 
 # What goes wrong ------------------------------------------------------------------------------
@@ -418,5 +434,12 @@ async def test_an_owner_leaves_with_everything(browser: Browser, owned: Owned) -
     # Its account was sponsored by the pool, so nothing of it is left on the chain.
     found = await read_kale_balances(owned.shown.stack.rpc_url, [account], kale())
     assert not found
+    # Its owner still sees what was, and can do nothing more.
+    await page.goto(f"{owned.url}/me")
+    await expect(page.locator("#farmers tbody")).to_contain_text("departed")
+    await page.goto(owned.path)
+    await expect(page.locator("main")).to_contain_text("This farmer has left the pool.")
+    assert await page.locator("form.act").count() == 0
+    await is_readable(page)
     assert who.errors == []
     await who.context.close()

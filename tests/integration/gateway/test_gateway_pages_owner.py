@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.harvest.v1 import ledger_pb2, payout_pb2
@@ -20,7 +19,7 @@ from libs.common.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from tests.integration.gateway.test_gateway_pages import HTML, NOW, OWN, answers, sign_in
+from tests.integration.gateway.test_gateway_pages import HTML, NOW, answers, sign_in
 from tests.support.fake_backends import (
     ACCOUNT,
     FARMER,
@@ -30,98 +29,17 @@ from tests.support.fake_backends import (
     POOLER_TOKEN,
 )
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
+from tests.support.owner_pages import (
+    OTHER,
+    PATH,
+    SIGNATURE,
+    hidden,
+    owner_answers,
+    send,
+    shown,
+    terms,
+)
 from tests.support.pages import checked, text_of
-
-PATH = f"/farmers/{FARMER}"
-OTHER = "GDQP2KPQGKIHYJGXNUIYOMHARUARCA7DJT5FO2FFOOKY3B2WSQHG4W37"
-SIGNATURE = bytes(range(64))
-TEXT = "KALE pool\nPay me out to this address.\n<b>Numbers</b>: 1"
-
-
-def terms(**changes: Any) -> agreement_pb2.AgreedTerms:
-    given: dict[str, Any] = {
-        "stake_percentage": "0.5",
-        "pooler_fee": "0.05",
-        "miners_part": "0.2",
-        "payout_threshold": 25_000_000,
-        "payout_interval_seconds": 7_200,
-        "harvest_blocks": 3,
-        "terms_version": 1,
-        "terms_digest": b"d" * 32,
-        **changes,
-    }
-    return agreement_pb2.AgreedTerms(**given)
-
-
-def agreement(number: int, state: Any, **changes: Any) -> agreement_pb2.Agreement:
-    return agreement_pb2.Agreement(
-        number=number,
-        state=state,
-        terms=terms(**changes),
-        operator_fee="0.025",
-        effective_at=Timestamp(seconds=NOW),
-    )
-
-
-AGREEMENTS = [
-    agreement(3, agreement_pb2.AGREEMENT_STATE_TO_COME, pooler_fee="0.07"),
-    agreement(2, agreement_pb2.AGREEMENT_STATE_IN_FORCE),
-    agreement(1, agreement_pb2.AGREEMENT_STATE_PAST, pooler_fee="0.99"),
-]
-
-
-def offered(request: registry_pb2.GetTermsRequest) -> registry_pb2.GetTermsResponse:
-    return registry_pb2.GetTermsResponse(
-        terms=registry_pb2.Terms(
-            version=request.version or 2,
-            stake_percentage="1",
-            pooler_fee="0.04",
-            miners_part="0.1",
-            payout_threshold=10_000_000,
-            payout_interval_seconds=86_400,
-            harvest_blocks=2,
-            text="We <i>mine</i>.",
-            digest=b"e" * 32,
-        ),
-        operator_fee="0.025",
-        newest_version=2,
-    )
-
-
-def paid(request: payout_pb2.PayNowRequest) -> payout_pb2.PayNowResponse:
-    return payout_pb2.PayNowResponse(
-        payout=payout_pb2.PayoutItem(
-            amount=request.amount or 70_000_000,
-            state=payout_pb2.PAYOUT_STATE_PAID,
-            address=OTHER,
-            transaction_hash="ab" * 32,
-            ledger=77,
-        )
-    )
-
-
-def agreed(request: agreement_pb2.SetAgreementRequest) -> agreement_pb2.SetAgreementResponse:
-    made = agreement_pb2.Agreement(terms=request.terms, effective_at=Timestamp(seconds=NOW))
-    return agreement_pb2.SetAgreementResponse(agreement=made)
-
-
-def journals() -> list[ledger_pb2.Journal]:
-    kale, xlm = ledger_pb2.LEDGER_ASSET_KALE, ledger_pb2.LEDGER_ASSET_XLM
-    entries = [
-        ledger_pb2.JournalEntry(role="farmer:available", asset=kale, amount=30_000_000),
-        ledger_pb2.JournalEntry(role="farmer:staked", asset=kale, amount=-10_000_000),
-        ledger_pb2.JournalEntry(role="farmer:available", asset=xlm, amount=5),
-        ledger_pb2.JournalEntry(role="pooler:fee", asset=kale, amount=1),
-    ]
-    return [
-        ledger_pb2.Journal(
-            kind=ledger_pb2.JOURNAL_KIND_HARVEST,
-            block_index=6,
-            happened_at=Timestamp(seconds=NOW),
-            transaction_hash="cd" * 32,
-            entries=entries,
-        )
-    ]
 
 
 @pytest.fixture
@@ -129,45 +47,8 @@ async def site(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
     """A gateway before services that know a farmer with an owner account."""
     async with open_gateway_world(tmp_path) as world:
         answers(world.pool)
-        world.pool.answers |= {
-            "GetFarmer": lambda _: registry_pb2.GetFarmerResponse(
-                farmer=registry_pb2.Farmer(farmer_id=FARMER, pooler_id=POOLER)
-            ),
-            "GetTerms": offered,
-            "ListAgreements": lambda _: agreement_pb2.ListAgreementsResponse(agreements=AGREEMENTS),
-            "GetOwnerAccount": lambda _: agreement_pb2.GetOwnerAccountResponse(
-                owner_account=ACCOUNT
-            ),
-            "GetPayoutAddress": lambda _: withdrawal_pb2.GetPayoutAddressResponse(address=OTHER),
-            "ListJournals": lambda _: ledger_pb2.ListJournalsResponse(journals=journals()),
-            "DraftWish": lambda _: agreement_pb2.DraftWishResponse(
-                text=TEXT, owner_account=ACCOUNT
-            ),
-            "SignWish": lambda _: agreement_pb2.SignWishResponse(
-                effective_at=Timestamp(seconds=NOW)
-            ),
-            "SetAgreement": agreed,
-            "PayNow": paid,
-        }
+        world.pool.answers |= owner_answers()
         yield world
-
-
-async def shown(site: GatewayWorld, token: str = OWNER_TOKEN) -> str:
-    """The farmer's page as who has signed in sees it."""
-    await sign_in(site, token)
-    return (await site.get(PATH, token=None)).text
-
-
-def hidden(page: str, name: str) -> str:
-    found = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)">', page)
-    assert found is not None
-    return found[1]
-
-
-async def send(site: GatewayWorld, path: str, page: str, **form: str) -> httpx.Response:
-    """Send a form of a page, as its browser does."""
-    data = {"proof": hidden(page, "proof"), **form}
-    return await site.http.post(f"{PATH}/{path}", data=data, headers=OWN)
 
 
 # What is seen ---------------------------------------------------------------------------------
@@ -269,6 +150,40 @@ async def test_what_operators_announce_can_be_objected_to(site: GatewayWorld) ->
     assert f"Announced: paid to {OTHER} from 2026-11-30 02:00:00 UTC" in told
     assert f"Announced: owner account {OTHER} from 2026-11-30 02:00:00 UTC" in told
     assert "Objection" in told
+
+
+@pytest.mark.parametrize(
+    ("waits", "words"),
+    [
+        ({"reason": "UNPAID", "message": "2 KALE are not paid"}, "It waits: 2 KALE are not paid"),
+        ({"reason": "ACCOUNT_BUSY"}, "It waits: account busy"),
+    ],
+)
+async def test_how_far_a_farmer_is_that_leaves(
+    site: GatewayWorld, waits: dict[str, str], words: str
+) -> None:
+    assert "Leave the pool" in text_of(await shown(site))
+    farmer = registry_pb2.Farmer(
+        farmer_id=FARMER, pooler_id=POOLER, waits_for=registry_pb2.LeavingWait(**waits)
+    )
+    farmer.leaving_since.FromSeconds(NOW)
+    site.pool.answers["GetFarmer"] = lambda _: registry_pb2.GetFarmerResponse(farmer=farmer)
+    page = await shown(site)
+    assert (checked(page).wrong, checked(page).open) == ([], [])
+    assert "This farmer leaves since 2026-11-30 01:00:00 UTC" in text_of(page)
+    assert words in text_of(page)
+    assert "Leave the pool" not in text_of(page)
+
+
+async def test_a_farmer_that_is_gone_has_no_forms(site: GatewayWorld) -> None:
+    farmer = registry_pb2.Farmer(
+        farmer_id=FARMER, pooler_id=POOLER, status=registry_pb2.FARMER_STATUS_DEPARTED
+    )
+    site.pool.answers["GetFarmer"] = lambda _: registry_pb2.GetFarmerResponse(farmer=farmer)
+    page = await shown(site)
+    assert "This farmer has left the pool." in text_of(page)
+    assert '<form class="act"' not in page
+    assert "2026-11-30 01:00 harvest 6" in text_of(page)
 
 
 async def test_what_a_service_does_not_tell_is_said_to_be_missing(site: GatewayWorld) -> None:
@@ -423,6 +338,7 @@ async def test_the_text_of_a_wish_is_shown_before_anything_happens(site: Gateway
         ({"wish": "payout-address", "address": ""}, agreement_pb2.Wish(payout_address="")),
         ({"wish": "owner-account", "account": OTHER}, agreement_pb2.Wish(owner_account=OTHER)),
         ({"wish": "objection"}, agreement_pb2.Wish(objection=True)),
+        ({"wish": "leave"}, agreement_pb2.Wish(leave=True)),
         (
             {"wish": "terms", "version": "2"},
             agreement_pb2.Wish(
@@ -505,7 +421,7 @@ async def test_what_is_no_signature_is_named(site: GatewayWorld, signature: str)
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("", "wish must be one of payout-address, terms, owner-account, objection"),
+        ("", "wish must be one of payout-address, terms, owner-account, objection, leave"),
         ("wish=other", "wish must be one of"),
         ("wish=terms", "version must be the number of a version"),
         ("wish=terms&version=0", "version must be the number of a version"),
@@ -529,59 +445,3 @@ async def test_what_wallet_says_of_a_wish_is_told(site: GatewayWorld) -> None:
     answer = await site.get(f"{PATH}/wish?wish=payout-address&address=x", token=None)
     assert answer.status_code == 400
     assert "must be an account (G...)" in text_of(answer.text)
-
-
-# Who may send ----------------------------------------------------------------------------------
-
-FORMS = {"pay": {"request_id": "x"}, "schedule": {"threshold": "1"}, "wish": {"wish": "objection"}}
-ACTS = ("PayNow", "SetAgreement", "SignWish")
-
-
-@pytest.mark.parametrize("path", FORMS)
-@pytest.mark.parametrize(
-    "headers", [{}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}]
-)
-async def test_another_site_changes_nothing(
-    site: GatewayWorld, path: str, headers: dict[str, str]
-) -> None:
-    data = {"proof": hidden(await shown(site), "proof"), **FORMS[path]}
-    answer = await site.http.post(f"{PATH}/{path}", data=data, headers=headers)
-    assert (answer.status_code, "FOREIGN_FORM" in answer.text) == (403, True)
-    assert not [one for name in ACTS for one in site.pool.asked(name)]
-
-
-@pytest.mark.parametrize("path", FORMS)
-@pytest.mark.parametrize("proof", ["", "x"])
-async def test_a_form_needs_the_proof_of_its_session(
-    site: GatewayWorld, path: str, proof: str
-) -> None:
-    await shown(site)
-    data = {"proof": proof, **FORMS[path]}
-    answer = await site.http.post(f"{PATH}/{path}", data=data, headers=OWN)
-    assert (answer.status_code, "FOREIGN_FORM" in answer.text) == (403, True)
-    assert not [one for name in ACTS for one in site.pool.asked(name)]
-
-
-@pytest.mark.parametrize("path", FORMS)
-async def test_after_its_session_a_form_changes_nothing_and_says_so(
-    site: GatewayWorld, path: str
-) -> None:
-    page = await shown(site)
-    data = {"proof": hidden(page, "proof"), **FORMS[path]}
-    site.http.cookies.clear()
-    answer = await site.http.post(f"{PATH}/{path}", data=data, headers=OWN)
-    told = text_of(answer.text)
-    assert answer.status_code == 401
-    assert "your session has ended" in told
-    assert "Nothing was changed. Sign in , and send the form again." in told
-    assert not [one for name in ACTS for one in site.pool.asked(name)]
-
-
-async def test_what_is_no_id_of_a_farmer_is_not_there(site: GatewayWorld) -> None:
-    def refuse(_: object) -> Any:
-        raise InvalidArgumentError.of("farmer_id", "must be a UUID")
-
-    site.pool.answers["DraftWish"] = refuse
-    await sign_in(site, OWNER_TOKEN)
-    answer = await site.get("/farmers/nobody/wish?wish=objection", token=None)
-    assert answer.status_code == 404
