@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import Enum, unique
 from uuid import UUID
 
+from services.registry.domain.status import FarmerEvent, FarmerStatus, sources
+
 
 @unique
 class Word(Enum):
@@ -14,6 +16,20 @@ class Word(Enum):
     POOLER = "pooler"
     OWNER = "owner"
     OPERATOR = "operator"
+
+
+def may_leave_from(word: Word) -> tuple[FarmerStatus, ...]:
+    """Return the statuses in which a farmer may leave by a word.
+
+    An operator has suspended it, so that an operator's word alone takes it out of that: whoever
+    asks in the moment of the suspension, too.
+    """
+    is_operator = word is Word.OPERATOR
+    return tuple(
+        status
+        for status in sources(FarmerEvent.LEAVES)
+        if is_operator or status is not FarmerStatus.SUSPENDED
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

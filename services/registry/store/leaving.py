@@ -6,7 +6,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, PoolerId
-from services.registry.domain.leaving import Leaving, Waits, Word
+from services.registry.domain.leaving import Leaving, Waits, Word, may_leave_from
 from services.registry.domain.status import (
     FarmerEvent,
     pooler_sources,
@@ -37,7 +37,8 @@ class LeavingStore:
         row = await self._database.one(
             "leave_farmer",
             farmer_id,
-            *_farmer_edge(FarmerEvent.LEAVES),
+            target(FarmerEvent.LEAVES).value,
+            [one.value for one in may_leave_from(word)],
             word.value,
             asked_by,
             with_pooler,

@@ -25,9 +25,11 @@ from services.registry.usecases.registry import Registry
 log = get_logger(__name__)
 security = get_security_logger()
 
-#: Leavers that are looked at in one round.
+#: Wishes, and farmers of a pooler, that are looked at in one round.
 PAGE = 50
-#: Seconds for which one process has a leaver to itself: longer than any call of wallet.
+#: Leavers that one process takes up at a time.
+CLAIMED = 3
+#: Seconds for which one process has leavers to itself: longer than wallet's calls for all of them.
 LEASE = 60.0
 _ON_THEIR_WAY = frozenset({FarmerStatus.LEAVING, FarmerStatus.CLOSING, FarmerStatus.DEPARTED})
 _OF_POOLER = frozenset({PoolerStage.LEAVING, PoolerStage.CLOSING, PoolerStage.DEPARTED})
@@ -103,7 +105,7 @@ class Departures:
         for farmer_id, number in (await self.store.wishes(limit=PAGE)).items():
             if await self.store.leave(farmer_id, Word.OWNER, asked_by="owner account", wish=number):
                 security.warning("farmer leaves", farmer=str(farmer_id), word=Word.OWNER.value)
-        claimed = await self.store.claim(limit=PAGE, lease=LEASE)
+        claimed = await self.store.claim(limit=CLAIMED, lease=LEASE)
         for one in claimed:
             try:
                 await self._advance(one)

@@ -320,3 +320,16 @@ async def test_signed_wishes_are_carried_out_once(tables: Tables) -> None:
     assert await tables.store.wishes(limit=9) == {}
     await wishes("active", 3)
     assert await tables.store.wishes(limit=9) == {active: 3}
+
+
+async def test_what_is_changed_of_a_farmer_that_has_left_is_noted(tables: Tables) -> None:
+    farmer = await tables.farmer(PoolerId(await tables.pool.pooler()), "departed")
+    await tables.admin.execute(
+        """UPDATE registry.farmers SET metadata = '{"a": 1}' WHERE id = $1""", farmer
+    )
+    (after,) = await tables.admin.fetch(
+        "SELECT after FROM registry.changes WHERE row_id = $1 AND after ? 'metadata'"
+        " AND before IS NOT NULL",
+        farmer,
+    )
+    assert '"a": 1' in after["after"]

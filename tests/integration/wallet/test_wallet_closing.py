@@ -64,7 +64,7 @@ class Leaving:
             nonlocal found
             try:
                 found = await self.close(farmer)
-            except (errors.UnavailableError, errors.FailedPreconditionError):
+            except (errors.UnavailableError, errors.FailedPreconditionError, errors.ConflictError):
                 return False
             return found.state == SUCCEEDED
 

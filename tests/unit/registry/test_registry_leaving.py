@@ -3,7 +3,8 @@
 import pytest
 
 from libs.common.grpc.identity import Caller, CallerKind
-from services.registry.domain.leaving import Waits, Word, waits_for
+from services.registry.domain.leaving import Waits, Word, may_leave_from, waits_for
+from services.registry.domain.status import FarmerStatus
 from services.registry.messages import word_of
 
 
@@ -61,3 +62,13 @@ def test_who_has_nothing_waits_for_nothing(left: dict[str, int]) -> None:
 def test_a_pooler_has_the_weakest_word(kind: CallerKind) -> None:
     expected = Word.POOLER if kind is CallerKind.POOLER else Word.OPERATOR
     assert word_of(Caller(kind=kind, name="one", identity="one")) is expected
+
+
+def test_an_operators_word_alone_takes_a_farmer_out_of_its_suspension() -> None:
+    assert set(may_leave_from(Word.OPERATOR)) == {
+        FarmerStatus.ACTIVE,
+        FarmerStatus.SUSPENDED,
+        FarmerStatus.LEAVING,
+    }
+    for word in (Word.POOLER, Word.OWNER):
+        assert set(may_leave_from(word)) == {FarmerStatus.ACTIVE, FarmerStatus.LEAVING}

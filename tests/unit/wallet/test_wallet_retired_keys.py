@@ -30,6 +30,8 @@ class World:
 
     closed: dict[WalletId, OperationId] = field(default_factory=dict)
     keys: list[RetiredKey] = field(default_factory=list)
+    #: Keys that have not been retired for long.
+    young: list[RetiredKey] = field(default_factory=list)
     settled: list[Any] = field(default_factory=list)
     there: set[str] = field(default_factory=set)
     gone_already: set[WalletId] = field(default_factory=set)
@@ -79,7 +81,7 @@ def world() -> World:
 
     async def retired(**asked: Any) -> list[RetiredKey]:
         made.asked.append((asked["seconds"], asked["after"], asked["limit"]))
-        return made.keys
+        return made.keys if asked["seconds"] else [*made.keys, *made.young]
 
     store = SimpleNamespace(
         unretired=made.unretired, retire=made.retire, retired=retired, destroy=made.destroy
@@ -101,7 +103,7 @@ async def test_only_what_wallet_closed_is_retired(world: World) -> None:
     ]
     assert await world.retiring.step() == 0
     assert world.retired == wallets[:1]
-    assert world.asked == [(9.0, None, 19)]
+    assert world.asked == [(0, None, 19), (9.0, None, 19)]
     assert world.decisions == []
 
 
@@ -127,6 +129,16 @@ async def test_another_word_destroys_nothing_and_is_told_once(
     assert (told.out + told.err).count(str(forged.wallet_id)) == 1
 
 
+async def test_another_word_is_told_before_the_key_could_be_destroyed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = RetiredKey(wallet_id=WalletId(new_id()), address="GX", operation_id=None)
+    world.young = [forged]
+    assert await world.retiring.step() == 0
+    told = capsys.readouterr()
+    assert str(forged.wallet_id) in told.out + told.err
+
+
 async def test_all_keys_have_their_turn(world: World) -> None:
     keys = [world.key() for _ in range(19)]
     await world.retiring.step()
@@ -134,7 +146,8 @@ async def test_all_keys_have_their_turn(world: World) -> None:
     await world.retiring.step()
     await world.retiring.step()
     last = keys[-1].wallet_id
-    assert [after for _, after, _ in world.asked] == [None, last, None]
+    for age in (0, 9.0):
+        assert [after for old, after, _ in world.asked if old == age] == [None, last, None]
 
 
 async def test_who_dies_after_a_key_goes_on_with_the_next(world: World) -> None:

@@ -14,6 +14,7 @@ DECLARE
     -- What was personal is not written once more when it is removed.
     hidden CONSTANT text[] := CASE
         WHEN TG_TABLE_NAME = 'farmers' AND TG_OP = 'UPDATE' AND to_jsonb(NEW) ->> 'status' = 'departed'
+            AND to_jsonb(OLD) ->> 'status' <> 'departed'
             THEN ARRAY['owner_account', 'metadata', 'payout_wallet_address']
         ELSE ARRAY[]::text[]
     END;

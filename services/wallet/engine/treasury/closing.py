@@ -12,7 +12,9 @@ from libs.common.ids import WalletId
 from libs.common.log import get_logger
 from services.wallet.chain import MAX_FARMERS, Chain, Closed, sign_closings
 from services.wallet.domain.closing import Closing, ClosingAccount, Obstacle, closing_of, reason_of
+from services.wallet.domain.errors import PayoutAddressTamperedError
 from services.wallet.domain.model import (
+    FailureReason,
     OperationEvent,
     OperationKind,
     QueuedOperation,
@@ -119,7 +121,12 @@ class AccountCloser:
             if item.wallet_id in busy:
                 settled.append(later(item, due_ledger=ledger + 1))
                 continue
-            found = await self.reader.judge(item.wallet_id, accounts[item.address], ledger)
+            try:
+                found = await self.reader.judge(item.wallet_id, accounts[item.address], ledger)
+            except PayoutAddressTamperedError as error:
+                # It is this one's trouble alone: the others are closed.
+                settled.append(given_up(item, FailureReason.TAMPERED, error.message))
+                continue
             if isinstance(found, Closing):
                 ready.append((item, found))
             else:

@@ -29,24 +29,32 @@ class RetiredKeys:
     chain: Chain
     #: Seconds between an account's end and its key's.
     holding: float
-    #: The key after which the next look begins.
+    #: The key after which the next look at old ones begins, and that at all of them.
     _after: WalletId | None = field(default=None, init=False)
+    _seen: WalletId | None = field(default=None, init=False)
     #: Keys that somebody else retired, as far as that was told.
     _told: Once[WalletId] = field(default_factory=Once, init=False)
 
     async def step(self) -> int:
         """Retire keys of accounts that are closed, destroy old ones; return how many it was."""
         await self._retire()
+        await self._look()
         found = await self.store.retired(seconds=self.holding, after=self._after, limit=MAX_FARMERS)
         self._after = found[-1].wallet_id if len(found) == MAX_FARMERS else None
         genuine = await self._genuine([one.operation_id for one in found if one.operation_id])
-        self._tell([one for one in found if one.operation_id not in genuine])
         return await self._destroy([one for one in found if one.operation_id in genuine])
 
     async def _retire(self) -> None:
         closed = await self.store.unretired(limit=MAX_FARMERS)
         genuine = await self._genuine(list(closed.values()))
         await self.store.retire([wallet for wallet, name in closed.items() if name in genuine])
+
+    async def _look(self) -> None:
+        """Tell of keys that somebody else retired, long before they could be destroyed."""
+        found = await self.store.retired(seconds=0, after=self._seen, limit=MAX_FARMERS)
+        self._seen = found[-1].wallet_id if len(found) == MAX_FARMERS else None
+        genuine = await self._genuine([one.operation_id for one in found if one.operation_id])
+        self._tell([one for one in found if one.operation_id not in genuine])
 
     async def _genuine(self, names: Collection[OperationId]) -> set[OperationId]:
         """Return those of these operations that closed an account, by wallet's own word."""
