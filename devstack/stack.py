@@ -410,10 +410,12 @@ class Stack:
 def who_calls(method: str) -> tuple[CallerKind, str]:
     """Return the caller whose certificate to show for a method, by its full name.
 
-    The caller is the operator, or a service where the operator may not call the method.
+    The caller is the operator, or a service where the operator may not call the method. Owners have
+    no certificates: of what they alone may call, the operator is refused.
     """
     entry = ACCESS.get(method)
-    if entry is None or entry.operators:  # the standard services have no entry
+    # The standard services have no entry.
+    if entry is None or entry.operators or not entry.services:
         return CallerKind.OPERATOR, OPERATOR
     return CallerKind.SERVICE, min(entry.services)
 

@@ -87,6 +87,9 @@ async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
             )
         ),
         (role_of("wallet"), "wallet.forget_notices"),
+        (role_of("wallet"), "wallet.forget_challenges"),
+        # Of an account that is closed, a day after it was said to be at the earliest.
+        (role_of("wallet"), "wallet.destroy_key"),
         (role_of("wallet"), "wallet.tell_effective_addresses"),
         (role_of("registry"), "registry.forget_notifications"),
     }

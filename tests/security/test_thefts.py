@@ -129,7 +129,7 @@ async def test_nobody_takes_anything_from_a_running_pool(tmp_path: Path) -> None
     assert [text for one in tried for text in one.failures] == []
     assert all(one.stopped or one.noticed for one in tried)
     told = {one.name: one for one in tried}
-    assert "SECOND_PERSON, 21 methods" in told["every order that takes two operators"].stopped
+    assert "SECOND_PERSON, 23 methods" in told["every order that takes two operators"].stopped
     assert told["savepoints without an end"].noticed == ["session ended"]
     assert told["an old snapshot"].noticed == ["session ended"]
     assert "APPROVAL_LIMIT" in told["a flood of requests in operators' names"].stopped

@@ -17,6 +17,7 @@ from services.wallet.chain.errors import (
     RpcBusyError,
     RpcRejectedError,
     RpcUnavailableError,
+    UnknownAnswerError,
 )
 from services.wallet.chain.node import health, transport
 from services.wallet.chain.node.endpoints import Endpoints, open_endpoints
@@ -98,7 +99,7 @@ async def test_an_envelope_may_meet_the_close_too() -> None:
     async with node.rpc() as rpc:
         await rpc.head()
         (sent,) = await rpc.send(["AAAA"])  # asked again; the answer is none of sendTransaction's
-        assert isinstance(sent, RpcUnavailableError)
+        assert isinstance(sent, UnknownAnswerError)
         assert node.requests == 3
 
 

@@ -66,7 +66,7 @@ class Way:
 
 
 def _value(name: str) -> str:
-    if name == "address":
+    if name.endswith("address"):
         return Keypair.random().public_key
     return "1" if name.endswith("index") else str(new_id())
 
