@@ -23,8 +23,11 @@ AWAY = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-#: Seconds in which records that are on their way may still arrive before the verdict.
+#: Seconds in which records that are on their way may still arrive before the verdict, besides what
+#: KALE from outside takes.
 SETTLE_SECONDS = 20.0
+#: Seconds of that at most: a pool that never books it (a bench's) is not waited for.
+_DEPOSITS = 60.0
 #: Accounts of the ledger whose KALE lies in farmers' accounts on the chain: what is theirs, and
 #: fees that nobody has paid yet, less what was moved into poolers' accounts.
 HELD = (
@@ -150,6 +153,12 @@ async def compare(
     return verdict
 
 
+def settle_seconds(stack: Stack) -> float:
+    """Return the seconds after which all that is on its way has been recorded, or never will be."""
+    deposits = stack.deposit_seconds
+    return SETTLE_SECONDS + (deposits if deposits <= _DEPOSITS else 0)
+
+
 async def settled_verdict(
     stack: Stack,
     funded: Mapping[str, int],
@@ -163,7 +172,7 @@ async def settled_verdict(
     `collected` are those of `compare`.
     """
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
-    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    deadline = asyncio.get_running_loop().time() + settle_seconds(stack)
     while True:
         is_late = asyncio.get_running_loop().time() > deadline
         try:

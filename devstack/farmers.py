@@ -11,7 +11,7 @@ from stellar_sdk import Keypair
 
 from client import Targets, enrol, open_client
 from devstack.callers import mark
-from devstack.check import SETTLE_SECONDS, has_seen_kale
+from devstack.check import has_seen_kale, settle_seconds
 from devstack.stack import Progress, Stack
 from devstack.wallet_calls import WaitTimeoutError, wait_until
 from libs.common.grpc.identity import CallerKind
@@ -54,7 +54,7 @@ async def _seen(stack: Stack) -> None:
         await wait_until(
             partial(has_seen_kale, stack.admin_dsn),
             "the pool does not see the farmers' KALE",
-            seconds=SETTLE_SECONDS,
+            seconds=settle_seconds(stack),
             poll=0.5,
         )
 

@@ -116,6 +116,12 @@ class Stack:
         self._processes: dict[str, Process] = {}
 
     @property
+    def deposit_seconds(self) -> float:
+        """Return the seconds after which KALE from outside is booked (DEPOSIT_SETTLE_SECONDS)."""
+        own = {**_HARVEST_ENVIRONMENT, **self.config.environment.get("harvest", {})}
+        return float(own["DEPOSIT_SETTLE_SECONDS"])
+
+    @property
     def rpc_url(self) -> str:
         """Return the URL of the local Stellar network's JSON-RPC."""
         return f"http://{self.target('localnet')}"
