@@ -61,13 +61,13 @@ class Tokens:
     ) -> None:
         """Take wallet's ExchangeToken, and how many wrong tokens an address may try in a minute."""
         self._exchange = exchange
-        self._wrong_per_minute = wrong_per_minute
         self._clock = clock
         self._wall_clock = wall_clock
         # Keys are hashes: an API token is not kept.
         self._kept: dict[bytes, Credentials] = {}
         self._refused: dict[bytes, float] = {}
-        self._failures: dict[str, Bucket] = {}
+        self._failures = _Attempts(wrong_per_minute, clock)
+        self._logins = _Attempts(wrong_per_minute, clock)
         self._flights: SingleFlight[Credentials] = SingleFlight()
 
     async def credentials(self, token: str, address: str) -> Credentials:
@@ -85,7 +85,7 @@ class Tokens:
             return known
         if self._refused.get(key, now) > now:
             raise self._failure(address)
-        self._check_failures(address)
+        self._failures.check(address)
         try:
             return await self._flights.run(key, lambda: self._ask(key, token))
         except UnauthenticatedError:
@@ -114,36 +114,50 @@ class Tokens:
         self._kept[key] = credentials
         return credentials
 
-    def _check_failures(self, address: str) -> None:
-        """Raise ResourceExhaustedError when the address has to wait before it tries a token."""
-        bucket = self._failures.get(limited_by(address))
-        if bucket is None:
-            return
-        wait = Bucket(bucket.full_at).take(self._wrong_per_minute, self._clock())
-        if wait:
-            raise ResourceExhaustedError(
-                "too many wrong tokens", reason="RATE_LIMITED", retry_after=wait
-            )
-
     def _failure(self, address: str) -> TokenUnknownError:
         """Count a wrong token; return the one error that there is for all of them."""
-        self.count_login(address)
+        self._failures.count(address)
         return TokenUnknownError("there is no such token")
 
     def count_login(self, address: str) -> None:
         """Count an attempt to log in, which is one to find a token that counts.
 
-        Raise ResourceExhaustedError when the address has made too many of those.
+        Raise ResourceExhaustedError when the address has made too many of those. They are counted
+        by themselves: a page of anybody's can have a browser try to log in, and must not keep the
+        tokens of its address from counting.
         """
-        self._check_failures(address)
-        now = self._clock()
-        self._failures = _with_room(self._failures, lambda one: not one.is_full(now))
-        bucket = self._failures.setdefault(limited_by(address), Bucket())
-        bucket.take(self._wrong_per_minute, now)
+        self._logins.count(address)
 
     async def aclose(self) -> None:
         """Cancel exchanges that are under way."""
         await self._flights.aclose()
+
+
+class _Attempts:
+    """What addresses have tried within a minute."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+
+    def check(self, address: str) -> None:
+        """Raise ResourceExhaustedError when the address has to wait before it tries again."""
+        bucket = self._buckets.get(limited_by(address))
+        if bucket is None:
+            return
+        wait = Bucket(bucket.full_at).take(self._per_minute, self._clock())
+        if wait:
+            raise ResourceExhaustedError(
+                "too many wrong tokens", reason="RATE_LIMITED", retry_after=wait
+            )
+
+    def count(self, address: str) -> None:
+        """Count an attempt; raise ResourceExhaustedError when there were too many."""
+        self.check(address)
+        now = self._clock()
+        self._buckets = _with_room(self._buckets, lambda one: not one.is_full(now))
+        self._buckets.setdefault(limited_by(address), Bucket()).take(self._per_minute, now)
 
 
 K = TypeVar("K")

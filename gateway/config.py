@@ -67,7 +67,8 @@ class GatewaySettings(TransportSettings):
     #: Requests without a token, or with a login token, that one address may make of one path in a
     #: minute; 0: no limit. The services limit those with a token.
     public_rate_limit: Annotated[Count, Field(ge=0)] = 600
-    #: Tokens that are none, and logins with Stellar accounts, that one address may try in a minute.
+    #: Tokens that are none, and logins with Stellar accounts, that one address may try in a minute,
+    #: each by itself.
     wrong_token_limit: Annotated[Count, Field(ge=1)] = 30
     #: Milliseconds in which a connection has to send the head of a request, once it has begun; some
     #: have a quarter more, so that not all end at once.

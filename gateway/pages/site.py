@@ -333,7 +333,8 @@ class Site:
     async def _viewer(self, request: Request) -> Viewer:
         """Return who looks; raise ResourceExhaustedError for an address that asks too often."""
         viewer = await viewer_of(self._gateway, self._sessions, request)
-        if viewer.credentials is None:
+        # Accounts cost nothing: owners are counted by their address, too.
+        if viewer.credentials is None or viewer.kind == "owner":
             self._count(request)
         return viewer
 
