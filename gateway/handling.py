@@ -82,9 +82,9 @@ class Gateway:
             request.record.identity = found.identity
             if is_owner(found.identity):
                 # Anybody logs in with as many accounts as it likes: the address is what counts.
-                self._count(request)
+                self.count(request)
             return found
-        self._count(request)
+        self.count(request)
         if authorization is not None:
             raise TokenMissingError("Authorization brings no token: it has to be Bearer kp_...")
         if not is_public:
@@ -99,7 +99,7 @@ class Gateway:
         admission = self.admission if is_known else self.public_admission
         return admission.call(request.record.identity)
 
-    def _count(self, request: Request) -> None:
+    def count(self, request: Request) -> None:
         """Count a request by its address; raise ResourceExhaustedError for too many."""
         self.public_rate.check(identity=limited_by(request.address), method=request.record.route)
 

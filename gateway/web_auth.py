@@ -18,7 +18,6 @@ from gateway.pages.forms import parse_form
 from gateway.transcode import parameters
 from libs.common.errors import FailedPreconditionError, InvalidArgumentError, PoolError
 from libs.common.singleflight import SingleFlight
-from libs.http.addresses import limited_by
 from libs.http.errors import MediaTypeError, NoSuchPathError, headers_of, problem_of, status_of
 from libs.http.request import Reply, Request
 from libs.http.routes import Route
@@ -77,7 +76,7 @@ class WebAuth:
 
     async def toml(self, request: Request) -> Reply:
         """Tell what a wallet has to know (SEP-1)."""
-        self._count(request)
+        self._gateway.count(request)
         try:
             login = await self._login()
         except FailedPreconditionError as error:
@@ -100,7 +99,7 @@ class WebAuth:
 
     async def challenge(self, request: Request) -> Reply:
         """Give an account its challenge."""
-        self._count(request)
+        self._gateway.count(request)
         given = _only(parameters(request.query))
         if given.get("memo"):
             raise InvalidArgumentError.of("memo", "must not be set: shared accounts do not log in")
@@ -119,7 +118,7 @@ class WebAuth:
 
     async def finish(self, request: Request) -> Reply:
         """Give a token for a challenge that was signed."""
-        self._count(request)
+        self._gateway.count(request)
         self._gateway.tokens.count_login(request.address)
         asked = await self._read(request)
         with self._gateway.admitted(request, None):
@@ -129,15 +128,10 @@ class WebAuth:
 
     async def allow(self, request: Request) -> Reply:
         """Tell a browser that pages of any origin may call."""
-        self._count(request)
+        self._gateway.count(request)
         return Reply(
             status=200, body=b"", media_type="text/plain; charset=utf-8", headers=_PREFLIGHT
         )
-
-    def _count(self, request: Request) -> None:
-        """Count a request; raise ResourceExhaustedError when an address asks too often."""
-        identity = limited_by(request.address)
-        self._gateway.public_rate.check(identity=identity, method=request.record.route)
 
     async def _login(self) -> login_pb2.GetLoginResponse:
         if self._known is not None and self._clock() < self._known_until:

@@ -39,7 +39,6 @@ from gateway.pages.statement import (
 from gateway.pages.viewer import Viewer, known_viewer, viewer_of
 from gateway.pages.wishes import signed_page, wish_page
 from libs.common.errors import InvalidArgumentError, PoolError
-from libs.http.addresses import limited_by
 from libs.http.errors import NoSuchPathError, headers_of, phrase_of, status_of
 from libs.http.files import PAGE_HEADERS
 from libs.http.kept import Kept
@@ -335,13 +334,8 @@ class Site:
         viewer = await viewer_of(self._gateway, self._sessions, request)
         # Accounts cost nothing: owners are counted by their address, too.
         if viewer.credentials is None or viewer.kind == "owner":
-            self._count(request)
+            self._gateway.count(request)
         return viewer
-
-    def _count(self, request: Request) -> None:
-        self._gateway.public_rate.check(
-            identity=limited_by(request.address), method=request.record.route
-        )
 
     def _to_login(self, request: Request, viewer: Viewer) -> Reply:
         """Return what leads to the form; raise what keeps a session from being checked."""
@@ -354,19 +348,19 @@ class Site:
         return Reply(status=303, body=b"", media_type=_HTML, headers=tuple(headers))
 
     async def _sign_in(self, request: Request) -> Reply:
-        self._count(request)
+        self._gateway.count(request)
         with self._gateway.admitted(request, None):
             done = await login.sign_in(self._gateway, self._sessions, request)
         return done if isinstance(done, Reply) else self._rendered(done, known_viewer(request))
 
     async def _sign_in_by_account(self, request: Request) -> Reply:
-        self._count(request)
+        self._gateway.count(request)
         with self._gateway.admitted(request, None):
             done = await stellar_login.sign_in(self._gateway, self._sessions, request)
         return done if isinstance(done, Reply) else self._rendered(done, known_viewer(request))
 
     async def _sign_out(self, request: Request) -> Reply:
-        self._count(request)
+        self._gateway.count(request)
         with self._gateway.admitted(request, None):
             return await login.sign_out(self._gateway, self._sessions, request)
 

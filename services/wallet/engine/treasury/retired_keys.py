@@ -39,10 +39,8 @@ class RetiredKeys:
         """Retire keys of accounts that are closed, destroy old ones; return how many it was."""
         await self._retire()
         await self._look()
-        found = await self.store.retired(seconds=self.holding, after=self._after, limit=MAX_FARMERS)
-        self._after = found[-1].wallet_id if len(found) == MAX_FARMERS else None
-        genuine = await self._genuine([one.operation_id for one in found if one.operation_id])
-        return await self._destroy([one for one in found if one.operation_id in genuine])
+        old, _, self._after = await self._judged(seconds=self.holding, after=self._after)
+        return await self._destroy(old)
 
     async def _retire(self) -> None:
         closed = await self.store.unretired(limit=MAX_FARMERS)
@@ -51,10 +49,23 @@ class RetiredKeys:
 
     async def _look(self) -> None:
         """Tell of keys that somebody else retired, long before they could be destroyed."""
-        found = await self.store.retired(seconds=0, after=self._seen, limit=MAX_FARMERS)
-        self._seen = found[-1].wallet_id if len(found) == MAX_FARMERS else None
+        _, forged, self._seen = await self._judged(seconds=0, after=self._seen)
+        self._tell(forged)
+
+    async def _judged(
+        self, *, seconds: float, after: WalletId | None
+    ) -> tuple[list[RetiredKey], list[RetiredKey], WalletId | None]:
+        """Return some keys that were retired so long ago, and after which one the next ones come.
+
+        The first list has those that wallet retired, the second one those that somebody else did.
+        """
+        found = await self.store.retired(seconds=seconds, after=after, limit=MAX_FARMERS)
         genuine = await self._genuine([one.operation_id for one in found if one.operation_id])
-        self._tell([one for one in found if one.operation_id not in genuine])
+        return (
+            [one for one in found if one.operation_id in genuine],
+            [one for one in found if one.operation_id not in genuine],
+            found[-1].wallet_id if len(found) == MAX_FARMERS else None,
+        )
 
     async def _genuine(self, names: Collection[OperationId]) -> set[OperationId]:
         """Return those of these operations that closed an account, by wallet's own word."""
